@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptor and file helpers. The one with a trap is zl_write_file_at(): the temporary file lives
+ * in the target's directory (rename does not cross file systems), its name is random (two writers
+ * do not meet), and it is removed again on every failure.
+ */
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/random.h"
+
+int zl_close(int fd)
+{
+        int saved = errno;
+
+        if (fd >= 0)
+                close(fd);
+        errno = saved;
+        return -EBADF;
+}
+
+ssize_t zl_read_full(int fd, void *buf, size_t len)
+{
+        size_t done = 0;
+
+        while (done < len) {
+                ssize_t n = read(fd, (char *)buf + done, len - done);
+
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (n == 0)
+                        break;
+                done += (size_t)n;
+        }
+        return (ssize_t)done;
+}
+
+int zl_write_full(int fd, const void *buf, size_t len)
+{
+        size_t done = 0;
+
+        while (done < len) {
+                ssize_t n = write(fd, (const char *)buf + done, len - done);
+
+                if (n >= 0) {
+                        done += (size_t)n;
+                        continue;
+                }
+                if (errno == EAGAIN) {
+                        struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+                        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+                                return -errno;
+                } else if (errno != EINTR) {
+                        return -errno;
+                }
+        }
+        return 0;
+}
+
+static int fd_set_flag(int fd, int get, int set, int flag, bool on)
+{
+        int flags = fcntl(fd, get);
+
+        if (flags < 0)
+                return -errno;
+        if (fcntl(fd, set, on ? flags | flag : flags & ~flag) < 0)
+                return -errno;
+        return 0;
+}
+
+int zl_fd_set_nonblock(int fd, bool on)
+{
+        return fd_set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
+
+int zl_fd_set_cloexec(int fd, bool on)
+{
+        return fd_set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+int zl_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(max + 1);
+        struct stat st;
+        size_t step = 4096;
+        char *data;
+
+        /* Regular files tell their size; kernel files say 0 and pipes nothing, hence the loop. */
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+                step = ZL_MIN((size_t)st.st_size + 1, max + 1);
+        for (;;) {
+                size_t room = ZL_MIN(step, max + 1 - buf.len);
+                void *p = zl_buf_reserve(&buf, room);
+                ssize_t n;
+
+                if (!p)
+                        return zl_buf_error(&buf);
+                n = zl_read_full(fd, p, room);
+                if (n < 0)
+                        return (int)n;
+                buf.len += (size_t)n;
+                buf.data[buf.len] = 0;
+                if (buf.len > max)
+                        return -EFBIG;
+                if ((size_t)n < room)
+                        break;
+        }
+        if (ret_len)
+                *ret_len = buf.len;
+        data = zl_buf_take(&buf);
+        if (!data)
+                return -ENOMEM;
+        *ret = data;
+        return 0;
+}
+
+int zl_read_file_at(int dirfd, const char *path, size_t max, char **ret, size_t *ret_len)
+{
+        _cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        if (fd < 0)
+                return -errno;
+        return zl_read_fd(fd, max, ret, ret_len);
+}
+
+int zl_write_string_at(int dirfd, const char *path, const char *value)
+{
+        _cleanup_close_ int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        size_t len = strlen(value);
+        ssize_t n;
+
+        if (fd < 0)
+                return -errno;
+        do
+                n = write(fd, value, len);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        return (size_t)n == len ? 0 : -EIO;
+}
+
+static int sync_parent(int dirfd, const char *path)
+{
+        _cleanup_free_ char *parent = strdup(path);
+        _cleanup_close_ int fd = -EBADF;
+        char *slash;
+
+        if (!parent)
+                return -ENOMEM;
+        slash = strrchr(parent, '/');
+        if (slash)
+                slash[slash == parent] = 0;
+        fd = openat(dirfd, slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0)
+                return -errno;
+        return 0;
+}
+
+static int write_temporary(int dirfd, const char *tmp, const void *data, size_t len, mode_t mode,
+                           unsigned flags)
+{
+        _cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = zl_write_full(fd, data, len);
+        if (r < 0)
+                return r;
+        if (fchmod(fd, mode) < 0) /* the umask must not decide */
+                return -errno;
+        if ((flags & ZL_WRITE_SYNC) && fsync(fd) < 0)
+                return -errno;
+        return 0;
+}
+
+int zl_write_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                     unsigned flags)
+{
+        _cleanup_free_ char *tmp = NULL;
+        char suffix[13];
+        int r;
+
+        zl_random_hex(suffix, sizeof suffix - 1);
+        if (asprintf(&tmp, "%s.tmp-%s", path, suffix) < 0)
+                return -ENOMEM;
+        r = write_temporary(dirfd, tmp, data, len, mode, flags);
+        if (r == 0) {
+                if (flags & ZL_WRITE_EXCLUSIVE)
+                        r = linkat(dirfd, tmp, dirfd, path, 0) < 0 ? -errno : 0;
+                else if (renameat(dirfd, tmp, dirfd, path) < 0)
+                        r = -errno;
+        }
+        if (r < 0 || (flags & ZL_WRITE_EXCLUSIVE))
+                unlinkat(dirfd, tmp, 0);
+        if (r == 0 && (flags & ZL_WRITE_SYNC))
+                r = sync_parent(dirfd, path);
+        return r;
+}
+
+int zl_mkdir_p_at(int dirfd, const char *path, mode_t mode)
+{
+        _cleanup_free_ char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *p = copy + (*copy == '/');; p++) {
+                char c = *p;
+
+                if (c != '/' && c != 0)
+                        continue;
+                *p = 0;
+                if (*copy && mkdirat(dirfd, copy, mode) < 0 && errno != EEXIST)
+                        return -errno;
+                if (c == 0)
+                        return 0;
+                *p = c;
+        }
+}
+
+/* Removes what is in the directory `fd` (consumed). `dev` is the file system that must not be left. */
+static int rm_children(int fd, dev_t dev)
+{
+        DIR *dir = fdopendir(fd);
+        struct dirent *d;
+        int r = 0;
+
+        if (!dir) {
+                r = -errno;
+                zl_close(fd);
+                return r;
+        }
+        while (r == 0 && (errno = 0, d = readdir(dir))) {
+                struct stat st;
+                int child;
+
+                if (zl_streq(d->d_name, ".") || zl_streq(d->d_name, ".."))
+                        continue;
+                if (unlinkat(dirfd(dir), d->d_name, 0) == 0)
+                        continue;
+                if (errno == ENOENT)
+                        continue;
+                if (errno != EISDIR && errno != EPERM) {
+                        r = -errno;
+                        break;
+                }
+                child = openat(dirfd(dir), d->d_name,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (child < 0 || fstat(child, &st) < 0) {
+                        r = -errno;
+                        zl_close(child);
+                        break;
+                }
+                if (st.st_dev != dev) {
+                        zl_close(child);
+                        r = -EBUSY;
+                        break;
+                }
+                r = rm_children(child, dev);
+                if (r == 0 && unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                        r = -errno;
+        }
+        if (r == 0 && errno != 0)
+                r = -errno;
+        closedir(dir);
+        return r;
+}
+
+int zl_rm_rf_at(int dirfd, const char *path)
+{
+        struct stat st;
+        int fd, r;
+
+        if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM)
+                return -errno;
+        fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (fstat(fd, &st) < 0) {
+                r = -errno;
+                zl_close(fd);
+                return r;
+        }
+        r = rm_children(fd, st.st_dev);
+        if (r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                r = -errno;
+        return r;
+}
+
+int zl_open_dir_at(int dirfd, const char *path, mode_t create_mode, struct zl_error *err)
+{
+        int fd, r;
+
+        if (create_mode) {
+                r = zl_mkdir_p_at(dirfd, path, create_mode);
+                if (r < 0)
+                        return zl_fail_errno(err, -r, "cannot create directory %s", path);
+        }
+        fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return zl_fail_errno(err, errno, "cannot open directory %s", path);
+        return fd;
+}
+
+int zl_lock_fd(int fd, bool exclusive, bool wait)
+{
+        int op = (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB);
+
+        while (flock(fd, op) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return 0;
+}

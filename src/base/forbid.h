@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Forbidding newer system calls, so that fallbacks are tested on new kernels:
+ * ZL_FORBID=clone3,openat2,mount_api. Only test builds (-Dtest_hooks=true) look at the variable;
+ * in release builds zl_forbidden() is a constant false.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#ifdef ZL_TEST_HOOKS
+bool zl_forbidden(const char *feature);
+#else
+static inline bool zl_forbidden(const char *feature)
+{
+        (void)feature;
+        return false;
+}
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Identity of a workload: deployment / service / replica. This is the only module that makes the name
+ * under which it stands on disk, in cgroups and in messages: "DEPLOYMENT.SERVICE.REPLICA".
+ *
+ * Grammar of both parts: a letter or digit, then letters, digits, '-' and '_'; deployments 3 to 63 bytes,
+ * services 1 to 63. A spec may hold service names outside it; they are refused when deployed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { ZL_IDENT_NAME_MAX = 63 + 1 + 63 + 1 + 10 + 1 };
+
+/* The deployment under which `run` puts single containers. */
+#define ZL_IDENT_RUN_DEPLOYMENT "run"
+
+struct zl_ident {
+        char deployment[64];
+        char service[64];
+        uint32_t replica; /* from 1 */
+};
+
+bool zl_ident_part_is_valid(const char *part) _pure_;
+int zl_ident_make(struct zl_ident *ret, const char *deployment, const char *service,
+                  uint32_t replica, struct zl_error *err);
+/* Writes the full name; returns buf. */
+char *zl_ident_name(const struct zl_ident *id, char buf[ZL_IDENT_NAME_MAX]);
+/* Reads a full name. 0 or -EINVAL. */
+int zl_ident_parse(const char *name, struct zl_ident *ret);
+bool zl_ident_equal(const struct zl_ident *a, const struct zl_ident *b) _pure_;

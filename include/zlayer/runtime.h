@@ -72,6 +72,23 @@ ZL_PUBLIC void zl_runtime_free(struct zl_runtime *rt);
 /* The kind that was chosen (never AUTO). */
 ZL_PUBLIC enum zl_runtime_kind zl_runtime_get_kind(const struct zl_runtime *rt);
 
+/* Takes up what an earlier life of ours left: finishes the records of workloads whose monitor died, reports those of an
+ * earlier boot, removes half-made ones. Called once, before anything else, by a program that manages workloads;
+ * short-lived programs need not. Never disturbs what runs. */
+ZL_PUBLIC int zl_runtime_recover(struct zl_runtime *rt, struct zl_error *err);
+
+/* What this machine and this build can do, one entry per kind, in the order in which "auto" prefers them. */
+struct zl_runtime_info {
+        enum zl_runtime_kind kind;
+        bool built;     /* compiled in */
+        bool available; /* works here and now */
+        char *detail;   /* why not; or, if available, a short description; never NULL */
+};
+/* Looks without changing anything. `options` may be NULL. The caller frees with zl_runtime_info_free(). */
+ZL_PUBLIC int zl_runtime_probe(const struct zl_runtime_options *options,
+                               struct zl_runtime_info **ret, size_t *ret_n, struct zl_error *err);
+ZL_PUBLIC void zl_runtime_info_free(struct zl_runtime_info *infos, size_t n);
+
 /* ---- images ------------------------------------------------------------------------------------ */
 
 enum zl_pull_policy { ZL_PULL_IF_NOT_PRESENT, ZL_PULL_ALWAYS, ZL_PULL_NEWER, ZL_PULL_NEVER };
@@ -133,8 +150,13 @@ struct zl_create_options {
         const struct zl_service_spec *spec;
         char *const *
                 env; /* resolved environment that replaces spec->env, "NAME=VALUE"; NULL: spec->env as it is */
-        bool attach_stdin; /* keep standard input open for an attach handle */
-        bool auto_remove;  /* remove by itself after the exit has been recorded */
+        bool attach_stdin;   /* keep standard input open for an attach handle */
+        bool auto_remove;    /* remove by itself after the exit has been recorded */
+        uint16_t rows, cols; /* first size of its terminal, if the spec asks for one; 0: unknown */
+        /* Called for each wish of the spec that is accepted but cannot be honoured, during create; `text` is one
+         * sentence that names the field. May be NULL: then the texts only go to the log. */
+        void (*warn)(const char *text, void *data);
+        void *warn_data;
 };
 
 /* The image must be present. After this the workload is PENDING: all is set up, the command does not run. On failure

@@ -96,8 +96,6 @@ struct zl_runtime_ops {
                      struct zl_error *err);
 };
 
-int zl_runtime_recover(struct zl_runtime *rt, struct zl_error *err);
-
 /* Constructors of the backends; `options` is never NULL and has its defaults filled in. */
 int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
                   struct zl_error *err);

@@ -53,8 +53,6 @@ struct zl_runtime_ops {
                     struct zl_error *err);
         int (*inspect)(struct zl_runtime *rt, const char *name, char **ret_json,
                        struct zl_error *err);
-        /* Takes up what an earlier life of ours left: reconnects, finishes records of workloads whose monitor died,
-         * removes half-made ones. Called once before anything else by whoever manages workloads. */
         int (*recover)(struct zl_runtime *rt, struct zl_error *err);
 
         int (*watch_open)(struct zl_runtime *rt, const char *name, struct zl_watch **ret,
@@ -95,6 +93,10 @@ struct zl_runtime_ops {
         int (*stats)(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
                      struct zl_error *err);
 };
+
+/* zl_runtime_wait() for any backend that has watches. */
+int zl_runtime_wait_by_watch(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
+                             struct zl_status *ret, struct zl_error *err);
 
 /* Constructors of the backends; `options` is never NULL and has its defaults filled in. */
 int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **ret,

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The states of workloads, their names, and waiting for the end of one. Waiting is built on watches, so a
+ * backend only has to be right about events; nothing polls. A watch that breaks (the monitor died between two events)
+ * is opened again: its first event is the present state, so no end can be missed.
+ */
+#include "runtimes/status.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+static const char *const state_names[] = {
+        [ZL_STATE_PENDING] = "pending",   [ZL_STATE_INITIALIZING] = "initializing",
+        [ZL_STATE_RUNNING] = "running",   [ZL_STATE_PAUSED] = "paused",
+        [ZL_STATE_STOPPING] = "stopping", [ZL_STATE_EXITED] = "exited",
+        [ZL_STATE_FAILED] = "failed",
+};
+
+const char *zl_workload_state_name(enum zl_workload_state state)
+{
+        return (size_t)state < ZL_ARRAY_SIZE(state_names) ? state_names[state] : "unknown";
+}
+
+void zl_status_done(struct zl_status *status)
+{
+        if (!status)
+                return;
+        free(status->name);
+        free(status->image);
+        free(status->reason);
+        free(status->ip);
+        *status = (struct zl_status){ .exit_code = -1 };
+}
+
+int zl_status_copy(const struct zl_status *status, struct zl_status *ret)
+{
+        struct zl_status copy = *status;
+
+        copy.name = copy.image = copy.reason = copy.ip = NULL;
+        if (zl_replace_str(&copy.name, status->name) < 0 ||
+            zl_replace_str(&copy.image, status->image) < 0 ||
+            zl_replace_str(&copy.reason, status->reason) < 0 ||
+            zl_replace_str(&copy.ip, status->ip) < 0) {
+                zl_status_done(&copy);
+                return -ENOMEM;
+        }
+        *ret = copy;
+        return 0;
+}
+
+int zl_status_compare(const void *a, const void *b)
+{
+        const struct zl_status *x = a, *y = b;
+        struct zl_ident i, j;
+        int r;
+
+        if (zl_ident_parse(x->name, &i) < 0 || zl_ident_parse(y->name, &j) < 0)
+                return strcmp(x->name, y->name);
+        r = strcmp(i.deployment, j.deployment);
+        if (r == 0)
+                r = strcmp(i.service, j.service);
+        return r != 0 ? r : (i.replica > j.replica) - (i.replica < j.replica);
+}
+
+void zl_status_free_all(struct zl_status *all, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                zl_status_done(&all[i]);
+        free(all);
+}
+
+bool zl_status_is_over(const struct zl_status *status)
+{
+        return status->state == ZL_STATE_EXITED || status->state == ZL_STATE_FAILED;
+}
+
+/* Sleeps until `fd` is readable or the deadline has passed (-ETIMEDOUT). */
+static int sleep_on(int fd, int64_t deadline)
+{
+        struct pollfd pfd = { .fd = fd, .events = POLLIN };
+        struct timespec ts, *tsp = NULL;
+        int n;
+
+        if (deadline >= 0) {
+                int64_t left = deadline - zl_now_monotonic();
+
+                if (left <= 0)
+                        return -ETIMEDOUT;
+                ts = (struct timespec){ left / ZL_NSEC_PER_SEC, left % ZL_NSEC_PER_SEC };
+                tsp = &ts;
+        }
+        n = ppoll(&pfd, 1, tsp, NULL);
+        return n < 0 && errno != EINTR ? -errno : 0;
+}
+
+/* Follows one watch to its end: 1 and `*ret` when the workload is over, 0 if the watch broke before. */
+static int follow(struct zl_watch *watch, const char *name, int64_t deadline, struct zl_status *ret,
+                  struct zl_error *err)
+{
+        for (;;) {
+                struct zl_status status;
+                int r = zl_watch_next(watch, &status, NULL);
+
+                if (r < 0)
+                        return 0;
+                if (r > 0) {
+                        if (zl_status_is_over(&status)) {
+                                *ret = status;
+                                return 1;
+                        }
+                        zl_status_done(&status);
+                        continue;
+                }
+                r = sleep_on(zl_watch_fd(watch), deadline);
+                if (r == -ETIMEDOUT)
+                        return zl_fail(err, ZL_E_TIMEOUT, 0, "%s has not ended in time", name);
+                if (r < 0)
+                        return zl_fail_errno(err, -r, "cannot wait for %s", name);
+        }
+}
+
+int zl_runtime_wait_by_watch(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
+                             struct zl_status *ret, struct zl_error *err)
+{
+        int64_t now = zl_now_monotonic();
+        int64_t deadline = timeout_nsec < 0 || timeout_nsec > INT64_MAX - now ? -1
+                                                                              : now + timeout_nsec;
+
+        for (unsigned broken = 0;; broken++) {
+                struct zl_watch *watch = NULL;
+                int r = zl_watch_open(rt, name, &watch, err);
+
+                if (r < 0)
+                        return r;
+                r = follow(watch, name, deadline, ret, err);
+                zl_watch_close(watch);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                /* A watch that breaks at once, again and again, is a fault and not a reason to spin. */
+                if (broken == 8)
+                        return zl_fail(err, ZL_E_IO, 0, "the watch of %s keeps breaking", name);
+        }
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one Linux container after the OCI runtime specification: create, start, exec, kill, pause, delete.
+ *
+ * A struct zl_container is made by zl_container_create() (and then knows its process as a child of the caller)
+ * or by zl_container_load() from state.json (zlayer-oci: another process made it). It holds descriptors
+ * only; forgetting it (zl_container_free) changes nothing in the world.
+ *
+ * The process of the container and those of zl_container_exec() are children of the caller, who must wait for them
+ * (waitid with P_PIDFD). The library installs no signal handlers and never waits for children that are not its own.
+ *
+ * Threads: one thread per object. The calling process may have other threads: between clone and exec the child
+ * calls only async-signal-safe functions.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "linux/cgroup.h"
+#include "linux/seccomp.h"
+#include "oci/runtime_config.h"
+
+struct zl_container;
+
+/* An overlay that the container's own process mounts over root.path inside its mount namespace, so that the host never
+ * sees a mount. All paths absolute. */
+struct zl_rootfs_overlay {
+        char *const *lower_dirs;  /* LOWEST first */
+        const char *upper, *work; /* both NULL: read-only */
+};
+
+/* Begin with ZL_CONTAINER_OPTIONS_INIT. */
+struct zl_container_options {
+        const char *id;
+        const char *bundle; /* absolute path; relative root.path and mount sources begin here */
+        const struct zl_oci_config *config; /* must live until the call returns */
+        const char *root; /* directory of states; NULL: keep no state (the caller remembers) */
+        int stdio[3];     /* for a container without terminal; -1: /dev/null. Stay the caller's. */
+        int console_socket_fd; /* terminal: the pty master is sent there; -1: zl_container_take_console() */
+        const int *preserve_fds; /* become 3, 4, 5 … in the container, in this order */
+        size_t n_preserve_fds;
+        const struct zl_rootfs_overlay *overlay;
+        /* The filter to load; NULL: compiled from config->linux_->seccomp by `seccomp_compile`, which is
+         * zl_seccomp_compile or NULL (a config with seccomp is then an error). */
+        const struct zl_seccomp_program *seccomp;
+        int (*seccomp_compile)(const struct zl_oci_seccomp *config, struct zl_seccomp_program *ret,
+                               struct zl_error *err);
+        const char *default_cgroup; /* parent when the config has no cgroupsPath; NULL: "zlayer" */
+        /* The container's processes die with the thread that created it (PR_SET_PDEATHSIG SIGKILL on the first process).
+         * Call create from a thread that lives as long as the program. */
+        bool die_with_parent;
+        bool init_reaper; /* our own PID 1 in front of the command: forwards signals, reaps */
+        bool no_pivot;
+        bool no_new_keyring;
+        bool systemd_cgroup;
+};
+#define ZL_CONTAINER_OPTIONS_INIT                                                                  \
+        ((struct zl_container_options){ .stdio = { -1, -1, -1 }, .console_socket_fd = -1 })
+
+/* On success the first process exists, namespaces, cgroup and mounts are done, the hooks of creation have run, and it waits at
+ * the start gate. On failure nothing is left. Blocks for milliseconds (and for hooks). ZL_E_EXISTS if the id is taken. */
+int zl_container_create(const struct zl_container_options *options, struct zl_container **ret,
+                        struct zl_error *err);
+
+/* From the state directory. ZL_E_NOT_FOUND if there is none. */
+int zl_container_load(const char *root, const char *id, struct zl_container **ret,
+                      struct zl_error *err);
+void zl_container_free(struct zl_container *c);
+ZL_DEFINE_CLEANUP(struct zl_container *, zl_container_freep, zl_container_free)
+
+/* 0 when it has ended (loaded containers); the pid in our namespace otherwise. */
+pid_t zl_container_pid(const struct zl_container *c);
+/* Owned by the object; -1 if the process is gone. */
+int zl_container_pidfd(const struct zl_container *c);
+struct zl_cgroup *zl_container_cgroup(const struct zl_container *c);
+const char *zl_container_id(const struct zl_container *c);
+const char *zl_container_bundle(const struct zl_container *c);
+/* The pty master when the config asks for a terminal and there was no console socket; the caller owns it then. -1 else. */
+int zl_container_take_console(struct zl_container *c);
+
+/* Opens the gate: returns after the command has been executed, or with why not: ZL_E_NO_COMMAND, ZL_E_NOT_RUNNABLE (the process then
+ * ends with 127 or 126). Then runs the poststart hooks. ZL_E_STATE if it was started already. */
+int zl_container_start(struct zl_container *c, struct zl_error *err);
+
+enum zl_container_status {
+        ZL_CONTAINER_CREATING,
+        ZL_CONTAINER_CREATED,
+        ZL_CONTAINER_RUNNING,
+        ZL_CONTAINER_PAUSED,
+        ZL_CONTAINER_STOPPED,
+};
+enum zl_container_status zl_container_status(struct zl_container *c);
+const char *zl_container_status_name(enum zl_container_status status);
+
+/* Begin with ZL_EXEC_PROCESS_INIT. NULL members: as the container's own process. */
+struct zl_exec_process {
+        char *const *argv; /* at least one */
+        char *const *env;  /* complete environment "NAME=VALUE"; NULL: the container's */
+        const char *cwd;
+        const char *user; /* "name", "uid", "uid:gid", "name:group": looked up inside */
+        const gid_t *additional_gids;
+        size_t n_additional_gids;
+        char *const *caps;                    /* added to the container's sets */
+        const struct zl_oci_process *process; /* complete description instead of all the above */
+        bool privileged;                      /* all capabilities the kernel knows, no seccomp */
+        bool no_new_privs;                    /* in addition to the container's own setting */
+        bool tty;
+        uint16_t rows, cols;
+        int stdio[3];          /* without tty; -1: /dev/null. Stay the caller's. */
+        int console_socket_fd; /* with tty: where the master goes; -1: into the result */
+        const int *preserve_fds;
+        size_t n_preserve_fds;
+        const char *cgroup; /* group below the container's own, or NULL */
+        const struct zl_seccomp_program
+                *seccomp; /* the container's, when it was not created by this object */
+        int (*seccomp_compile)(const struct zl_oci_seccomp *config, struct zl_seccomp_program *ret,
+                               struct zl_error *err);
+        bool die_with_parent;
+};
+#define ZL_EXEC_PROCESS_INIT                                                                       \
+        ((struct zl_exec_process){ .stdio = { -1, -1, -1 }, .console_socket_fd = -1 })
+
+struct zl_exec_result {
+        pid_t pid;      /* child of the caller */
+        int pidfd;      /* caller closes */
+        int console_fd; /* pty master, caller closes; -1 without */
+};
+
+/* Runs another command in the container; returns when it has been executed, or why not (codes as start). */
+int zl_container_exec(struct zl_container *c, const struct zl_exec_process *process,
+                      struct zl_exec_result *ret, struct zl_error *err);
+
+/* Signals the first process, or every process of the cgroup with `all`. ZL_E_STATE if it has ended. */
+int zl_container_kill(struct zl_container *c, int sig, bool all, struct zl_error *err);
+int zl_container_pause(struct zl_container *c, bool pause, struct zl_error *err);
+
+/* Removes cgroup and state and runs the poststop hooks. ZL_E_STATE if it still runs, unless `force`, which kills all
+ * first. If the process is a child of the caller the caller still waits for it. The object must be freed afterwards. */
+int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err);
+
+/* The OCI state document (compact JSON, caller frees). */
+int zl_container_state_json(struct zl_container *c, char **ret, struct zl_error *err);

@@ -147,6 +147,11 @@ struct zl_custom {
         const char *schema;                      /* its JSON Schema, as JSON text */
 };
 
+/* What people write who come from other tools; ends with a NULL key. */
+struct zl_key_hint {
+        const char *key, *hint;
+};
+
 struct zl_type {
         enum zl_kind kind;
         uint32_t size; /* of the C value, or of one entry of a map */
@@ -165,6 +170,7 @@ struct zl_type {
         const struct zl_variant *variants;
         size_t n_variants;
         const struct zl_custom *custom;
+        const struct zl_key_hint *key_hints; /* struct: advice for unknown keys, or NULL */
         /* struct: called after its fields are decoded; reports by zl_decode_problem(); may be NULL */
         int (*finish)(struct zl_decoder *dec, const struct zl_node *node, void *value);
 };
@@ -188,7 +194,7 @@ struct zl_type {
 /* Of elements of any inline kind: use zl_type_strv for texts. */
 #define ZL_TYPE_LIST(elem_)                                                                        \
         {                                                                                          \
-                .kind = ZL_KIND_LIST, .elem = &(elem_)                                             \
+                .kind = ZL_KIND_LIST, .size = sizeof(void *) + sizeof(size_t), .elem = &(elem_)    \
         }
 /* Entries are `struct E { char *name; ... member; }`, the name first. */
 #define ZL_TYPE_MAP(E, member, elem_, ...)                                                         \
@@ -246,6 +252,8 @@ int zl_decode_problem(struct zl_decoder *dec, const struct zl_node *node, const 
                       const char *fmt, ...) ZL_PRINTF(4, 5);
 /* The text of `node` by the rules for ZL_KIND_STR in the present context. Reports and returns -EINVAL if it is not a text. */
 int zl_decode_text(struct zl_decoder *dec, const struct zl_node *node, const char **ret);
+/* Any value as compact JSON text by the core types; the caller owns it (or the arena does). Reports. */
+int zl_decode_json(struct zl_decoder *dec, const struct zl_node *node, char **ret);
 /* Strict context? (inside a union of YAML, or ZL_DECODE_STRICT) */
 bool zl_decode_is_strict(const struct zl_decoder *dec);
 /* Copy for a value; NULL without memory. */

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front of Meson: `make run` and `make test` do everything on a fresh Debian machine.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+MESON_FLAGS ?=
+
+.PHONY: all build run test test-vm bench install clean format check deps
+
+all: build
+
+deps:
+	@tools/deps build test
+
+# Installs what is missing, configures once, compiles. The programs are $(BUILD)/zlayer-*.
+build:
+	@tools/deps build
+	@test -f $(BUILD)/build.ninja || meson setup --prefix=$(PREFIX) $(MESON_FLAGS) $(BUILD)
+	@ninja -C $(BUILD)
+
+# The example deployment on this machine, start to end, from a real registry on loopback.
+run: deps build
+	@ZL_BUILD=$(BUILD) tools/run-example
+
+# Unit and system tests. ARGS goes to test/run: make test ARGS='--unit' or ARGS=test/system/run.bats
+test: deps build
+	@test/run --build $(BUILD) $(ARGS)
+
+# The tests of the container engine and the agent on a kernel with cgroup v2 only, in an emulated machine.
+test-vm: deps build
+	@tools/deps vm
+	@ZL_BUILD=$(BUILD) test/vm/run $(ARGS)
+
+bench: deps build
+	@tools/deps bench
+	@ZL_BUILD=$(BUILD) bench/run $(ARGS)
+
+install: build
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) >/dev/null
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD)
+
+check:
+	@tools/deps check
+	@tools/check-layers
+	@tools/check-size
+	@tools/check-text
+	@tools/check-format
+
+format:
+	@tools/deps check
+	@tools/check-format --fix

@@ -20,7 +20,7 @@ void *zl_buf_reserve(struct zl_buf *buf, size_t len)
 
         if (buf->error)
                 return NULL;
-        if (len > buf->max || buf->len > buf->max - len) {
+        if (len > buf->max || buf->len > buf->max - len || buf->len + len > SIZE_MAX - 1) {
                 buf->error = -E2BIG;
                 return NULL;
         }
@@ -36,6 +36,7 @@ void *zl_buf_reserve(struct zl_buf *buf, size_t len)
                 }
                 buf->data = data;
                 buf->size = size;
+                buf->data[buf->len] = 0; /* also if nothing is written to what was reserved */
         }
         return buf->data + buf->len;
 }

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/path.h"
 #include "base/random.h"
 
 int zl_close(int fd)
@@ -92,11 +94,13 @@ int zl_fd_set_cloexec(int fd, bool on)
 
 int zl_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
 {
-        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(max + 1);
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(0);
         struct stat st;
         size_t step = 4096;
         char *data;
 
+        max = ZL_MIN(max, (size_t)SSIZE_MAX - 1);
+        buf.max = max + 1;
         /* Regular files tell their size; kernel files say 0 and pipes nothing, hence the loop. */
         if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
                 step = ZL_MIN((size_t)st.st_size + 1, max + 1);
@@ -168,6 +172,7 @@ static int sync_parent(int dirfd, const char *path)
         return 0;
 }
 
+/* zl-size: what zl_write_file_at() takes, handed on */
 static int write_temporary(int dirfd, const char *tmp, const void *data, size_t len, mode_t mode,
                            unsigned flags)
 {
@@ -186,6 +191,7 @@ static int write_temporary(int dirfd, const char *tmp, const void *data, size_t 
         return 0;
 }
 
+/* zl-size: where, what and how are all different at every caller; a struct would only rename them */
 int zl_write_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                      unsigned flags)
 {
@@ -218,23 +224,85 @@ int zl_mkdir_p_at(int dirfd, const char *path, mode_t mode)
                 return -ENOMEM;
         for (char *p = copy + (*copy == '/');; p++) {
                 char c = *p;
+                struct stat st;
 
                 if (c != '/' && c != 0)
                         continue;
                 *p = 0;
                 if (*copy && mkdirat(dirfd, copy, mode) < 0 && errno != EEXIST)
                         return -errno;
-                if (c == 0)
-                        return 0;
+                if (c == 0) {
+                        if (fstatat(dirfd, *copy ? copy : ".", &st, 0) < 0)
+                                return -errno;
+                        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+                }
                 *p = c;
         }
 }
 
-/* Removes what is in the directory `fd` (consumed). `dev` is the file system that must not be left. */
-static int rm_children(int fd, dev_t dev)
+enum {
+        RM_DEPTH = 64, /* directories that are open at the same time while a tree is removed */
+        RM_PASSES =
+                16, /* how often a directory is read again because it filled up or skipped entries */
+};
+
+struct rm {
+        int top; /* the directory whose tree is removed */
+        int depth;
+};
+
+static int rm_children(struct rm *rm, int fd);
+
+/* Opens a directory to be emptied; what is a mount point, even of the same file system, is not ours to
+ * empty: its content lives elsewhere. */
+static int rm_open(int parent, const char *name)
+{
+        int fd = zl_open_in(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0,
+                            ZL_PATH_NO_MOUNTS);
+
+        return fd == -EXDEV ? -EBUSY : fd;
+}
+
+/* Hangs a directory that is too deep below the top under a random name; the top's next pass removes it.
+ * So neither the stack nor the number of descriptors limits how deep a hostile tree may be. */
+static int rm_hang_up(struct rm *rm, int parent, const char *name)
+{
+        char fresh[17];
+
+        zl_random_hex(fresh, sizeof fresh - 1);
+        return renameat(parent, name, rm->top, fresh) < 0 ? -errno : 0;
+}
+
+static int rm_entry(struct rm *rm, int parent, const char *name)
+{
+        int child, r;
+
+        if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM) /* EPERM is what POSIX says for directories */
+                return -errno;
+        if (rm->depth >= RM_DEPTH)
+                return rm_hang_up(rm, parent, name);
+        child = rm_open(parent, name);
+        if (child == -ENOTDIR)
+                return -EPERM; /* a file that may not be removed, an immutable one perhaps */
+        if (child < 0)
+                return child == -ENOENT ? 0 : child;
+        rm->depth++;
+        r = rm_children(rm, child);
+        rm->depth--;
+        if (r < 0)
+                return r;
+        return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* Empties the directory `fd` (consumed). Some file systems skip entries while others are removed, and the top
+ * gets new ones from below, so it is read until a pass finds nothing. */
+static int rm_children(struct rm *rm, int fd)
 {
         DIR *dir = fdopendir(fd);
         struct dirent *d;
+        bool is_top = rm->depth == 0;
         int r = 0;
 
         if (!dir) {
@@ -242,61 +310,51 @@ static int rm_children(int fd, dev_t dev)
                 zl_close(fd);
                 return r;
         }
-        while (r == 0 && (errno = 0, d = readdir(dir))) {
-                struct stat st;
-                int child;
-
-                if (zl_streq(d->d_name, ".") || zl_streq(d->d_name, ".."))
-                        continue;
-                if (unlinkat(dirfd(dir), d->d_name, 0) == 0)
-                        continue;
-                if (errno == ENOENT)
-                        continue;
-                if (errno != EISDIR && errno != EPERM) {
-                        r = -errno;
-                        break;
+        for (int pass = 0, found = 1; r == 0 && found && (is_top || pass < RM_PASSES); pass++) {
+                found = 0;
+                rewinddir(dir);
+                while (r == 0 && (errno = 0, d = readdir(dir))) {
+                        if (zl_streq(d->d_name, ".") || zl_streq(d->d_name, ".."))
+                                continue;
+                        found = 1;
+                        r = rm_entry(rm, dirfd(dir), d->d_name);
                 }
-                child = openat(dirfd(dir), d->d_name,
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (child < 0 || fstat(child, &st) < 0) {
-                        r = -errno;
-                        zl_close(child);
-                        break;
-                }
-                if (st.st_dev != dev) {
-                        zl_close(child);
-                        r = -EBUSY;
-                        break;
-                }
-                r = rm_children(child, dev);
-                if (r == 0 && unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                if (r == 0 && errno != 0)
                         r = -errno;
         }
-        if (r == 0 && errno != 0)
-                r = -errno;
         closedir(dir);
         return r;
 }
 
 int zl_rm_rf_at(int dirfd, const char *path)
 {
-        struct stat st;
+        _cleanup_free_ char *parent_path = NULL;
+        _cleanup_close_ int parent = -EBADF, top = -EBADF;
+        const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+        struct rm rm = { 0 };
         int fd, r;
 
-        if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
+        if (!zl_path_is_name(base))
+                return -EINVAL;
+        parent_path = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+        if (!parent_path)
+                return -ENOMEM;
+        parent = openat(dirfd, parent_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (parent < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (unlinkat(parent, base, 0) == 0 || errno == ENOENT)
                 return 0;
         if (errno != EISDIR && errno != EPERM)
                 return -errno;
-        fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        top = rm_open(parent, base);
+        if (top < 0)
+                return top == -ENOENT ? 0 : top == -ENOTDIR ? -EPERM : top;
+        rm.top = top;
+        fd = fcntl(top, F_DUPFD_CLOEXEC, 0);
         if (fd < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (fstat(fd, &st) < 0) {
-                r = -errno;
-                zl_close(fd);
-                return r;
-        }
-        r = rm_children(fd, st.st_dev);
-        if (r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return -errno;
+        r = rm_children(&rm, fd);
+        if (r == 0 && unlinkat(parent, base, AT_REMOVEDIR) < 0 && errno != ENOENT)
                 r = -errno;
         return r;
 }

@@ -56,11 +56,12 @@ enum zl_write_flags {
 int zl_write_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                      unsigned flags);
 
-/* mkdir -p below dirfd; existing directories are fine. */
+/* mkdir -p below dirfd; existing directories are fine, -ENOTDIR if something else has the name. */
 int zl_mkdir_p_at(int dirfd, const char *path, mode_t mode);
 
-/* Removes a tree below dirfd without following symbolic links and without leaving its file system
- * (a mount point inside gives -EBUSY). Missing is success. */
+/* Removes a tree of any depth below dirfd without following symbolic links. A mount point, be it `path` itself
+ * or inside, gives -EBUSY and what is mounted there is not touched, also if it is a bind mount of
+ * the same file system. Missing is success; `path` must not end in a slash, "." or "..". */
 int zl_rm_rf_at(int dirfd, const char *path);
 
 /* Opens a directory (O_RDONLY | O_DIRECTORY | O_CLOEXEC); creates it (mkdir -p) if `create_mode`

@@ -46,7 +46,8 @@ static int open_with_kernel(int rootfd, const char *path, int flags, mode_t mode
         };
         struct open_how how = {
                 .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-                .mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
+                /* O_TMPFILE holds the bit of O_DIRECTORY; a mode without need is refused. */
+                .mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? mode : 0,
                 .resolve = resolve[policy],
         };
         int fd;
@@ -57,6 +58,10 @@ static int open_with_kernel(int rootfd, const char *path, int flags, mode_t mode
                 fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof how);
                 if (fd >= 0)
                         return fd;
+                /* Seccomp filters that are older than the call answer EPERM for it. A real EPERM comes
+                 * back from the walk as well. */
+                if (errno == EPERM)
+                        return -ENOSYS;
                 if (errno != EAGAIN) /* a rename raced with us; the kernel asks to try again */
                         return -errno;
         }
@@ -77,8 +82,8 @@ struct walk {
         int stack[MAX_DEPTH]; /* stack[0] is a duplicate of the root */
         int depth;            /* index of the current directory */
         int links;
-        dev_t dev;  /* of the root, for NO_MOUNTS */
-        char *rest; /* what is still to walk; owned */
+        uint64_t mount; /* of the root, for NO_MOUNTS */
+        char *rest;     /* what is still to walk; owned */
 };
 
 static void walk_done(struct walk *w)
@@ -97,6 +102,26 @@ static char *next_component(struct walk *w)
 
         memmove(w->rest, s + n, strlen(s + n) + 1);
         return component;
+}
+
+/* Which mount a descriptor is on. Bind mounts of one file system differ by it, which the device number does
+ * not tell (statx has it since Linux 5.8); without it the device must do. */
+static int mount_id(int fd, uint64_t *ret)
+{
+        struct stat st;
+#ifdef STATX_MNT_ID
+        struct statx stx;
+
+        if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &stx) == 0 &&
+            (stx.stx_mask & STATX_MNT_ID)) {
+                *ret = stx.stx_mnt_id;
+                return 0;
+        }
+#endif
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        *ret = (uint64_t)st.st_dev;
+        return 0;
 }
 
 static bool at_last_component(const struct walk *w)
@@ -129,7 +154,7 @@ static int walk_link(struct walk *w, int fd)
         if (target[0] == '/')
                 while (w->depth > 0)
                         zl_close(w->stack[w->depth--]);
-        if (asprintf(&rest, "%s/%s", target, w->rest) < 0)
+        if (asprintf(&rest, "%s%s", target, w->rest) < 0) /* rest is empty or begins with a slash */
                 return -ENOMEM;
         free(w->rest);
         w->rest = rest;
@@ -144,9 +169,55 @@ static int open_last(struct walk *w, const char *name, int flags, mode_t mode)
         return fd < 0 ? -errno : fd;
 }
 
-static int check_mount(struct walk *w, const struct stat *st)
+static int check_mount(struct walk *w, int fd)
 {
-        return w->policy == ZL_PATH_NO_MOUNTS && st->st_dev != w->dev ? -EXDEV : 0;
+        uint64_t mount;
+        int r;
+
+        if (w->policy != ZL_PATH_NO_MOUNTS)
+                return 0;
+        r = mount_id(fd, &mount);
+        if (r < 0)
+                return r;
+        return mount == w->mount ? 0 : -EXDEV;
+}
+
+/* The last component is missing and the caller wants it made. O_EXCL, because a name that appears now may be
+ * a symbolic link; then the walk begins anew (-EAGAIN). */
+static int create_last(struct walk *w, const char *name, int flags, mode_t mode)
+{
+        int fd;
+
+        if (*w->rest) /* "new/" */
+                return -EISDIR;
+        fd = open_last(w, name, flags | O_EXCL, mode);
+        return fd == -EEXIST && !(flags & O_EXCL) ? -EAGAIN : fd;
+}
+
+/* Opens the last component, which `fd` (O_PATH) shows not to be a link that is to be followed. */
+static int open_found(struct walk *w, const char *name, int fd, int flags)
+{
+        _cleanup_close_ int found = -EBADF;
+        int r;
+
+        if ((flags & O_CREAT) && (flags & O_EXCL))
+                return -EEXIST;
+        found = open_last(w, name, flags & ~O_CREAT, 0);
+        /* What was looked at may have been replaced since by a link or by another thing. */
+        if (found == -ELOOP && !(flags & O_NOFOLLOW) && w->policy == ZL_PATH_IN_ROOT)
+                return -EAGAIN;
+        if (found < 0)
+                return found;
+        if (flags & O_PATH) {
+                struct stat then, now;
+
+                if (fstat(fd, &then) < 0 || fstat(found, &now) < 0)
+                        return -errno;
+                if (then.st_ino != now.st_ino || then.st_dev != now.st_dev)
+                        return -EAGAIN;
+        }
+        r = check_mount(w, found);
+        return r < 0 ? r : zl_take_fd(found);
 }
 
 /* One component. Returns 1 to go on, or the final descriptor through *ret_fd with 0. */
@@ -155,39 +226,44 @@ static int walk_step(struct walk *w, int flags, mode_t mode, int *ret_fd)
         _cleanup_free_ char *name = next_component(w);
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
+        bool last, keep_link;
         int r;
 
         if (!name)
                 return -ENOMEM;
-        if (*name == 0) {
-                *ret_fd = open_last(w, "", flags, mode);
-                return *ret_fd < 0 ? *ret_fd : 0;
-        }
         if (zl_streq(name, "."))
                 return 1;
         if (zl_streq(name, "..")) {
                 r = walk_up(w);
                 return r < 0 ? r : 1;
         }
+        last = at_last_component(w);
+        if (*name == 0) {
+                *ret_fd = open_last(w, "", flags, mode);
+                return ZL_MIN(*ret_fd, 0);
+        }
         fd = openat(w->stack[w->depth], name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0) {
-                if (errno != ENOENT || !(flags & O_CREAT) || !at_last_component(w))
+                if (errno != ENOENT || !(flags & O_CREAT) || !last)
                         return -errno;
-                *ret_fd = open_last(w, name, flags | O_EXCL, mode);
-                return *ret_fd < 0 ? *ret_fd : 0;
+                *ret_fd = create_last(w, name, flags, mode);
+                return ZL_MIN(*ret_fd, 0);
         }
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        r = check_mount(w, &st);
+        r = check_mount(w, fd);
         if (r < 0)
                 return r;
-        if (S_ISLNK(st.st_mode) && !(at_last_component(w) && (flags & O_NOFOLLOW))) {
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        /* "link/" means the directory behind the link, whatever the flags say. */
+        keep_link = last && *w->rest == 0 &&
+                    ((flags & O_NOFOLLOW) || ((flags & O_CREAT) && (flags & O_EXCL)));
+        if (S_ISLNK(st.st_mode) && !keep_link) {
                 r = walk_link(w, fd);
                 return r < 0 ? r : 1;
         }
-        if (at_last_component(w)) {
-                *ret_fd = open_last(w, name, flags, mode);
-                return *ret_fd < 0 ? *ret_fd : 0;
+        if (last) {
+                *ret_fd = open_found(w, name, fd, *w->rest ? flags | O_DIRECTORY : flags);
+                return ZL_MIN(*ret_fd, 0);
         }
         if (!S_ISDIR(st.st_mode))
                 return -ENOTDIR;
@@ -197,28 +273,33 @@ static int walk_step(struct walk *w, int flags, mode_t mode, int *ret_fd)
         return 1;
 }
 
-static int open_with_walk(int rootfd, const char *path, int flags, mode_t mode,
-                          enum zl_path_policy policy)
+static int walk_once(int rootfd, const char *path, int flags, mode_t mode,
+                     enum zl_path_policy policy)
 {
         struct walk w = { .policy = policy };
-        struct stat st;
         int fd = -EBADF, r;
 
         w.stack[0] = openat(rootfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (w.stack[0] < 0)
                 return -errno;
         w.rest = strdup(path);
-        if (!w.rest || fstat(w.stack[0], &st) < 0) {
-                r = w.rest ? -errno : -ENOMEM;
-                walk_done(&w);
-                return r;
-        }
-        w.dev = st.st_dev;
-        do
-                r = walk_step(&w, flags, mode, &fd);
-        while (r > 0);
+        r = w.rest ? mount_id(w.stack[0], &w.mount) : -ENOMEM;
+        if (r == 0)
+                do
+                        r = walk_step(&w, flags, mode, &fd);
+                while (r > 0);
         walk_done(&w);
         return r < 0 ? r : fd;
+}
+
+static int open_with_walk(int rootfd, const char *path, int flags, mode_t mode,
+                          enum zl_path_policy policy)
+{
+        int fd = -EAGAIN;
+
+        for (int tries = 0; fd == -EAGAIN && tries < 64; tries++)
+                fd = walk_once(rootfd, path, flags, mode, policy);
+        return fd;
 }
 
 int zl_open_in(int rootfd, const char *path, int flags, mode_t mode, enum zl_path_policy policy)
@@ -293,6 +374,8 @@ char *zl_path_join(const char *a, const char *b)
                 n--;
         while (*b == '/')
                 b++;
+        if (*a == 0) /* a relative path must not become an absolute one */
+                return strdup(b);
         if (asprintf(&path, "%.*s/%s", (int)n, a, b) < 0)
                 return NULL;
         return path;

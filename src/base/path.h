@@ -36,7 +36,7 @@ int zl_mkdir_p_in(int rootfd, const char *path, mode_t mode);
 int zl_open_parent_in(int rootfd, const char *path, enum zl_path_policy policy,
                       const char **ret_base);
 
-/* "a/b" from "a" and "b"; exactly one slash between. NULL without memory. */
+/* "a/b" from "a" and "b"; exactly one slash between; "b" if `a` is empty. NULL without memory. */
 char *zl_path_join(const char *a, const char *b);
 
 /* No empty, "." or ".." component, no leading or trailing slash, not empty. */

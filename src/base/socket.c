@@ -24,12 +24,13 @@ static int make_address(int dirfd, const char *path, struct sockaddr_un *sa, int
 
         *sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
         *ret_dir = -EBADF;
+        if (!zl_path_is_name(
+                    base)) /* an empty path would be an abstract address of the kernel's choice */
+                return -EINVAL;
         if ((dirfd == AT_FDCWD || path[0] == '/') && strlen(path) < sizeof sa->sun_path) {
                 memcpy(sa->sun_path, path, strlen(path) + 1);
                 return 0;
         }
-        if (!zl_path_is_name(base))
-                return -EINVAL;
         if (slash) {
                 _cleanup_free_ char *dir = strndup(path,
                                                    slash == path ? 1 : (size_t)(slash - path));
@@ -85,6 +86,7 @@ int zl_unix_connect_at(int dirfd, const char *path, int type)
         return zl_take_fd(fd);
 }
 
+/* zl-size: mirrors sendmsg(2) */
 ssize_t zl_send_fds(int fd, const void *data, size_t len, const int *fds, size_t n_fds, int flags)
 {
         union {
@@ -142,6 +144,7 @@ static int collect_fds(struct msghdr *msg, int *fds, size_t room, size_t *n)
         return lost ? -EMSGSIZE : 0;
 }
 
+/* zl-size: mirrors recvmsg(2) */
 ssize_t zl_recv_fds(int fd, void *data, size_t len, int *fds, size_t *n_fds, int flags)
 {
         union {

@@ -134,8 +134,8 @@ static int parse_offset(const char **s, int64_t *ret)
 
 int zl_parse_rfc3339(const char *s, int64_t *ret)
 {
-        unsigned year, month, day, h, m, sec;
-        int64_t frac, offset;
+        unsigned year, month, day, h, m, sec, same_month, same_day;
+        int64_t frac, offset, days, same_year;
 
         if (digits(&s, 4, &year) < 0 || literal(&s, "-") < 0 || digits(&s, 2, &month) < 0 ||
             literal(&s, "-") < 0 || digits(&s, 2, &day) < 0 || literal(&s, "Tt ") < 0 ||
@@ -146,9 +146,11 @@ int zl_parse_rfc3339(const char *s, int64_t *ret)
         if (month < 1 || month > 12 || day < 1 || day > 31 || h > 23 || m > 59 || sec > 60 ||
             year < 1678 || year > 2261)
                 return -EINVAL;
-        *ret = (days_from_date(year, month, day) * 86400 + h * 3600 + m * 60 + sec - offset) *
-                       ZL_NSEC_PER_SEC +
-               frac;
+        days = days_from_date(year, month, day);
+        date_from_days(days, &same_year, &same_month, &same_day);
+        if (same_day != day) /* February 30th */
+                return -EINVAL;
+        *ret = (days * 86400 + h * 3600 + m * 60 + sec - offset) * ZL_NSEC_PER_SEC + frac;
         return 0;
 }
 

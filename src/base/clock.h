@@ -20,7 +20,8 @@ int64_t zl_now_boottime(void);
 
 /* "2026-01-31T23:59:59.123456789Z"; always nine digits of fraction. Returns buf. */
 char *zl_format_rfc3339(int64_t nsec, char buf[ZL_RFC3339_SIZE]);
-/* Any RFC 3339 time with up to nine digits of fraction and any offset. 0 or -EINVAL. */
+/* Any RFC 3339 time with any offset; digits of the fraction behind the ninth are cut. Years 1678 to 2261, second 60
+ * is that of a leap second and counts as the next minute. 0 or -EINVAL. */
 int zl_parse_rfc3339(const char *s, int64_t *ret);
 
 /* "3s", "2m", "5h", "4d" … a coarse age for people. Returns buf. */

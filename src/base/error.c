@@ -209,7 +209,7 @@ void zl_error_recode(struct zl_error *err, enum zl_code code)
 
 void zl_error_move(struct zl_error *dst, struct zl_error *src)
 {
-        if (!src)
+        if (!src || src == dst)
                 return;
         if (dst) {
                 zl_error_done(dst);

@@ -3,8 +3,8 @@
  * Identity of a workload: deployment / service / replica. This is the only module that makes the name
  * under which it stands on disk, in cgroups and in messages: "DEPLOYMENT.SERVICE.REPLICA".
  *
- * Grammar of both parts: a letter or digit, then letters, digits, '-' and '_'; deployments 3 to 63 bytes,
- * services 1 to 63. A spec may hold service names outside it; they are refused when deployed.
+ * Grammar of both parts: a letter or digit, then letters, digits, '-' and '_'; 1 to 63 bytes (a spec wants at
+ * least 3 for a deployment). A spec may hold service names outside it; they are refused when deployed.
  */
 #pragma once
 

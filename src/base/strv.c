@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * String vectors. They grow by powers of two without storing a capacity: room is allocated whenever
- * the length is a power of two, which keeps the representation the one that execve() wants.
+ * String vectors. No capacity is stored, which keeps the representation the one that execve() wants: every
+ * append reallocates. Finding the end is linear anyway, and so a vector that somebody else allocated
+ * to measure may be appended to as well.
  */
 #include "base/strv.h"
 
@@ -38,21 +39,18 @@ bool zl_strv_contains(char *const *strv, const char *s)
 int zl_strv_push_take(char ***strv, char *s)
 {
         size_t n = zl_strv_len(*strv);
-        size_t slots = n + 1; /* strings after the append; one more for the end mark */
         char **grown;
 
         if (!s)
                 return -ENOMEM;
-        if (!*strv || (slots & (slots - 1)) == 0) {
-                grown = realloc(*strv, slots * 2 * sizeof(char *));
-                if (!grown) {
-                        free(s);
-                        return -ENOMEM;
-                }
-                *strv = grown;
+        grown = realloc(*strv, (n + 2) * sizeof(char *));
+        if (!grown) {
+                free(s);
+                return -ENOMEM;
         }
-        (*strv)[n] = s;
-        (*strv)[n + 1] = NULL;
+        grown[n] = s;
+        grown[n + 1] = NULL;
+        *strv = grown;
         return 0;
 }
 
@@ -75,11 +73,16 @@ int zl_strv_pushf(char ***strv, const char *fmt, ...)
 
 int zl_strv_extend(char ***strv, char *const *more)
 {
+        size_t before = zl_strv_len(*strv);
+
         ZL_STRV_FOREACH(p, more) {
                 int r = zl_strv_push(strv, *p);
 
-                if (r < 0)
-                        return r;
+                if (r == 0)
+                        continue;
+                for (char **q = *strv + before; *strv && *q; q++)
+                        free(zl_take_ptr(*q));
+                return r;
         }
         return 0;
 }

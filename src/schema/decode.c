@@ -421,7 +421,7 @@ static int decode_default(struct zl_decoder *dec, const struct zl_field *f, void
                 if (f->type->kind != ZL_KIND_STRUCT || (f->flags & ZL_PTR))
                         return 0;
                 node = &nothing;
-        } else if (f->type->kind >= ZL_KIND_STRUCT && f->type->kind != ZL_KIND_CUSTOM) {
+        } else if (f->def[0] == '{' || f->def[0] == '[') {
                 node = default_tree(dec, f->def);
                 if (!node)
                         return -ENOMEM;

@@ -50,6 +50,7 @@ static void put_default(struct describer *d, const struct zl_field *f)
         case ZL_KIND_STR:
         case ZL_KIND_ENUM:
         case ZL_KIND_CUSTOM:
+                quoted = f->def[0] != '{';
                 break;
         default:
                 quoted = false;
@@ -135,8 +136,12 @@ static void put_int(struct describer *d, const struct zl_type *type)
 
         zl_buf_puts(d->out, "\"type\":\"integer\"");
         if (type->kind == ZL_KIND_UINT)
-                zl_buf_putf(d->out, ",\"minimum\":0,\"maximum\":%llu",
-                            bits == 64 ? ~0ULL : (1ULL << bits) - 1);
+                zl_buf_puts(d->out, ",\"minimum\":0");
+        /* The bounds of 64 bits are beyond what many readers of schemas can hold. */
+        if (bits == 64)
+                return;
+        if (type->kind == ZL_KIND_UINT)
+                zl_buf_putf(d->out, ",\"maximum\":%llu", (1ULL << bits) - 1);
         else
                 zl_buf_putf(d->out, ",\"minimum\":-%llu,\"maximum\":%llu", 1ULL << (bits - 1),
                             (1ULL << (bits - 1)) - 1);

@@ -132,6 +132,8 @@ static bool is_present(const struct zl_field *f, const void *base)
         case ZL_KIND_LIST:
         case ZL_KIND_MAP:
                 return *zl_field_count(f, base) > 0;
+        case ZL_KIND_CUSTOM:
+                return !f->type->custom->is_empty || !f->type->custom->is_empty(at);
         default:
                 return true;
         }
@@ -147,6 +149,19 @@ static struct zl_node *encode_field(struct zl_encoder *enc, const struct zl_fiel
         return encode_value(enc, f->type, (f->flags & ZL_PTR) ? *(void *const *)at : at);
 }
 
+/* Left out of the canonical forms? */
+static bool is_hidden(const struct zl_field *f, const void *base)
+{
+        const char *text;
+
+        if (f->flags & ZL_OUT_NEVER)
+                return true;
+        if (!(f->flags & ZL_OUT_TEXT))
+                return false;
+        text = *(char *const *)zl_field_at(f, base);
+        return !text || !*text;
+}
+
 static int encode_fields(struct zl_encoder *enc, const struct zl_field *fields, size_t n,
                          const void *base, struct zl_node *map)
 {
@@ -154,7 +169,7 @@ static int encode_fields(struct zl_encoder *enc, const struct zl_field *fields, 
                 const struct zl_field *f = &fields[i];
                 struct zl_node *child;
 
-                if ((f->flags & ZL_OUT_NEVER) && enc->form != ZL_FORM_STORED)
+                if (enc->form != ZL_FORM_STORED && is_hidden(f, base))
                         continue;
                 if (is_present(f, base))
                         child = encode_field(enc, f, base);

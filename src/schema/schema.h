@@ -99,6 +99,7 @@ enum zl_field_flags {
         ZL_OUT_ALWAYS = 1 << 3, /* written even when empty */
         ZL_OUT_NULL = 1 << 4,   /* written as null when absent */
         ZL_OUT_NEVER = 1 << 5,  /* not written in canonical form */
+        ZL_OUT_TEXT = 1 << 6,   /* not written in canonical form when it is an empty text */
 };
 
 struct zl_field {
@@ -144,6 +145,7 @@ struct zl_custom {
         struct zl_node *(*encode)(struct zl_encoder *enc, const void *value);
         void (*free)(void *value); /* values of malloc decoders only; NULL: nothing to free */
         int (*copy)(const void *src, void *dst); /* NULL: bytes are copied */
+        bool (*is_empty)(const void *value);     /* not worth writing; NULL: never */
         const char *schema;                      /* its JSON Schema, as JSON text */
 };
 

@@ -22,20 +22,56 @@ struct zl_map {
         size_t used;     /* entries in use, holes included */
         size_t live;
         size_t slots; /* size of index, a power of two; entries has slots / 2 places */
-        uint64_t seed;
+        uint64_t seed[2];
         void (*free_value)(void *value);
 };
 
-/* FNV-1a over a seeded start, finished with a multiply-xorshift so that low bits are usable. */
+static inline uint64_t rotate(uint64_t x, int bits)
+{
+        return x << bits | x >> (64 - bits);
+}
+
+static inline void sip_round(uint64_t v[4])
+{
+        v[0] += v[1];
+        v[2] += v[3];
+        v[1] = rotate(v[1], 13) ^ v[0];
+        v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] = rotate(v[0], 32);
+        v[2] += v[1];
+        v[0] += v[3];
+        v[1] = rotate(v[1], 17) ^ v[2];
+        v[3] = rotate(v[3], 21) ^ v[0];
+        v[2] = rotate(v[2], 32);
+}
+
+/* SipHash-1-3 (Aumasson and Bernstein). A plain hash with a secret start, FNV for example, has collisions that do
+ * not depend on the start; keys come from files that others write, so this one has to hold. */
 static uint64_t hash_key(const struct zl_map *map, const char *key)
 {
-        uint64_t h = map->seed;
+        size_t len = strlen(key), whole = len & ~(size_t)7;
+        uint64_t v[4] = { map->seed[0] ^ UINT64_C(0x736f6d6570736575),
+                          map->seed[1] ^ UINT64_C(0x646f72616e646f6d),
+                          map->seed[0] ^ UINT64_C(0x6c7967656e657261),
+                          map->seed[1] ^ UINT64_C(0x7465646279746573) };
+        uint64_t word;
 
-        for (const unsigned char *p = (const unsigned char *)key; *p; p++)
-                h = (h ^ *p) * UINT64_C(0x100000001b3);
-        h ^= h >> 32;
-        h *= UINT64_C(0x9e3779b97f4a7c15);
-        return h ^ (h >> 29);
+        for (size_t i = 0; i < whole; i += 8) {
+                memcpy(&word, key + i,
+                       8); /* the byte order does not matter: it stays in this process */
+                v[3] ^= word;
+                sip_round(v);
+                v[0] ^= word;
+        }
+        word = (uint64_t)len << 56;
+        memcpy(&word, key + whole, len - whole);
+        v[3] ^= word;
+        sip_round(v);
+        v[0] ^= word;
+        v[2] ^= 0xff;
+        for (int i = 0; i < 3; i++)
+                sip_round(v);
+        return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 struct zl_map *zl_map_new(void (*free_value)(void *value))
@@ -45,7 +81,7 @@ struct zl_map *zl_map_new(void (*free_value)(void *value))
         if (!map)
                 return NULL;
         map->free_value = free_value;
-        map->seed = zl_random_u64();
+        zl_random_bytes(map->seed, sizeof map->seed);
         return map;
 }
 

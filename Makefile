@@ -5,6 +5,8 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 MESON_FLAGS ?=
+# The emulated machine is ten to thirty times slower than the real one.
+VM_TIMEOUT ?= 3000
 
 .PHONY: all build run test test-vm bench install clean format check deps
 
@@ -30,7 +32,8 @@ test: deps build
 # The tests of the container engine and the agent on a kernel with cgroup v2 only, in an emulated machine.
 test-vm: deps build
 	@tools/deps vm
-	@ZL_BUILD=$(BUILD) test/vm/run $(ARGS)
+	@test/vm/run --timeout $(VM_TIMEOUT) -- \
+		test/run --system --build $(BUILD) --timeout 600 --file-timeout 1800 $(ARGS)
 
 bench: deps build
 	@tools/deps bench

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Launching a monitor, and telling whether one lives.
+ *
+ * The program is spawned with one inherited descriptor (3): a socket over which the launch request goes, with the
+ * directories as descriptors beside it, and over which the answer comes. It forks once and the first process ends, so the
+ * monitor is not a child of ours: nobody here has to wait for it, and it does not notice our end.
+ *
+ * Life is told by a POSIX record lock on monitor.pid: the kernel drops it when the monitor dies, whatever happens to pids,
+ * it is not inherited by the monitor's children, and looking at it (F_GETLK) takes nothing from anybody.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/socket.h"
+#include "monitor/client_internal.h"
+
+extern char **environ;
+
+/* posix_spawn() with a new session, default signals and nothing inherited but `fd` as 3. */
+static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
+{
+        char *argv[] = { (char *)"zlayer-monitor", (char *)name, NULL };
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attr;
+        sigset_t none, all;
+        int r;
+
+        sigemptyset(&none);
+        sigfillset(&all);
+        if (posix_spawn_file_actions_init(&actions) != 0)
+                return -ENOMEM;
+        if (posix_spawnattr_init(&attr) != 0) {
+                posix_spawn_file_actions_destroy(&actions);
+                return -ENOMEM;
+        }
+        /* Onto itself, dup2 clears O_CLOEXEC: the C library knows that case. */
+        r = posix_spawn_file_actions_adddup2(&actions, fd, 3);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+        posix_spawnattr_setsigmask(&attr, &none);
+        posix_spawnattr_setsigdefault(&attr, &all);
+        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                POSIX_SPAWN_SETSID);
+        if (r == 0)
+                r = posix_spawn(ret_pid, program, &actions, &attr, argv, environ);
+        posix_spawnattr_destroy(&attr);
+        posix_spawn_file_actions_destroy(&actions);
+        return -r;
+}
+
+static void reap(pid_t pid)
+{
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+}
+
+static int send_launch(struct zl_monitor *m, const struct zl_monitor_launch *launch,
+                       struct zl_error *err)
+{
+        int fds[ZL_LAUNCH_FDS];
+        size_t n = 0;
+
+        zl_monitor_begin(m, ZL_WIRE_LAUNCH);
+        zl_wire_put_launch(&m->out, launch);
+        fds[n++] = launch->state_dir_fd;
+        fds[n++] = launch->run_dir_fd;
+        if (launch->seccomp_fd >= 0)
+                fds[n++] = launch->seccomp_fd;
+        return zl_monitor_send(m, fds, n, err);
+}
+
+static int check_launch(const char *program, const struct zl_monitor_launch *launch,
+                        struct zl_error *err)
+{
+        if (!program || !launch->name || !launch->bundle || launch->bundle[0] != '/' ||
+            launch->state_dir_fd < 0 || launch->run_dir_fd < 0)
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "launching a monitor needs a program, a name, an absolute bundle "
+                               "and two directories");
+        return 0;
+}
+
+int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launch,
+                      struct zl_monitor **ret, struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *m = NULL;
+        _cleanup_close_ int theirs = -EBADF;
+        int pair[2], r;
+        pid_t pid;
+
+        r = check_launch(program, launch, err);
+        if (r < 0)
+                return r;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return zl_fail_errno(err, errno, "cannot make a socket");
+        theirs = pair[1];
+        r = zl_monitor_new(pair[0], &m, err);
+        if (r >= 0)
+                r = send_launch(m, launch, err);
+        if (r < 0)
+                return r;
+        r = spawn(program, launch->name, theirs, &pid);
+        if (r < 0)
+                return zl_fail(err, ZL_E_CONFIGURATION, -r, "cannot run the monitor %s", program);
+        theirs = zl_close(theirs);
+        /* The answer comes from the second process; the first ends at once. */
+        reap(pid);
+        /* Hooks may take long, and a mount may hang: no limit. The monitor's death is noticed. */
+        r = zl_monitor_receive(m, -1, NULL, err);
+        if (r < 0) {
+                zl_error_prefix(err, "monitor of %s", launch->name);
+                return r;
+        }
+        if (m->head.type == ZL_WIRE_ERROR)
+                return zl_wire_get_error(&m->wire, err);
+        if (m->head.type != ZL_WIRE_OK || zl_wire_finish(&m->wire) < 0)
+                return zl_fail(err, ZL_E_PROTOCOL, 0, "%s is not our monitor", program);
+        if (ret)
+                *ret = zl_take_ptr(m);
+        return 0;
+}
+
+int zl_monitor_is_alive(int run_dir_fd, pid_t *ret_pid, struct zl_error *err)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        _cleanup_close_ int fd = openat(run_dir_fd, ZL_MONITOR_PID_FILE,
+                                        O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+        if (fd < 0 && errno == ENOENT)
+                return 0;
+        if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0)
+                return zl_fail_errno(err, errno, "cannot look at %s", ZL_MONITOR_PID_FILE);
+        if (lock.l_type == F_UNLCK)
+                return 0;
+        if (ret_pid)
+                *ret_pid = lock.l_pid;
+        return 1;
+}
+
+int zl_monitor_clean_run_dir(int run_dir_fd, struct zl_error *err)
+{
+        static const char *const names[] = { ZL_MONITOR_SOCKET, ZL_MONITOR_PID_FILE };
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(names); i++) {
+                if (unlinkat(run_dir_fd, names[i], 0) < 0 && errno != ENOENT)
+                        return zl_fail_errno(err, errno, "cannot remove %s", names[i]);
+        }
+        return 0;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are made anew for each start and mounted over
+ * whatever the image has, so names resolve although images carry the leftovers of the machine they were built on.
+ *
+ * What may go wrong: a host that resolves through a stub on its own loopback. In a network namespace of its own
+ * that address leads nowhere, so it is left out, and the caller is told how many were; a public resolver
+ * is not put in its place, because sending somebody's names to a third party is not ours to decide.
+ */
+#include "network/files.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/strv.h"
+
+enum { FILE_MAX = 1 << 20 };
+
+static bool is_address(const char *s)
+{
+        unsigned char addr[sizeof(struct in6_addr)];
+
+        return inet_pton(AF_INET, s, addr) == 1 || inet_pton(AF_INET6, s, addr) == 1;
+}
+
+static bool is_host_name(const char *s, size_t len)
+{
+        if (len == 0 || len > 253)
+                return false;
+        for (size_t i = 0; i < len; i++)
+                if (!isalnum((unsigned char)s[i]) && s[i] != '-' && s[i] != '.' && s[i] != '_')
+                        return false;
+        return true;
+}
+
+static int finish(struct zl_buf *buf, char **ret, struct zl_error *err)
+{
+        char *text = zl_buf_take(buf);
+
+        if (!text)
+                return zl_fail_oom(err);
+        *ret = text;
+        return 0;
+}
+
+/* ---- hosts --------------------------------------------------------------------------------------- */
+
+/* One "name:address"; the name ends at the first colon, so the address may be IPv6 (also in brackets). */
+static int put_extra_host(struct zl_buf *buf, const char *entry, const struct zl_net_files *in,
+                          struct zl_error *err)
+{
+        const char *colon = strchr(entry, ':');
+        const char *value = colon ? colon + 1 : NULL;
+        char plain[INET6_ADDRSTRLEN];
+        size_t len = value ? strlen(value) : 0;
+
+        if (!value || !is_host_name(entry, (size_t)(colon - entry)))
+                return zl_fail(err, ZL_E_INVALID, 0, "extra_hosts: \"%s\" is not NAME:ADDRESS",
+                               entry);
+        if (zl_streq(value, "host-gateway")) {
+                if (!in->gateway)
+                        return zl_fail(
+                                err, ZL_E_UNSUPPORTED, 0,
+                                "extra_hosts: \"%s\" wants the gateway, but this network has none",
+                                entry);
+                value = in->gateway;
+        } else if (len > 2 && len - 2 < sizeof(plain) && value[0] == '[' && value[len - 1] == ']') {
+                memcpy(plain, value + 1, len - 2);
+                plain[len - 2] = 0;
+                value = plain;
+        }
+        if (!is_address(value))
+                return zl_fail(err, ZL_E_INVALID, 0, "extra_hosts: \"%s\" has no valid address",
+                               entry);
+        zl_buf_putf(buf, "%s\t%.*s\n", value, (int)(colon - entry), entry);
+        return 0;
+}
+
+/* "web.shop.example web" for a host name with a domain. */
+static void put_own_name(struct zl_buf *buf, const char *address, const char *hostname)
+{
+        const char *dot = strchr(hostname, '.');
+
+        zl_buf_putf(buf, "%s\t%s", address, hostname);
+        if (dot && dot > hostname)
+                zl_buf_putf(buf, " %.*s", (int)(dot - hostname), hostname);
+        zl_buf_putc(buf, '\n');
+}
+
+int zl_net_make_hosts(const struct zl_net_files *in, char **ret, struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(2 * FILE_MAX);
+
+        if (in->host_network && in->host_hosts) {
+                size_t len = strlen(in->host_hosts);
+
+                zl_buf_put(&buf, in->host_hosts, len);
+                if (len > 0 && in->host_hosts[len - 1] != '\n')
+                        zl_buf_putc(&buf, '\n');
+        } else {
+                zl_buf_puts(&buf, "127.0.0.1\tlocalhost\n"
+                                  "::1\tlocalhost ip6-localhost ip6-loopback\n"
+                                  "fe00::\tip6-localnet\n"
+                                  "ff00::\tip6-mcastprefix\n"
+                                  "ff02::1\tip6-allnodes\n"
+                                  "ff02::2\tip6-allrouters\n");
+        }
+        /* Without an address of its own the container still has to find itself by name. */
+        put_own_name(&buf, in->address ? in->address : "127.0.1.1", in->hostname);
+        ZL_STRV_FOREACH(entry, in->extra_hosts) {
+                int r = put_extra_host(&buf, *entry, in, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return finish(&buf, ret, err);
+}
+
+int zl_net_make_hostname(const struct zl_net_files *in, char **ret, struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(FILE_MAX);
+
+        zl_buf_putf(&buf, "%s\n", in->hostname);
+        return finish(&buf, ret, err);
+}
+
+/* ---- resolv.conf --------------------------------------------------------------------------------- */
+
+static bool is_loopback(const char *address)
+{
+        struct in6_addr six;
+        struct in_addr four;
+
+        if (inet_pton(AF_INET, address, &four) == 1)
+                return ntohl(four.s_addr) >> 24 == 127;
+        return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+/* The word behind `keyword` at the beginning of a line of `len` bytes, copied to `word`; false if the line says something
+ * else or the word does not fit. */
+static bool line_value(const char *line, size_t len, const char *keyword, char *word, size_t size)
+{
+        size_t n = strlen(keyword), i = n, begin;
+
+        if (len <= n || memcmp(line, keyword, n) != 0 || !isblank((unsigned char)line[n]))
+                return false;
+        while (i < len && isblank((unsigned char)line[i]))
+                i++;
+        begin = i;
+        while (i < len && !isspace((unsigned char)line[i]) && line[i] != '#' && line[i] != ';')
+                i++;
+        if (i == begin || i - begin >= size)
+                return false;
+        memcpy(word, line + begin, i - begin);
+        word[i - begin] = 0;
+        return true;
+}
+
+static void put_host_resolv(struct zl_buf *buf, const struct zl_net_files *in, bool with_servers,
+                            size_t *ret_dropped)
+{
+        const char *end;
+
+        for (const char *line = in->host_resolv; line && *line; line = *end ? end + 1 : end) {
+                char word[128];
+                size_t len;
+
+                end = strchrnul(line, '\n');
+                len = (size_t)(end - line);
+                if (len == 0 || line[0] == '#' || line[0] == ';')
+                        continue;
+                if (line_value(line, len, "nameserver", word, sizeof(word))) {
+                        if (!with_servers)
+                                continue;
+                        if (!in->host_network && is_loopback(word)) {
+                                ++*ret_dropped;
+                                continue;
+                        }
+                }
+                zl_buf_put(buf, line, len);
+                zl_buf_putc(buf, '\n');
+        }
+}
+
+int zl_net_make_resolv_conf(const struct zl_net_files *in, char **ret, size_t *ret_dropped,
+                            struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(2 * FILE_MAX);
+        bool own = in->dns && in->dns[0];
+        size_t dropped = 0;
+
+        ZL_STRV_FOREACH(server, in->dns) {
+                if (!is_address(*server))
+                        return zl_fail(err, ZL_E_INVALID, 0, "dns: \"%s\" is not an address",
+                                       *server);
+                zl_buf_putf(&buf, "nameserver %s\n", *server);
+        }
+        put_host_resolv(&buf, in, !own, &dropped);
+        if (dropped > 0)
+                zl_buf_puts(&buf, "# resolvers on the loopback address of the host are left out\n");
+        if (ret_dropped)
+                *ret_dropped = dropped;
+        return finish(&buf, ret, err);
+}
+
+char *zl_net_read_host_resolv(void)
+{
+        char *text = NULL, *upstream = NULL;
+
+        if (zl_read_file_at(AT_FDCWD, "/etc/resolv.conf", FILE_MAX, &text, NULL) < 0)
+                return strdup("");
+        if (strstr(text, "nameserver 127.0.0.53") &&
+            zl_read_file_at(AT_FDCWD, "/run/systemd/resolve/resolv.conf", FILE_MAX, &upstream,
+                            NULL) == 0) {
+                free(text);
+                return upstream;
+        }
+        return text;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the bundle builder share: bundle.c (process, namespaces), bundle_mounts.c, bundle_resources.c and
+ * bundle_security.c. */
+#pragma once
+
+#include <errno.h>
+
+#include "base/strv.h"
+#include "runtimes/bundle.h"
+
+struct bundle_builder {
+        const struct zl_bundle_input *in;
+        const struct zl_service_spec *spec;
+        struct zl_oci_config *config;
+        struct zl_error *err;
+        bool host_network, host_pid, host_ipc;
+};
+
+void bundle_warn(const struct bundle_builder *b, const char *fmt, ...) ZL_PRINTF(2, 3);
+
+/* Appends a zeroed element to one of the configuration's arrays; NULL without memory. */
+void *bundle_append(void *array, size_t *n, size_t size);
+#define BUNDLE_APPEND(array, n) ((__typeof__(array))bundle_append(&(array), &(n), sizeof(*(array))))
+
+/* Blank-separated words as a vector; NULL without memory. */
+char **bundle_words(const char *text);
+/* A mount with its options in one blank-separated text. */
+int bundle_add_mount(struct bundle_builder *b, const char *destination, const char *type,
+                     const char *source, const char *options);
+
+int bundle_mounts(struct bundle_builder *b);
+int bundle_resources(struct bundle_builder *b);
+int bundle_devices(struct bundle_builder *b);
+int bundle_security(struct bundle_builder *b);
+int bundle_limits(struct bundle_builder *b);

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The native runtime: Linux containers by the built-in engine, each under a zlayer-monitor of its own. This file makes
+ * the runtime and does the short operations, which are mostly a word with the monitor; the monitor orders what
+ * comes from several sides, so only start (which may replace the monitor) and remove take the lock of the workload.
+ *
+ * Everything that matters is on disk or in the monitors. A runtime object is a few descriptors: any number of
+ * processes may have one on the same directories.
+ */
+#include "runtimes/native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+/* ---- parts ------------------------------------------------------------------------------------------ */
+
+int native_images(struct native *n, struct zl_image_store **ret, struct zl_error *err)
+{
+        const struct zl_image_store_options options = { .plain_http = n->settings.plain_http };
+        int r = 0;
+
+        pthread_mutex_lock(&n->lock);
+        if (!n->images) {
+                _cleanup_free_ char *path = zl_path_join(n->settings.root_dir, "images");
+
+                r = path ? zl_image_store_open(path, &options, &n->images, err) : zl_fail_oom(err);
+        }
+        *ret = n->images;
+        pthread_mutex_unlock(&n->lock);
+        return r;
+}
+
+int native_volumes(struct native *n, struct zl_volumes **ret, struct zl_error *err)
+{
+        int r = 0;
+
+        pthread_mutex_lock(&n->lock);
+        if (!n->volumes)
+                r = zl_volumes_open(n->settings.root_dir, &n->volumes, err);
+        *ret = n->volumes;
+        pthread_mutex_unlock(&n->lock);
+        return r;
+}
+
+static int native_pull(struct zl_runtime *rt, const char *image,
+                       const struct zl_pull_options *options, char **ret_digest,
+                       struct zl_error *err)
+{
+        struct zl_image_store *images;
+        int r = native_images(native_from(rt), &images, err);
+
+        return r < 0 ? r : zl_image_pull(images, image, NULL, options, ret_digest, err);
+}
+
+/* ---- operations ------------------------------------------------------------------------------------- */
+
+static int wrong_state(const struct zl_status *s, const char *operation, struct zl_error *err)
+{
+        return zl_fail(err, ZL_E_STATE, 0, "cannot %s %s: it is %s", operation, s->name,
+                       zl_workload_state_name(s->state));
+}
+
+/* The monitor of a workload, or why there is none: unknown, or ended. `*ret_over` is set if it has ended. */
+static int connect_or_explain(struct native *n, const char *name, const char *operation,
+                              struct zl_monitor **ret, bool *ret_over, struct zl_error *err)
+{
+        struct zl_status status;
+        int r;
+
+        *ret_over = false;
+        if (native_connect(n, name, ret, NULL) == 0)
+                return 0;
+        r = native_status(n, name, &status, err);
+        if (r < 0)
+                return r;
+        *ret_over = status.state == ZL_STATE_EXITED || status.state == ZL_STATE_FAILED;
+        /* It may just have been created by somebody else. */
+        r = *ret_over ? wrong_state(&status, operation, err) : native_connect(n, name, ret, err);
+        zl_status_done(&status);
+        return r;
+}
+
+/* Starts an ended workload once more: a new monitor, the same writable layer and log. The lock is held. */
+static int launch_again(struct native *n, int state, const char *name, struct native_record *record,
+                        struct zl_error *err)
+{
+        _cleanup_close_ int seccomp = -EBADF;
+        _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
+        uint32_t generation = record->generation + 1;
+        int r;
+
+        if (record->seccomp) {
+                seccomp = native_seccomp_again(n, state, name, err);
+                if (seccomp < 0)
+                        return seccomp;
+        }
+        r = native_record_save_status(n, state, generation, err);
+        if (r < 0)
+                return r;
+        r = native_launch(n, record, generation, seccomp, &own);
+        if (r < 0) {
+                /* The old end is gone, so this one has to be on record. */
+                record->generation = generation;
+                native_settle(n, state, record, zl_error_message(&own), NULL);
+                zl_error_prefix(&own, "cannot start %s again", name);
+                zl_error_move(err, &own);
+        }
+        return r;
+}
+
+static int native_start(struct zl_runtime *rt, const char *name, struct zl_error *err)
+{
+        struct native *n = native_from(rt);
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        _cleanup_close_ int state = -EBADF;
+        struct zl_status status;
+        int r;
+
+        /* The common case, a workload that was just created, needs neither lock nor records. */
+        if (native_connect(n, name, &monitor, NULL) == 0)
+                return zl_monitor_start(monitor, err);
+        state = native_lock_state(n, name, true, err);
+        if (state < 0)
+                return state;
+        r = native_status_locked(n, state, name, &status, err);
+        if (r < 0)
+                return r;
+        if (status.state == ZL_STATE_EXITED || status.state == ZL_STATE_FAILED) {
+                _cleanup_record_ struct native_record record = { 0 };
+
+                r = native_record_load(n, state, name, &record, err);
+                if (r == 0)
+                        r = launch_again(n, state, name, &record, err);
+        } else if (status.state != ZL_STATE_PENDING) {
+                r = wrong_state(&status, "start", err);
+        }
+        zl_status_done(&status);
+        if (r == 0)
+                r = native_connect(n, name, &monitor, err);
+        return r < 0 ? r : zl_monitor_start(monitor, err);
+}
+
+static int native_stop(struct zl_runtime *rt, const char *name, int64_t grace_nsec,
+                       struct zl_error *err)
+{
+        struct native *n = native_from(rt);
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        struct zl_error own = ZL_ERROR_INIT;
+        bool over;
+        int r = connect_or_explain(n, name, "stop", &monitor, &over, &own);
+
+        if (r == 0)
+                r = zl_monitor_stop(monitor, 0, grace_nsec, NULL, &own);
+        /* It ended while we asked: that is what was wanted. */
+        if (r < 0 && (over || own.code == ZL_E_NETWORK || own.code == ZL_E_STATE)) {
+                struct zl_status status;
+
+                if (native_status(n, name, &status, NULL) == 0) {
+                        over = status.state == ZL_STATE_EXITED || status.state == ZL_STATE_FAILED;
+                        zl_status_done(&status);
+                        if (over)
+                                r = 0;
+                }
+        }
+        if (r < 0)
+                zl_error_move(err, &own);
+        zl_error_done(&own);
+        return r;
+}
+
+static int native_kill(struct zl_runtime *rt, const char *name, int sig, bool all,
+                       struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        bool over;
+        int r = connect_or_explain(native_from(rt), name, "send a signal to", &monitor, &over, err);
+
+        return r < 0 ? r : zl_monitor_kill(monitor, sig, all, err);
+}
+
+static int native_pause(struct zl_runtime *rt, const char *name, bool pause, struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        bool over;
+        int r = connect_or_explain(native_from(rt), name, pause ? "pause" : "resume", &monitor,
+                                   &over, err);
+
+        return r < 0 ? r : zl_monitor_pause(monitor, pause, err);
+}
+
+static int native_state(struct zl_runtime *rt, const char *name, struct zl_status *ret,
+                        struct zl_error *err)
+{
+        return native_status(native_from(rt), name, ret, err);
+}
+
+/* Ends what is not over, or says that it is in the way. */
+static int end_for_removal(struct native *n, const char *name, bool force, struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        int r;
+
+        if (native_connect(n, name, &monitor, NULL) < 0)
+                return 0;
+        if (!force && zl_monitor_get_status(monitor, &m, NULL) == 0) {
+                enum zl_workload_state state = m.state;
+
+                zl_monitor_status_done(&m);
+                if (state == ZL_STATE_RUNNING || state == ZL_STATE_PAUSED ||
+                    state == ZL_STATE_STOPPING) {
+                        r = zl_fail(err, ZL_E_STATE, 0, "cannot remove %s: it is %s", name,
+                                    zl_workload_state_name(state));
+                        zl_error_hint(err, "stop it first, or use force");
+                        return r;
+                }
+        }
+        r = zl_monitor_stop(monitor, SIGKILL, 0, NULL, err);
+        if (r < 0) {
+                _cleanup_(zl_monitor_closep) struct zl_monitor *again = NULL;
+
+                if (native_connect(n, name, &again, NULL) < 0) {
+                        zl_error_done(err); /* it has ended all the same */
+                        return 0;
+                }
+        }
+        return r;
+}
+
+static int native_remove(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err)
+{
+        struct native *n = native_from(rt);
+        _cleanup_close_ int state = native_lock_state(n, name, true, err);
+        _cleanup_record_ struct native_record record = { 0 };
+        struct zl_status status;
+        int r;
+
+        if (state < 0)
+                return state;
+        if (native_record_load(n, state, name, &record, NULL) < 0)
+                return native_erase_wreck(n, state, name, err);
+        r = end_for_removal(n, name, force, err);
+        if (r < 0)
+                return r;
+        /* If its monitor was killed there is still a cgroup, which goes when the end is put down. */
+        if (native_status_locked(n, state, name, &status, NULL) == 0)
+                zl_status_done(&status);
+        return native_erase(n, name, record.volumes, err);
+}
+
+/* ---- making one -------------------------------------------------------------------------------------- */
+
+static void native_free(struct zl_runtime *rt)
+{
+        struct native *n = native_from(rt);
+
+        zl_image_store_close(n->images);
+        zl_volumes_close(n->volumes);
+        zl_close(n->containers_fd);
+        zl_close(n->run_fd);
+        free(n->containers_dir);
+        free(n->run_dir);
+        free(n->cache_dir);
+        zl_runtime_settings_done(&n->settings);
+        pthread_mutex_destroy(&n->lock);
+        free(n);
+}
+
+static const struct zl_runtime_ops native_ops = {
+        .kind = ZL_RUNTIME_NATIVE,
+        .free = native_free,
+        .pull = native_pull,
+        .create = native_create,
+        .start = native_start,
+        .stop = native_stop,
+        .kill = native_kill,
+        .pause = native_pause,
+        .remove = native_remove,
+        .state = native_state,
+        .list = native_list,
+        .inspect = native_inspect,
+        .recover = native_recover,
+        .watch_open = native_watch_open,
+        .watch_fd = native_watch_fd,
+        .watch_next = native_watch_next,
+        .watch_close = native_watch_close,
+        .logs_open = native_logs_open,
+        .logs_fd = native_logs_fd,
+        .logs_next = native_logs_next,
+        .logs_close = native_logs_close,
+        .exec_open = native_exec_open,
+        .exec_fd = native_exec_fd,
+        .exec_tty_fd = native_exec_tty_fd,
+        .exec_resize = native_exec_resize,
+        .exec_kill = native_exec_kill,
+        .exec_result = native_exec_result,
+        .exec_close = native_exec_close,
+        .attach_open = native_attach_open,
+        .attach_fd = native_attach_fd,
+        .attach_next = native_attach_next,
+        .attach_write = native_attach_write,
+        .attach_resize = native_attach_resize,
+        .attach_close = native_attach_close,
+        .stats = native_stats,
+};
+
+int zl_native_probe(const struct zl_runtime_options *options, struct zl_error *err)
+{
+        int r;
+
+        if (geteuid() != 0) {
+                r = zl_fail(err, ZL_E_PERMISSION, 0, "containers can only be made by root");
+                zl_error_hint(err, "run as root, for example with sudo");
+                return r;
+        }
+        if (access("/sys/fs/cgroup", F_OK) < 0) {
+                r = zl_fail(err, ZL_E_UNSUPPORTED, 0, "no cgroup file system is mounted");
+                zl_error_hint(err, "mount one: mount -t cgroup2 none /sys/fs/cgroup");
+                return r;
+        }
+        if (!options->monitor_path)
+                return zl_fail(err, ZL_E_CONFIGURATION, 0,
+                               "the program zlayer-monitor is nowhere to be found");
+        if (access(options->monitor_path, X_OK) < 0)
+                return zl_fail(err, ZL_E_CONFIGURATION, errno, "cannot run %s",
+                               options->monitor_path);
+        return 0;
+}
+
+int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
+                  struct zl_error *err)
+{
+        struct native *n = calloc(1, sizeof(*n));
+        int r;
+
+        if (!n)
+                return zl_fail_oom(err);
+        n->rt.ops = &native_ops;
+        n->containers_fd = n->run_fd = -EBADF;
+        pthread_mutex_init(&n->lock, NULL);
+        r = zl_runtime_settings_make(options, &n->settings, err);
+        if (r == 0) {
+                n->containers_dir = zl_path_join(n->settings.root_dir, "containers");
+                n->run_dir = zl_path_join(n->settings.runtime_dir, "containers");
+                n->cache_dir = zl_path_join(n->settings.root_dir, "cache/seccomp");
+                if (!n->containers_dir || !n->run_dir || !n->cache_dir)
+                        r = zl_fail_oom(err);
+        }
+        if (r == 0)
+                r = n->containers_fd = zl_open_dir_at(AT_FDCWD, n->containers_dir, 0711, err);
+        if (r >= 0)
+                r = n->run_fd = zl_open_dir_at(AT_FDCWD, n->run_dir, 0700, err);
+        if (r < 0) {
+                native_free(&n->rt);
+                return r;
+        }
+        zl_host_read(&n->host);
+        *ret = &n->rt;
+        return 0;
+}

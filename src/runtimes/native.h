@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The native runtime inside: what native.c (life), native_create.c, native_record.c (what is on disk), native_recover.c
+ * and native_streams.c (handles) share.
+ *
+ * A workload NAME on disk:
+ *   <root_dir>/containers/NAME/     locked (flock) by whoever creates, restarts or removes it
+ *       spec.json                   what was asked for, and what was made of it; complete before the monitor starts
+ *       status.json                 generation and boot; its presence says that create has succeeded
+ *       exit.json, log/             the monitor's
+ *       bundle/config.json  rootfs  upper  work  files/{hosts,hostname,resolv.conf}
+ *   <runtime_dir>/containers/NAME/  the monitor's socket
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/json.h"
+#include "image/image.h"
+#include "monitor/client.h"
+#include "runtimes/host.h"
+#include "runtimes/runtime.h"
+#include "runtimes/select.h"
+#include "runtimes/volume.h"
+
+#define NATIVE_SPEC "spec.json"
+#define NATIVE_STATUS "status.json"
+#define NATIVE_TRASH ".trash-"
+
+struct native {
+        struct zl_runtime rt;
+        struct zl_runtime_settings settings;
+        struct zl_host host;
+        char *containers_dir, *run_dir, *cache_dir;
+        int containers_fd, run_fd;
+        pthread_mutex_t lock; /* guards the two below, which are opened when first needed */
+        struct zl_image_store *images;
+        struct zl_volumes *volumes;
+};
+
+static inline struct native *native_from(struct zl_runtime *rt)
+{
+        return (struct native *)rt;
+}
+
+/* Opened once, then shared; owned by the runtime. */
+int native_images(struct native *n, struct zl_image_store **ret, struct zl_error *err);
+int native_volumes(struct native *n, struct zl_volumes **ret, struct zl_error *err);
+
+/* ---- native_record.c: what is known of one workload ------------------------------------------------ */
+
+struct native_record {
+        char *name;
+        char *boot_id;
+        uint32_t generation;
+        int64_t created_at;
+        char *image, *digest; /* reference as asked for, manifest */
+        char *cgroup;         /* relative to the hierarchies' roots, for cleaning up */
+        char **volumes;       /* full names of the named volumes it uses */
+        int stop_signal;
+        int64_t grace_nsec;
+        uint64_t log_max_size;
+        bool init_reaper, attach_stdin, auto_remove, seccomp;
+        char **lower_dirs; /* LOWEST first */
+        uint16_t rows, cols;
+        json_t *document; /* all of spec.json */
+};
+void native_record_done(struct native_record *record);
+#define _cleanup_record_ _cleanup_(native_record_done)
+
+/* Reads spec.json and status.json. ZL_E_NOT_FOUND if the workload does not exist or is not complete. */
+int native_record_load(struct native *n, int state_fd, const char *name, struct native_record *ret,
+                       struct zl_error *err);
+/* Writes status.json. */
+int native_record_save_status(struct native *n, int state_fd, uint32_t generation,
+                              struct zl_error *err);
+
+/* Directory of a workload; ZL_E_NOT_FOUND. The caller closes. */
+int native_open_state(struct native *n, const char *name, struct zl_error *err);
+/* The same, locked. Another process may hold it for as long as a create takes; -EWOULDBLOCK if !wait. */
+int native_lock_state(struct native *n, const char *name, bool wait, struct zl_error *err);
+/* Directory of the monitor's socket; -ENOENT (no error filled) if there is none. */
+int native_open_run(struct native *n, const char *name);
+
+/* The present truth, from the monitor or from the records. Settles workloads whose monitor was killed. */
+int native_status(struct native *n, const char *name, struct zl_status *ret, struct zl_error *err);
+/* The same for a caller that holds the lock of the workload. */
+int native_status_locked(struct native *n, int state_fd, const char *name, struct zl_status *ret,
+                         struct zl_error *err);
+/* A status out of what a monitor says. */
+int native_status_from_monitor(const struct native_record *record,
+                               const struct zl_monitor_status *m, struct zl_status *ret,
+                               struct zl_error *err);
+/* Puts down the end of a workload whose monitor is gone without a record: cleans up, then writes the record. The lock
+ * is held. `reason` stands in the record. */
+int native_settle(struct native *n, int state_fd, const struct native_record *record,
+                  const char *reason, struct zl_error *err);
+
+/* A connection to its monitor; ZL_E_NOT_FOUND if it has none. `*ret_run_fd` may be NULL. */
+int native_connect(struct native *n, const char *name, struct zl_monitor **ret,
+                   struct zl_error *err);
+
+/* ---- native_create.c -------------------------------------------------------------------------------- */
+
+int native_create(struct zl_runtime *rt, const struct zl_create_options *options,
+                  struct zl_error *err);
+/* Spawns the monitor of a workload. The lock is held. */
+int native_launch(struct native *n, const struct native_record *record, uint32_t generation,
+                  int seccomp_fd, struct zl_error *err);
+/* Makes the run directory; the caller closes. */
+int native_make_run(struct native *n, const char *name, struct zl_error *err);
+/* The compiled filter of a workload that is started again; -EBADF if it has none. */
+int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err);
+
+/* ---- native_recover.c ------------------------------------------------------------------------------- */
+
+/* Takes away everything that belongs to a workload but its monitor, which must have ended. The lock is held. */
+int native_erase(struct native *n, const char *name, char *const *volumes, struct zl_error *err);
+/* What a create that died in the middle left. The lock is held. */
+int native_erase_wreck(struct native *n, int state_fd, const char *name, struct zl_error *err);
+int native_recover(struct zl_runtime *rt, struct zl_error *err);
+int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err);
+
+/* ---- native_streams.c, native_view.c ------------------------------------------------------------------ */
+
+int native_watch_open(struct zl_runtime *rt, const char *name, struct zl_watch **ret,
+                      struct zl_error *err);
+int native_watch_fd(const struct zl_watch *watch);
+int native_watch_next(struct zl_watch *watch, struct zl_status *ret, struct zl_error *err);
+void native_watch_close(struct zl_watch *watch);
+int native_logs_open(struct zl_runtime *rt, const char *name, const struct zl_log_options *options,
+                     struct zl_logs **ret, struct zl_error *err);
+int native_logs_fd(const struct zl_logs *logs);
+int native_logs_next(struct zl_logs *logs, struct zl_log_entry *ret, struct zl_error *err);
+void native_logs_close(struct zl_logs *logs);
+int native_exec_open(struct zl_runtime *rt, const char *name, const struct zl_exec_options *options,
+                     struct zl_exec **ret, struct zl_error *err);
+int native_exec_fd(const struct zl_exec *exec);
+int native_exec_tty_fd(const struct zl_exec *exec);
+int native_exec_resize(struct zl_exec *exec, uint16_t rows, uint16_t cols, struct zl_error *err);
+int native_exec_kill(struct zl_exec *exec, int sig, struct zl_error *err);
+int native_exec_result(struct zl_exec *exec, int *ret_code, struct zl_error *err);
+void native_exec_close(struct zl_exec *exec);
+int native_attach_open(struct zl_runtime *rt, const char *name, struct zl_attach **ret,
+                       struct zl_error *err);
+int native_attach_fd(const struct zl_attach *attach);
+int native_attach_next(struct zl_attach *attach, int *ret_stream, const char **ret_data,
+                       size_t *ret_len, struct zl_error *err);
+int native_attach_write(struct zl_attach *attach, const void *data, size_t len,
+                        struct zl_error *err);
+int native_attach_resize(struct zl_attach *attach, uint16_t rows, uint16_t cols,
+                         struct zl_error *err);
+void native_attach_close(struct zl_attach *attach);
+int native_stats(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
+                 struct zl_error *err);
+int native_inspect(struct zl_runtime *rt, const char *name, char **ret_json, struct zl_error *err);

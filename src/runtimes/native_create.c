@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Creating a native workload. The order is chosen so that at every instant a process that dies leaves something that
+ * recover can recognise: first the locked directory (which takes the name), then what the workload owns
+ * (hold on its image, volumes), then its documents, then the monitor, and last status.json, whose presence says that
+ * the workload exists. On failure everything is taken back in one place, native_erase_wreck().
+ *
+ * Nothing is synced here: a create that a power cut undoes is no loss, and syncs would cost more than all the rest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "network/files.h"
+#include "oci/runtime_config.h"
+#include "runtimes/bundle.h"
+#include "runtimes/copy_tree.h"
+#include "runtimes/native.h"
+#include "runtimes/seccomp_cache.h"
+
+/* One create on its way. */
+struct creation {
+        struct native *n;
+        const struct zl_create_options *options;
+        const struct zl_service_spec *spec;
+        struct zl_ident ident;
+        int state_fd;
+        char *dir; /* of the state, absolute */
+        struct zl_image *image;
+        struct zl_bundle_volume *volumes;
+        size_t n_volumes;
+        char **volume_names;
+        unsigned n_anonymous;
+        gid_t *gids;
+        size_t n_gids;
+        pid_t pid_of, ipc_of, network_of;
+        char *network_name; /* container whose network is joined */
+        struct zl_bundle bundle;
+        int seccomp_fd;
+        struct zl_error *err;
+};
+
+static void warn(const struct creation *c, const char *text)
+{
+        if (c->options->warn)
+                c->options->warn(text, c->options->warn_data);
+        else
+                zl_warn("%s: %s", c->options->name, text);
+}
+
+static void pass_warning(const char *text, void *data)
+{
+        warn(data, text);
+}
+
+static void creation_done(struct creation *c)
+{
+        for (size_t i = 0; i < c->n_volumes; i++) {
+                free(c->volumes[i].source);
+                free(c->volumes[i].target);
+        }
+        free(c->volumes);
+        zl_strv_free(c->volume_names);
+        free(c->gids);
+        free(c->dir);
+        free(c->network_name);
+        zl_image_free(c->image);
+        zl_bundle_done(&c->bundle);
+        zl_close(c->seccomp_fd);
+        zl_close(c->state_fd);
+}
+
+/* ---- the name ------------------------------------------------------------------------------------ */
+
+/* Is what has the name a workload, or the wreck of one? A wreck is removed. 0: the name is free now. */
+static int clear_name(struct creation *c)
+{
+        _cleanup_close_ int fd = native_lock_state(c->n, c->options->name, true, NULL);
+        const char *name = c->options->name;
+        int r;
+
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : zl_fail_errno(c->err, -fd, "cannot look at %s", name);
+        if (faccessat(fd, NATIVE_STATUS, F_OK, 0) == 0) {
+                r = zl_fail(c->err, ZL_E_EXISTS, 0, "workload %s exists already", name);
+                zl_error_hint(c->err, "remove it first, or choose another name");
+                return r;
+        }
+        return native_erase_wreck(c->n, fd, name, c->err);
+}
+
+static int take_name(struct creation *c)
+{
+        const char *name = c->options->name;
+
+        for (;;) {
+                int r;
+
+                if (mkdirat(c->n->containers_fd, name, 0700) == 0) {
+                        c->state_fd = native_lock_state(c->n, name, true, NULL);
+                        /* Gone: somebody saw it before it was locked and took it for a wreck. Once more. */
+                        if (c->state_fd == -ENOENT)
+                                continue;
+                        if (c->state_fd < 0)
+                                return zl_fail_errno(c->err, -c->state_fd, "cannot lock %s", name);
+                        return 0;
+                }
+                if (errno != EEXIST)
+                        return zl_fail_errno(c->err, errno, "cannot make %s/%s",
+                                             c->n->containers_dir, name);
+                r = clear_name(c);
+                if (r < 0)
+                        return r;
+        }
+}
+
+/* ---- image and groups ---------------------------------------------------------------------------- */
+
+static int take_image(struct creation *c)
+{
+        const char *name = c->spec->image.name;
+        struct zl_image_store *images;
+        int r = native_images(c->n, &images, c->err);
+
+        if (r < 0)
+                return r;
+        r = zl_image_lookup(images, name, &c->image, c->err);
+        if (r < 0) {
+                if (zl_error_is_set(c->err) && c->err->code == ZL_E_NOT_FOUND)
+                        zl_error_hint(c->err, "pull it with `zlayer-agent image pull %s`", name);
+                return r;
+        }
+        if (c->image->kind != ZL_IMAGE_CONTAINER || !c->image->layer_dirs)
+                return zl_fail(
+                        c->err, ZL_E_UNSUPPORTED, 0,
+                        "image %s is not a container image, the native runtime cannot run it",
+                        name);
+        return zl_image_hold(images, c->image->digest, c->options->name, c->err);
+}
+
+/* The number of a group in the topmost layer that has an /etc/group. */
+static int find_group(const struct creation *c, const char *name, gid_t *ret)
+{
+        size_t n = zl_strv_len(c->image->layer_dirs), len = strlen(name);
+        _cleanup_free_ char *text = NULL;
+
+        while (!text && n-- > 0) {
+                _cleanup_close_ int root = open(c->image->layer_dirs[n],
+                                                O_PATH | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_close_ int fd = root < 0 ? -errno
+                                                  : zl_open_in(root, "etc/group", O_RDONLY, 0,
+                                                               ZL_PATH_IN_ROOT);
+
+                if (fd >= 0 && zl_read_fd(fd, 4 << 20, &text, NULL) < 0)
+                        return -EIO;
+        }
+        for (const char *line = text; line && *line; line += *line == '\n') {
+                const char *end = strchrnul(line, '\n');
+                const char *second = memchr(line, ':', (size_t)(end - line));
+                const char *third = second ? memchr(second + 1, ':', (size_t)(end - second - 1))
+                                           : NULL;
+
+                if (third && (size_t)(second - line) == len && memcmp(line, name, len) == 0) {
+                        char number[16];
+
+                        snprintf(number, sizeof(number), "%.*s", (int)strcspn(third + 1, ":\n"),
+                                 third + 1);
+                        return zl_parse_u32(number, 10, ret);
+                }
+                line = end;
+        }
+        return -ENOENT;
+}
+
+static int find_groups(struct creation *c)
+{
+        size_t n = zl_strv_len(c->spec->extra_groups);
+
+        if (n == 0)
+                return 0;
+        c->gids = calloc(n, sizeof(*c->gids));
+        if (!c->gids)
+                return zl_fail_oom(c->err);
+        ZL_STRV_FOREACH(group, c->spec->extra_groups) {
+                gid_t *gid = &c->gids[c->n_gids++];
+
+                if (zl_parse_u32(*group, 10, gid) < 0 && find_group(c, *group, gid) < 0)
+                        return zl_fail(c->err, ZL_E_INVALID, 0,
+                                       "extra_groups: the image has no group \"%s\"", *group);
+        }
+        return 0;
+}
+
+/* ---- volumes ------------------------------------------------------------------------------------- */
+
+static int push_volume(struct creation *c, char *source, char *target, bool readonly)
+{
+        struct zl_bundle_volume *v = reallocarray(c->volumes, c->n_volumes + 1,
+                                                  sizeof(*c->volumes));
+
+        if (!v) {
+                free(source);
+                free(target);
+                return zl_fail_oom(c->err);
+        }
+        c->volumes = v;
+        v[c->n_volumes++] = (struct zl_bundle_volume){ .source = source,
+                                                       .target = target,
+                                                       .readonly = readonly };
+        return 0;
+}
+
+static int fill_fresh(struct creation *c, const char *path, const char *target)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return zl_fail_errno(c->err, errno, "cannot open the volume %s", path);
+        return zl_copy_up(c->image->layer_dirs, target, fd, c->err);
+}
+
+static int add_named(struct creation *c, const char *field, const struct zl_storage_spec *s,
+                     char *target)
+{
+        _cleanup_free_ char *owned = target, *full = NULL, *path = NULL;
+        struct zl_volumes *volumes;
+        bool fresh = false;
+        int r = native_volumes(c->n, &volumes, c->err);
+
+        if (r == 0)
+                r = zl_volume_full_name(c->ident.deployment, s->name, &full, c->err);
+        if (r < 0) {
+                zl_error_prefix(c->err, "%s.name", field);
+                return r;
+        }
+        /* Noted before it is attached, so that a failure releases it. */
+        if (zl_strv_push(&c->volume_names, full) < 0)
+                return zl_fail_oom(c->err);
+        r = zl_volume_attach(volumes, full, c->options->name, &path, &fresh, c->err);
+        if (r == 0 && fresh)
+                r = fill_fresh(c, path, target);
+        if (r < 0)
+                return r;
+        return push_volume(c, zl_take_ptr(path), zl_take_ptr(owned), s->readonly);
+}
+
+static int add_anonymous(struct creation *c, char *target)
+{
+        _cleanup_free_ char *owned = target, *path = NULL;
+        struct zl_volumes *volumes;
+        bool fresh = false;
+        int r = native_volumes(c->n, &volumes, c->err);
+
+        if (r == 0)
+                r = zl_volume_make_anonymous(volumes, c->options->name, c->n_anonymous++, &path,
+                                             &fresh, c->err);
+        if (r == 0 && fresh)
+                r = fill_fresh(c, path, target);
+        if (r < 0)
+                return r;
+        return push_volume(c, zl_take_ptr(path), zl_take_ptr(owned), false);
+}
+
+static int check_bind(struct creation *c, const char *field, const struct zl_storage_spec *s)
+{
+        if (s->source && s->source[0] == '/' && access(s->source, F_OK) < 0)
+                return zl_fail_errno(c->err, errno, "%s.source: cannot mount %s", field, s->source);
+        return 0;
+}
+
+/* Does the spec mount something at (or, for an image's volume, above) this path? */
+static bool spec_has_target(const struct creation *c, const char *path)
+{
+        for (size_t i = 0; i < c->spec->n_storage; i++) {
+                _cleanup_free_ char *target = zl_path_clean_absolute(c->spec->storage[i].target);
+
+                if (target && zl_streq(target, path))
+                        return true;
+        }
+        return false;
+}
+
+static int make_spec_volumes(struct creation *c)
+{
+        for (size_t i = 0; i < c->spec->n_storage; i++) {
+                const struct zl_storage_spec *s = &c->spec->storage[i];
+                char field[32];
+                char *target = NULL;
+                int r;
+
+                snprintf(field, sizeof(field), "storage[%zu]", i);
+                r = zl_bundle_target(field, s->target, &target, c->err);
+                if (r < 0)
+                        return r;
+                if (s->type == ZL_STORAGE_NAMED) {
+                        r = add_named(c, field, s, target);
+                } else if (s->type == ZL_STORAGE_ANONYMOUS) {
+                        r = add_anonymous(c, target);
+                } else {
+                        free(target);
+                        r = s->type == ZL_STORAGE_BIND ? check_bind(c, field, s) : 0;
+                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int make_image_volumes(struct creation *c)
+{
+        ZL_STRV_FOREACH(path, c->image->volumes) {
+                _cleanup_free_ char *clean = zl_path_clean_absolute(*path);
+                _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+                char *target = NULL;
+                int r;
+
+                if (!clean)
+                        return zl_fail_oom(c->err);
+                if (spec_has_target(c, clean))
+                        continue;
+                if (zl_bundle_target("image volume", clean, &target, &why) < 0) {
+                        warn(c, zl_error_message(&why));
+                        continue;
+                }
+                r = add_anonymous(c, target);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int make_volumes(struct creation *c)
+{
+        int r = make_spec_volumes(c);
+
+        return r < 0 ? r : make_image_volumes(c);
+}
+
+/* ---- containers to join -------------------------------------------------------------------------- */
+
+/* "NAME", or "SERVICE" or "SERVICE-rep-N" of the same deployment. */
+static int resolve_name(const struct creation *c, const char *id, char name[ZL_IDENT_NAME_MAX])
+{
+        struct zl_ident ident;
+        const char *rep = strstr(id, "-rep-");
+        uint32_t replica = 1;
+        char service[64];
+
+        if (zl_ident_parse(id, &ident) == 0) {
+                zl_ident_name(&ident, name);
+                return 0;
+        }
+        for (const char *next = rep; next; next = strstr(next + 1, "-rep-"))
+                rep = next;
+        if (rep && zl_parse_u32(rep + 5, 10, &replica) < 0)
+                rep = NULL;
+        snprintf(service, sizeof(service), "%.*s", rep ? (int)(rep - id) : (int)strlen(id), id);
+        if (zl_ident_make(&ident, c->ident.deployment, service, rep ? replica : 1, NULL) < 0)
+                return -EINVAL;
+        zl_ident_name(&ident, name);
+        return 0;
+}
+
+static int find_joined(struct creation *c, const char *field, const char *id, pid_t *ret,
+                       char **ret_name)
+{
+        char name[ZL_IDENT_NAME_MAX];
+        struct zl_status status;
+        int r;
+
+        if (!id)
+                return 0;
+        if (resolve_name(c, id, name) < 0)
+                return zl_fail(c->err, ZL_E_INVALID, 0, "%s: \"%s\" is not the name of a workload",
+                               field, id);
+        r = native_status(c->n, name, &status, c->err);
+        if (r < 0) {
+                zl_error_prefix(c->err, "%s", field);
+                return r;
+        }
+        *ret = status.pid;
+        zl_status_done(&status);
+        if (*ret <= 0)
+                return zl_fail(c->err, ZL_E_STATE, 0, "%s: %s does not run", field, name);
+        if (ret_name && !(*ret_name = strdup(name)))
+                return zl_fail_oom(c->err);
+        return 0;
+}
+
+static int find_all_joined(struct creation *c)
+{
+        const struct zl_network_mode *mode = &c->spec->network_mode;
+        int r = find_joined(c, "pid_mode", zl_bundle_joined(c->spec->pid_mode), &c->pid_of, NULL);
+
+        if (r == 0)
+                r = find_joined(c, "ipc_mode", zl_bundle_joined(c->spec->ipc_mode), &c->ipc_of,
+                                NULL);
+        if (r == 0 && mode->kind == ZL_NETWORK_CONTAINER)
+                r = find_joined(c, "network_mode", mode->name, &c->network_of, &c->network_name);
+        return r;
+}
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+static int write_file(struct creation *c, const char *path, const char *text)
+{
+        size_t len = strlen(text);
+        _cleanup_close_ int fd = openat(
+                c->state_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+        int r = fd < 0 ? -errno : zl_write_full(fd, text, len);
+
+        /* Other users inside must be able to read it, whatever our umask is. */
+        if (r == 0 && fchmod(fd, 0644) < 0)
+                r = -errno;
+        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/%s", c->dir, path) : 0;
+}
+
+static int make_network_files(struct creation *c)
+{
+        _cleanup_free_ char *hostname = NULL, *resolv = zl_net_read_host_resolv(),
+                            *etc_hosts = NULL;
+        _cleanup_free_ char *hosts = NULL, *name_file = NULL, *resolv_file = NULL;
+        struct zl_net_files in = { .host_network = c->spec->host_network ||
+                                                   c->spec->network_mode.kind == ZL_NETWORK_HOST,
+                                   .extra_hosts = c->spec->extra_hosts,
+                                   .dns = c->spec->dns,
+                                   .host_resolv = resolv };
+        int r = zl_bundle_hostname(c->spec, &c->ident, &hostname, c->err);
+
+        if (r < 0)
+                return r;
+        if (!resolv)
+                return zl_fail_oom(c->err);
+        in.hostname = hostname;
+        if (in.host_network) {
+                in.gateway = "127.0.0.1";
+                if (zl_read_file_at(AT_FDCWD, "/etc/hosts", 1 << 20, &etc_hosts, NULL) == 0)
+                        in.host_hosts = etc_hosts;
+        }
+        r = zl_net_make_hosts(&in, &hosts, c->err);
+        if (r == 0)
+                r = zl_net_make_hostname(&in, &name_file, c->err);
+        if (r == 0)
+                r = zl_net_make_resolv_conf(&in, &resolv_file, NULL, c->err);
+        if (r == 0 && mkdirat(c->state_fd, "files", 0755) < 0)
+                r = zl_fail_errno(c->err, errno, "cannot make %s/files", c->dir);
+        if (r == 0)
+                r = write_file(c, "files/hosts", hosts);
+        if (r == 0)
+                r = write_file(c, "files/hostname", name_file);
+        return r < 0 ? r : write_file(c, "files/resolv.conf", resolv_file);
+}
+
+/* The writable layer's root is the root directory that the container sees: as the image has it. */
+static int make_upper(struct creation *c)
+{
+        size_t n = zl_strv_len(c->image->layer_dirs);
+        struct stat st;
+
+        if (mkdirat(c->state_fd, "rootfs", 0755) < 0 || mkdirat(c->state_fd, "work", 0700) < 0 ||
+            mkdirat(c->state_fd, "upper", 0755) < 0 || mkdirat(c->state_fd, "bundle", 0700) < 0)
+                return zl_fail_errno(c->err, errno, "cannot make the directories of %s",
+                                     c->options->name);
+        if (stat(c->image->layer_dirs[n - 1], &st) < 0)
+                return zl_fail_errno(c->err, errno, "cannot look at the layer %s",
+                                     c->image->layer_dirs[n - 1]);
+        if (fchownat(c->state_fd, "upper", st.st_uid, st.st_gid, 0) < 0 ||
+            fchmodat(c->state_fd, "upper", st.st_mode & 07777, 0) < 0)
+                return zl_fail_errno(c->err, errno, "cannot set up the writable layer of %s",
+                                     c->options->name);
+        return 0;
+}
+
+/* ---- bundle -------------------------------------------------------------------------------------- */
+
+static char *file_path(const struct creation *c, const char *owner, const char *file)
+{
+        char *path = NULL;
+
+        if (asprintf(&path, "%s/%s/files/%s", c->n->containers_dir, owner, file) < 0)
+                return NULL;
+        return path;
+}
+
+static int write_config(struct creation *c)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = zl_oci_config_dump(c->bundle.config, &text, c->err);
+
+        if (r < 0)
+                return r;
+        r = zl_write_file_at(c->state_fd, "bundle/config.json", text, strlen(text), 0600, 0);
+        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/bundle/config.json", c->dir) : 0;
+}
+
+static int make_bundle(struct creation *c)
+{
+        const char *name = c->options->name;
+        /* Who shares a network shares its names. */
+        const char *network = c->network_name ? c->network_name : name;
+        _cleanup_free_ char *rootfs = zl_path_join(c->dir, "rootfs");
+        _cleanup_free_ char *hosts = file_path(c, network, "hosts");
+        _cleanup_free_ char *hostname = file_path(c, name, "hostname");
+        _cleanup_free_ char *resolv = file_path(c, network, "resolv.conf");
+        struct zl_bundle_facts facts = c->n->host.facts;
+        const struct zl_bundle_input in = {
+                .name = name,
+                .ident = &c->ident,
+                .spec = c->spec,
+                .image = c->image,
+                .env = c->options->env,
+                .rootfs = rootfs,
+                .hosts = hosts,
+                .hostname_file = hostname,
+                .resolv_conf = resolv,
+                .volumes = c->volumes,
+                .n_volumes = c->n_volumes,
+                .extra_gids = c->gids,
+                .n_extra_gids = c->n_gids,
+                .pid_of = c->pid_of,
+                .ipc_of = c->ipc_of,
+                .network_of = c->network_of,
+                .rows = c->options->rows,
+                .cols = c->options->cols,
+                .facts = &facts,
+                .warn = pass_warning,
+                .warn_data = c,
+        };
+        int r;
+
+        if (!rootfs || !hosts || !hostname || !resolv)
+                return zl_fail_oom(c->err);
+        facts.machine = c->n->host.machine;
+        facts.systemd_cgroup = c->n->settings.systemd_cgroup;
+        r = zl_bundle_make(&in, &c->bundle, c->err);
+        if (r < 0)
+                return r;
+        if (c->bundle.config->linux_->seccomp) {
+                c->seccomp_fd = zl_seccomp_cache_open(c->n->cache_dir,
+                                                      c->bundle.config->linux_->seccomp, c->err);
+                if (c->seccomp_fd < 0)
+                        return c->seccomp_fd;
+        }
+        return write_config(c);
+}
+
+/* ---- spec.json ----------------------------------------------------------------------------------- */
+
+static json_t *json_strings(char *const *strv)
+{
+        json_t *list = json_array();
+
+        ZL_STRV_FOREACH(s, strv)
+                if (json_array_append_new(list, zl_json_string_lossy(*s, strlen(*s))) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        return list;
+}
+
+/* Where the groups are on each hierarchy, for cleaning up without a monitor. */
+static json_t *cgroup_for_cleanup(const struct creation *c)
+{
+        const char *path = c->bundle.config->linux_->cgroups_path;
+        const char *colon = strchr(path, ':');
+
+        if (!colon)
+                return json_string(path + strspn(path, "/"));
+        return json_sprintf("%.*s/zlayer-%s.scope", (int)(colon - path), path, c->options->name);
+}
+
+static json_t *make_mounts(const struct creation *c)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < c->n_volumes; i++) {
+                json_t *v = json_pack("{s:s,s:s,s:b}", "source", c->volumes[i].source, "target",
+                                      c->volumes[i].target, "readonly", c->volumes[i].readonly);
+
+                if (!v || json_array_append_new(list, v) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        }
+        return list;
+}
+
+static int fill_document(const struct creation *c, json_t *d)
+{
+        const struct zl_create_options *o = c->options;
+        uint64_t log_size = c->spec->logs ? c->spec->logs->max_size_bytes : 0;
+        int r = zl_json_set(d, "name", json_string(o->name));
+
+        r = r ? r : zl_json_set(d, "image", json_string(c->spec->image.name));
+        r = r ? r : zl_json_set(d, "digest", json_string(c->image->digest));
+        r = r ? r : zl_json_set(d, "created_at", json_integer(zl_now_realtime()));
+        r = r ? r : zl_json_set(d, "stop_signal", json_integer(c->bundle.stop_signal));
+        r = r ? r : zl_json_set(d, "grace_nsec", json_integer(c->bundle.grace_nsec));
+        r = r ? r : zl_json_set(d, "init_reaper", json_boolean(c->bundle.init_reaper));
+        r = r ? r
+              : zl_json_set(d, "attach_stdin",
+                            json_boolean(o->attach_stdin || c->spec->stdin_open));
+        r = r ? r : zl_json_set(d, "auto_remove", json_boolean(o->auto_remove));
+        r = r ? r : zl_json_set(d, "seccomp", json_boolean(c->seccomp_fd >= 0));
+        r = r ? r : zl_json_set(d, "rows", json_integer(o->rows));
+        r = r ? r : zl_json_set(d, "cols", json_integer(o->cols));
+        r = r ? r
+              : zl_json_set(d, "log_max_size",
+                            json_integer(log_size > INT64_MAX ? INT64_MAX : (int64_t)log_size));
+        r = r ? r : zl_json_set(d, "cgroup", cgroup_for_cleanup(c));
+        r = r ? r : zl_json_set(d, "volumes", json_strings(c->volume_names));
+        r = r ? r : zl_json_set(d, "lower_dirs", json_strings(c->image->layer_dirs));
+        return r ? r : zl_json_set(d, "mounts", make_mounts(c));
+}
+
+static int write_document(struct creation *c)
+{
+        _cleanup_json_ json_t *d = json_object();
+        _cleanup_free_ char *spec = zl_service_spec_dump_json(c->spec), *text = NULL;
+        json_t *parsed = NULL;
+        int r;
+
+        if (!d || !spec || fill_document(c, d) < 0)
+                return zl_fail_oom(c->err);
+        r = zl_json_parse(spec, strlen(spec), "spec", &parsed, c->err);
+        if (r < 0)
+                return r;
+        if (zl_json_set(d, "spec", parsed) < 0 || !(text = zl_json_dump(d, 0)))
+                return zl_fail_oom(c->err);
+        r = zl_write_file_at(c->state_fd, NATIVE_SPEC, text, strlen(text), 0600, 0);
+        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/%s", c->dir, NATIVE_SPEC) : 0;
+}
+
+/* ---- monitor ------------------------------------------------------------------------------------- */
+
+int native_make_run(struct native *n, const char *name, struct zl_error *err)
+{
+        int fd;
+
+        if (mkdirat(n->run_fd, name, 0700) < 0 && errno != EEXIST)
+                return zl_fail_errno(err, errno, "cannot make %s/%s", n->run_dir, name);
+        fd = native_open_run(n, name);
+        return fd < 0 ? zl_fail_errno(err, -fd, "cannot open %s/%s", n->run_dir, name) : fd;
+}
+
+int native_launch(struct native *n, const struct native_record *record, uint32_t generation,
+                  int seccomp_fd, struct zl_error *err)
+{
+        _cleanup_free_ char *bundle = NULL, *upper = NULL, *work = NULL;
+        /* A descriptor of its own: a lock travels with a descriptor that is inherited. */
+        _cleanup_close_ int state = native_open_state(n, record->name, err), run = -EBADF;
+        struct zl_monitor_launch launch = ZL_MONITOR_LAUNCH_INIT;
+
+        if (state < 0)
+                return state;
+        run = native_make_run(n, record->name, err);
+        if (run < 0)
+                return run;
+        if (asprintf(&bundle, "%s/%s/bundle", n->containers_dir, record->name) < 0 ||
+            asprintf(&upper, "%s/%s/upper", n->containers_dir, record->name) < 0 ||
+            asprintf(&work, "%s/%s/work", n->containers_dir, record->name) < 0)
+                return zl_fail_oom(err);
+        launch.name = record->name;
+        launch.generation = generation;
+        launch.state_dir_fd = state;
+        launch.run_dir_fd = run;
+        launch.bundle = bundle;
+        launch.lower_dirs = record->lower_dirs;
+        launch.upper_dir = upper;
+        launch.work_dir = work;
+        launch.seccomp_fd = seccomp_fd;
+        launch.rows = record->rows;
+        launch.cols = record->cols;
+        launch.attach_stdin = record->attach_stdin;
+        launch.stop_signal = record->stop_signal;
+        launch.grace_nsec = record->grace_nsec;
+        launch.log_max_size = record->log_max_size;
+        launch.init_reaper = record->init_reaper;
+        launch.systemd_cgroup = n->settings.systemd_cgroup;
+        return zl_monitor_launch(n->settings.monitor_path, &launch, NULL, err);
+}
+
+int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err)
+{
+        _cleanup_(zl_oci_config_freep) struct zl_oci_config *config = NULL;
+        int r = zl_oci_config_load_at(state_fd, "bundle/config.json", &config, err);
+
+        if (r < 0) {
+                zl_error_prefix(err, "%s", name);
+                return r;
+        }
+        if (!config->linux_ || !config->linux_->seccomp)
+                return -EBADF;
+        return zl_seccomp_cache_open(n->cache_dir, config->linux_->seccomp, err);
+}
+
+static int launch_new(struct creation *c)
+{
+        const struct native_record record = {
+                .name = (char *)(uintptr_t)c->options->name,
+                .lower_dirs = c->image->layer_dirs,
+                .rows = c->options->rows,
+                .cols = c->options->cols,
+                .attach_stdin = c->options->attach_stdin || c->spec->stdin_open,
+                .stop_signal = c->bundle.stop_signal,
+                .grace_nsec = c->bundle.grace_nsec,
+                .log_max_size = c->spec->logs ? c->spec->logs->max_size_bytes : 0,
+                .init_reaper = c->bundle.init_reaper,
+        };
+
+        return native_launch(c->n, &record, 1, c->seccomp_fd, c->err);
+}
+
+static int finish(struct creation *c)
+{
+        return native_record_save_status(c->n, c->state_fd, 1, c->err);
+}
+
+int native_create(struct zl_runtime *rt, const struct zl_create_options *options,
+                  struct zl_error *err)
+{
+        static int (*const steps[])(struct creation *) = {
+                take_image,         find_groups, find_all_joined, make_volumes, make_upper,
+                make_network_files, make_bundle, write_document,  launch_new,   finish,
+        };
+        struct native *n = native_from(rt);
+        struct zl_error own = ZL_ERROR_INIT;
+        struct creation c = { .n = n,
+                              .options = options,
+                              .spec = options->spec,
+                              .state_fd = -EBADF,
+                              .seccomp_fd = -EBADF,
+                              .err = &own };
+        int r = zl_ident_parse(options->name, &c.ident);
+
+        c.dir = zl_path_join(n->containers_dir, options->name);
+        if (r == 0)
+                r = c.dir ? take_name(&c) : zl_fail_oom(&own);
+        for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(steps); i++)
+                r = steps[i](&c);
+        if (r < 0) {
+                /* Taking back must not hide why. */
+                if (c.state_fd >= 0 && native_erase_wreck(n, c.state_fd, options->name, NULL) < 0)
+                        zl_warn("%s: what a failed create left could not be removed",
+                                options->name);
+                zl_error_prefix(&own, "cannot create %s", options->name);
+                zl_error_move(err, &own);
+        }
+        creation_done(&c);
+        zl_error_done(&own);
+        return r;
+}

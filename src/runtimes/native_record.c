@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of a native workload, and how it comes together to one status. Three sources, asked in this order:
+ * its monitor, if one answers; the exit record, if it is of the present generation; else the workload has no
+ * end on record and nobody to tell one, so its monitor was killed or the machine was restarted. Then the
+ * end is settled: leftovers removed, record written, so that everybody reads the same from then on.
+ *
+ * The order matters: a monitor writes the record before it stops listening, so after a failed connection
+ * the record is there if there ever will be one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "linux/cgroup.h"
+#include "runtimes/native.h"
+
+enum { DOCUMENT_MAX = 32 << 20 };
+
+void native_record_done(struct native_record *r)
+{
+        free(r->name);
+        free(r->boot_id);
+        free(r->image);
+        free(r->digest);
+        free(r->cgroup);
+        zl_strv_free(r->volumes);
+        zl_strv_free(r->lower_dirs);
+        json_decref(r->document);
+        *r = (struct native_record){ 0 };
+}
+
+/* ---- directories --------------------------------------------------------------------------------- */
+
+int native_open_state(struct native *n, const char *name, struct zl_error *err)
+{
+        int fd = openat(n->containers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (fd >= 0)
+                return fd;
+        if (errno == ENOENT || errno == ENOTDIR)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "there is no workload %s", name);
+        return zl_fail_errno(err, errno, "cannot open the directory of %s", name);
+}
+
+int native_lock_state(struct native *n, const char *name, bool wait, struct zl_error *err)
+{
+        for (;;) {
+                _cleanup_close_ int fd = native_open_state(n, name, err);
+                struct stat mine, now;
+                int r;
+
+                if (fd < 0)
+                        return fd;
+                r = zl_lock_fd(fd, true, wait);
+                if (r == -EWOULDBLOCK)
+                        return zl_fail(err, ZL_E_BUSY, EWOULDBLOCK, "another process works on %s",
+                                       name);
+                if (r < 0 || fstat(fd, &mine) < 0)
+                        return zl_fail_errno(err, r < 0 ? -r : errno, "cannot lock %s", name);
+                /* Whoever held it before may have removed it, and somebody else made a new one. */
+                if (fstatat(n->containers_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    mine.st_ino == now.st_ino && mine.st_dev == now.st_dev)
+                        return zl_take_fd(fd);
+        }
+}
+
+int native_open_run(struct native *n, const char *name)
+{
+        int fd = openat(n->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+/* ---- documents ----------------------------------------------------------------------------------- */
+
+static int read_json(int state_fd, const char *file, json_t **ret, struct zl_error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        int r = zl_read_file_at(state_fd, file, DOCUMENT_MAX, &text, &len);
+
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot read %s", file);
+        return zl_json_parse(text, len, file, ret, err);
+}
+
+static int read_strings(const json_t *list, char ***ret)
+{
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach(list, i,
+                           v) if (json_is_string(v) &&
+                                  zl_strv_push(ret, json_string_value(v)) < 0) return -ENOMEM;
+        return 0;
+}
+
+static int copy_text(const json_t *object, const char *key, char **ret)
+{
+        return zl_replace_str(ret, zl_json_str(object, key, NULL));
+}
+
+int native_record_load(struct native *n, int state_fd, const char *name, struct native_record *ret,
+                       struct zl_error *err)
+{
+        _cleanup_record_ struct native_record r = { 0 };
+        _cleanup_json_ json_t *status = NULL;
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+        const json_t *d;
+
+        /* The status comes last when a workload is made: without it there is nothing yet (or nothing any more). */
+        if (read_json(state_fd, NATIVE_STATUS, &status, &why) < 0)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "there is no workload %s", name);
+        if (read_json(state_fd, NATIVE_SPEC, &r.document, err) < 0) {
+                zl_error_prefix(err, "%s", name);
+                zl_error_recode(err, ZL_E_CORRUPT);
+                return -EBADMSG;
+        }
+        d = r.document;
+        r.generation = (uint32_t)zl_json_int(status, "generation", 1);
+        r.created_at = zl_json_int(d, "created_at", 0);
+        r.stop_signal = (int)zl_json_int(d, "stop_signal", 0);
+        r.grace_nsec = zl_json_int(d, "grace_nsec", -1);
+        r.log_max_size = (uint64_t)zl_json_int(d, "log_max_size", 0);
+        r.init_reaper = zl_json_bool(d, "init_reaper", false);
+        r.attach_stdin = zl_json_bool(d, "attach_stdin", false);
+        r.auto_remove = zl_json_bool(d, "auto_remove", false);
+        r.seccomp = zl_json_bool(d, "seccomp", false);
+        r.rows = (uint16_t)zl_json_int(d, "rows", 0);
+        r.cols = (uint16_t)zl_json_int(d, "cols", 0);
+        if (zl_replace_str(&r.name, name) < 0 || copy_text(status, "boot_id", &r.boot_id) < 0 ||
+            copy_text(d, "image", &r.image) < 0 || copy_text(d, "digest", &r.digest) < 0 ||
+            copy_text(d, "cgroup", &r.cgroup) < 0 ||
+            read_strings(json_object_get(d, "volumes"), &r.volumes) < 0 ||
+            read_strings(json_object_get(d, "lower_dirs"), &r.lower_dirs) < 0)
+                return zl_fail_oom(err);
+        *ret = r;
+        r = (struct native_record){ 0 };
+        return 0;
+}
+
+int native_record_save_status(struct native *n, int state_fd, uint32_t generation,
+                              struct zl_error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = asprintf(&text, "{\"generation\":%u,\"boot_id\":\"%s\"}\n", generation,
+                         n->host.boot_id);
+
+        if (r < 0)
+                return zl_fail_oom(err);
+        r = zl_write_file_at(state_fd, NATIVE_STATUS, text, (size_t)r, 0600, 0);
+        return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", NATIVE_STATUS) : 0;
+}
+
+/* ---- status -------------------------------------------------------------------------------------- */
+
+static int fill_status(const struct native_record *record, const struct zl_exit_record *x,
+                       struct zl_status *ret, struct zl_error *err)
+{
+        struct zl_status s = { .runtime = ZL_RUNTIME_NATIVE,
+                               .exit_code = x->exit_code,
+                               .signal = x->signal,
+                               .oom = x->oom,
+                               .stop_requested = x->stop_requested,
+                               .generation = record->generation,
+                               .created_at = record->created_at,
+                               .started_at = x->started_at,
+                               .finished_at = x->finished_at };
+
+        if (zl_replace_str(&s.name, record->name) < 0 ||
+            zl_replace_str(&s.image, record->image) < 0 ||
+            zl_replace_str(&s.reason, x->reason) < 0) {
+                zl_status_done(&s);
+                return zl_fail_oom(err);
+        }
+        *ret = s;
+        return 0;
+}
+
+int native_status_from_monitor(const struct native_record *record,
+                               const struct zl_monitor_status *m, struct zl_status *ret,
+                               struct zl_error *err)
+{
+        int r = fill_status(record, &m->record, ret, err);
+
+        if (r < 0)
+                return r;
+        ret->state = m->state;
+        ret->pid = m->pid;
+        return 0;
+}
+
+static int status_from_exit(const struct native_record *record, const struct zl_exit_record *x,
+                            struct zl_status *ret, struct zl_error *err)
+{
+        int r = fill_status(record, x, ret, err);
+
+        if (r == 0)
+                ret->state = x->failed || x->exit_code < 0 ? ZL_STATE_FAILED : ZL_STATE_EXITED;
+        return r;
+}
+
+int native_connect(struct native *n, const char *name, struct zl_monitor **ret,
+                   struct zl_error *err)
+{
+        _cleanup_close_ int run = native_open_run(n, name);
+
+        if (run < 0)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "%s has no monitor", name);
+        return zl_monitor_connect(run, ret, err);
+}
+
+/* 1 and `*ret` if a monitor answers. */
+static int ask_monitor(struct native *n, const struct native_record *record, struct zl_status *ret)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        int r;
+
+        if (native_connect(n, record->name, &monitor, NULL) < 0 ||
+            zl_monitor_get_status(monitor, &m, NULL) < 0)
+                return 0;
+        /* Between the end of one generation and the launch of the next, the old one may still answer. */
+        r = m.record.generation == record->generation &&
+            native_status_from_monitor(record, &m, ret, NULL) == 0;
+        zl_monitor_status_done(&m);
+        return r;
+}
+
+static int read_exit(int state_fd, const struct native_record *record, struct zl_status *ret)
+{
+        _cleanup_exit_record_ struct zl_exit_record x = ZL_EXIT_RECORD_INIT;
+
+        if (zl_exit_record_load(state_fd, &x, NULL) < 0 || x.generation != record->generation)
+                return 0;
+        return status_from_exit(record, &x, ret, NULL) == 0;
+}
+
+static bool is_monitor_alive(struct native *n, const char *name)
+{
+        _cleanup_close_ int run = native_open_run(n, name);
+
+        return run >= 0 && zl_monitor_is_alive(run, NULL, NULL) == 1;
+}
+
+static void remove_cgroup(const char *path)
+{
+        const struct zl_cgroup_options options = { .path = path, .owned = true };
+        _cleanup_(zl_cgroup_freep) struct zl_cgroup *cg = NULL;
+
+        if (!path || zl_cgroup_open(&options, &cg, NULL) < 0)
+                return;
+        zl_cgroup_kill_all(cg, 9, NULL);
+        zl_cgroup_remove(cg, NULL);
+}
+
+int native_settle(struct native *n, int state_fd, const struct native_record *record,
+                  const char *reason, struct zl_error *err)
+{
+        _cleanup_close_ int run = native_open_run(n, record->name);
+        _cleanup_exit_record_ struct zl_exit_record x = ZL_EXIT_RECORD_INIT;
+
+        remove_cgroup(record->cgroup);
+        if (run >= 0)
+                zl_monitor_clean_run_dir(run, NULL);
+        x.generation = record->generation;
+        x.failed = true;
+        x.created_at = record->created_at;
+        x.finished_at = zl_now_realtime();
+        x.reason = strdup(reason);
+        return x.reason ? zl_exit_record_save(state_fd, &x, err) : zl_fail_oom(err);
+}
+
+static const char *settle_reason(const struct native *n, const struct native_record *record)
+{
+        if (record->boot_id && n->host.boot_id[0] && !zl_streq(record->boot_id, n->host.boot_id))
+                return "the machine was restarted";
+        return ZL_EXIT_REASON_MONITOR_DIED;
+}
+
+int native_status_locked(struct native *n, int state, const char *name, struct zl_status *ret,
+                         struct zl_error *err)
+{
+        _cleanup_record_ struct native_record record = { 0 };
+        int r = native_record_load(n, state, name, &record, err);
+
+        if (r < 0)
+                return r;
+        if (ask_monitor(n, &record, ret) || read_exit(state, &record, ret))
+                return 0;
+        if (is_monitor_alive(n, name)) {
+                /* It lives but does not answer (stopped by somebody, or swapped out): no end to put down. */
+                const struct zl_exit_record x = ZL_EXIT_RECORD_INIT;
+
+                r = fill_status(&record, &x, ret, err);
+                ret->state = ZL_STATE_RUNNING;
+                return r;
+        }
+        r = native_settle(n, state, &record, settle_reason(n, &record), err);
+        if (r < 0)
+                return r;
+        return read_exit(state, &record, ret)
+                       ? 0
+                       : zl_fail(err, ZL_E_IO, 0, "cannot read back the exit record of %s", name);
+}
+
+int native_status(struct native *n, const char *name, struct zl_status *ret, struct zl_error *err)
+{
+        _cleanup_close_ int state = native_open_state(n, name, err);
+        _cleanup_record_ struct native_record record = { 0 };
+        int r;
+
+        if (state < 0)
+                return state;
+        r = native_record_load(n, state, name, &record, err);
+        if (r < 0)
+                return r;
+        if (ask_monitor(n, &record, ret) || read_exit(state, &record, ret))
+                return 0;
+        /* Nobody answers and nothing is on record: under the lock, look once more and put down the end. */
+        zl_close(state);
+        state = native_lock_state(n, name, true, err);
+        return state < 0 ? state : native_status_locked(n, state, name, ret, err);
+}

@@ -100,7 +100,7 @@ a_function() { # NAME N P D
 }
 
 @test "code in another form is found, and brought into form" {
-        skip_unless "no clang-format (tools/deps check)" has_program clang-format
+        skip_unless "expected: clang-format comes with make check" has_program clang-format
         printf '/* SPDX-License-Identifier: Apache-2.0 */\nint  f(void){return 1;}\n' >src/base/form.c
         run tools/check-format
         assert_status 1

@@ -41,6 +41,7 @@ static int open_with_kernel(int rootfd, const char *path, int flags, mode_t mode
 {
         static const uint64_t resolve[] = {
                 [ZL_PATH_IN_ROOT] = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+                [ZL_PATH_BENEATH] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
                 [ZL_PATH_NO_SYMLINKS] = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
                 [ZL_PATH_NO_MOUNTS] = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
         };
@@ -145,12 +146,15 @@ static int walk_link(struct walk *w, int fd)
         char *rest;
         ssize_t n;
 
-        if (w->policy != ZL_PATH_IN_ROOT || ++w->links > MAX_LINKS)
+        if ((w->policy != ZL_PATH_IN_ROOT && w->policy != ZL_PATH_BENEATH) ||
+            ++w->links > MAX_LINKS)
                 return -ELOOP;
         n = readlinkat(fd, "", target, sizeof target - 1);
         if (n < 0)
                 return -errno;
         target[n] = 0;
+        if (target[0] == '/' && w->policy == ZL_PATH_BENEATH)
+                return -EXDEV;
         if (target[0] == '/')
                 while (w->depth > 0)
                         zl_close(w->stack[w->depth--]);

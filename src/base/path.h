@@ -16,6 +16,9 @@ enum zl_path_policy {
         /* A path inside somebody else's root file system: symbolic links, absolute ones and ".." are
          * resolved as if the root were "/". Never leaves the root; never follows magic links of procfs. */
         ZL_PATH_IN_ROOT,
+        /* Symbolic links are followed as long as they stay inside: absolute ones and those that climb above
+         * the root are refused (-EXDEV). For what comes from outside and has no business out there. */
+        ZL_PATH_BENEATH,
         /* A path that must not contain symbolic links at all, nor leave the root (-ELOOP, -EXDEV). */
         ZL_PATH_NO_SYMLINKS,
         /* As NO_SYMLINKS, and must not cross a mount point (-EXDEV). */

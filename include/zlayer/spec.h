@@ -482,7 +482,7 @@ struct zl_deployment_spec {
 /* ---- loading ----------------------------------------------------------------------------------------------- */
 
 enum {
-        ZL_SPEC_MAX_BYTES = 16 << 20, /* larger files are refused unread */
+        ZL_SPEC_MAX_BYTES = 8 << 20, /* larger files are refused unread */
 };
 
 /* Reads one YAML (or JSON) document, decodes and validates it. 0 and `*ret`, or a negative errno: then `err` tells the

@@ -53,6 +53,7 @@ enum zl_cli_option_type {
         ZL_CLI_SIZE,     /* struct zl_cli_u64 in bytes: "512Mi", "1g", "100M" (as zl_parse_size) */
         ZL_CLI_DOUBLE, /* struct zl_cli_double, finite and > 0 */
         ZL_CLI_SIGNAL, /* int: "TERM", "SIGTERM", "15" */
+        ZL_CLI_OPTIONAL, /* const char *: what stands behind '=', "" without; the metavar is "[=X]" */
 };
 
 struct zl_cli_u64 {
@@ -154,4 +155,6 @@ int zl_cli_table_print(const struct zl_cli_table *table, const struct zl_cli *cl
 /* ---- the commands ------------------------------------------------------------------------------------ */
 
 extern const struct zl_cli_command zl_cmd_info;
+extern const struct zl_cli_command zl_cmd_schema;
+extern const struct zl_cli_command zl_cmd_validate;
 extern const struct zl_cli_command zl_cmd_version;

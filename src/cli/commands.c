@@ -6,6 +6,8 @@
 #include "cli/cli.h"
 
 const struct zl_cli_command *const zl_cli_commands[] = {
+        &zl_cmd_validate,
+        &zl_cmd_schema,
         &zl_cmd_version,
         NULL,
 };

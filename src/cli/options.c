@@ -112,6 +112,9 @@ static int store(const struct zl_cli_option *o, void *options, char *value, stru
         case ZL_CLI_STRING:
                 *(const char **)at = value;
                 return 0;
+        case ZL_CLI_OPTIONAL:
+                *(const char **)at = value ? value : "";
+                return 0;
         case ZL_CLI_LIST:
                 return zl_strv_push((char ***)at, value) < 0 ? zl_fail_oom(err) : 0;
         case ZL_CLI_U64:
@@ -152,9 +155,10 @@ static void build_tables(const struct zl_cli_command *cmd, struct option *longs,
         shorts[s++] = 'h';
         for (size_t i = 0; cmd->options && cmd->options[i].name && n < MAX_OPTIONS - 3; i++) {
                 const struct zl_cli_option *o = &cmd->options[i];
-                bool takes = o->type != ZL_CLI_FLAG;
+                bool takes = o->type != ZL_CLI_FLAG && o->type != ZL_CLI_OPTIONAL;
+                int has_arg = o->type == ZL_CLI_OPTIONAL ? optional_argument : takes;
 
-                longs[n++] = (struct option){ o->name, takes, NULL, VALUE_FIRST + (int)i };
+                longs[n++] = (struct option){ o->name, has_arg, NULL, VALUE_FIRST + (int)i };
                 if (!o->letter)
                         continue;
                 shorts[s++] = o->letter;
@@ -232,8 +236,8 @@ static void print_option(const struct zl_cli_option *o, FILE *f)
         char left[64];
 
         snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
-                 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name, o->metavar ? " " : "",
-                 o->metavar ?: "");
+                 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+                 o->metavar && o->type != ZL_CLI_OPTIONAL ? " " : "", o->metavar ?: "");
         fprintf(f, "  %-28s %s\n", left, o->help);
 }
 

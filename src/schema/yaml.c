@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/map.h"
+#include "schema/json.h"
 #include "schema/yaml.h"
 
 enum {
@@ -22,6 +23,8 @@ enum {
         EXPANDED_MAX = 4000000, /* with aliases followed */
         EXPANSION_FACTOR = 100, /* of the number of nodes written */
         SIMPLE_KEY_MAX = 1024,
+        FLOW_PER_LINE_MAX = 250000,
+        BLANK_WORK_MAX = 400000000, /* bytes that libfyaml would look at again */
 };
 
 struct level {
@@ -102,34 +105,93 @@ static size_t printable(const unsigned char *s, size_t len)
         return n;
 }
 
-/* The whole text is UTF-8 without control characters; the parser below would let them pass. */
-static int check_text(struct composer *c, const char *text, size_t len)
+/* Counts what makes libfyaml slow or hungry. It looks ahead over a whole line of flow text, since that could become a key,
+ * and it scans the blank lines of a block scalar once per line. */
+struct effort {
+        size_t flow, flow_total; /* flow indicators on this line, on all */
+        size_t blank_bytes;      /* of blank lines in a row, up to this line */
+        uint64_t blank_work;
+        uint32_t bad_line; /* the first that asks too much, or 0 */
+        bool bad_blank;    /* ... because of blank lines */
+};
+
+static void add_effort(struct effort *e, uint32_t line, size_t len, bool blank)
 {
-        const unsigned char *s = (const unsigned char *)text;
-        uint32_t line = 1;
-        size_t line_start = 0;
+        bool bad_blank = false;
+
+        if (blank) {
+                e->blank_bytes += len;
+                e->blank_work += e->blank_bytes;
+                bad_blank = e->blank_work > BLANK_WORK_MAX;
+        } else {
+                e->blank_bytes = 0;
+        }
+        if (!e->bad_line && (bad_blank || e->flow > FLOW_PER_LINE_MAX)) {
+                e->bad_line = line;
+                e->bad_blank = bad_blank;
+        }
+        e->flow_total += e->flow;
+        e->flow = 0;
+}
+
+static int refuse_effort(struct composer *c, const struct effort *e)
+{
+        if (e->bad_blank)
+                return refuse(c, e->bad_line, 1, NULL, "too many blank lines in a row");
+        return refuse(c, e->bad_line, 1, "break the line",
+                      "more than %d brackets, commas and colons on one line", FLOW_PER_LINE_MAX);
+}
+
+static int bad_character(struct composer *c, uint32_t line, size_t column, unsigned char ch)
+{
+        return refuse(c, line, (uint32_t)column,
+                      ch < 0x80 ? "inside double quotes it can be written as \\xNN"
+                                : "save the file as UTF-8",
+                      ch < 0x80 ? "control character 0x%02x" : "byte 0x%02x is not UTF-8 text", ch);
+}
+
+/* One line without its line feed. */
+static int check_line(struct composer *c, struct effort *e, const unsigned char *s, size_t len,
+                      uint32_t line)
+{
+        static const uint8_t is_flow[128] = {
+                ['['] = 1, [']'] = 1, ['{'] = 1, ['}'] = 1, [','] = 1, [':'] = 1
+        };
+        bool blank = true;
 
         for (size_t i = 0; i < len;) {
                 size_t n;
 
                 if (s[i] >= 0x20 && s[i] < 0x7f) {
+                        blank = blank && s[i] == ' ';
+                        e->flow += is_flow[s[i]];
                         i++;
                         continue;
                 }
                 n = printable(s + i, len - i);
                 if (n == 0)
-                        return refuse(c, line, (uint32_t)(i - line_start) + 1,
-                                      s[i] < 0x80
-                                              ? "inside double quotes it can be written as \\xNN"
-                                              : "save the file as UTF-8",
-                                      s[i] < 0x80 ? "control character 0x%02x"
-                                                  : "byte 0x%02x is not UTF-8 text",
-                                      s[i]);
-                if (s[i] == '\n') {
-                        line++;
-                        line_start = i + 1;
-                }
+                        return bad_character(c, line, i + 1, s[i]);
+                blank = blank && (s[i] == '\t' || s[i] == '\r');
                 i += n;
+        }
+        add_effort(e, line, len + 1, blank);
+        return 0;
+}
+
+/* The whole text is UTF-8 without control characters (the parser below would let them pass). */
+static int check_text(struct composer *c, const char *text, size_t len, struct effort *effort)
+{
+        const unsigned char *s = (const unsigned char *)text, *end = s + len;
+        int r;
+
+        for (uint32_t line = 1; s < end; line++) {
+                const unsigned char *eol = memchr(s, '\n', (size_t)(end - s));
+                size_t n = (size_t)((eol ? eol : end) - s);
+
+                r = check_line(c, effort, s, n, line);
+                if (r < 0)
+                        return r;
+                s += n + 1;
         }
         if (c->has_bom && (zl_startswith(text + 3, "---") || text[3] == '%'))
                 return refuse(c, 1, 1, "save the file without byte order mark",
@@ -478,6 +540,30 @@ static int parse(struct composer *c, size_t len)
         return r;
 }
 
+static bool has_long_key(const struct zl_node *node)
+{
+        if (node->kind == ZL_NODE_SCALAR)
+                return false;
+        ZL_NODE_FOREACH(child, node)
+        {
+                if ((child->key && child->key->len >= SIMPLE_KEY_MAX - 2) || has_long_key(child))
+                        return true;
+        }
+        return false;
+}
+
+/* Documents that are JSON, which YAML includes, go through the reader for JSON: minified ones are a single line, where
+ * libfyaml takes more than a hundred times the memory of the text. What that reader refuses gets a second chance as YAML. */
+static struct zl_node *try_json(struct zl_arena *arena, const char *text, size_t len)
+{
+        struct zl_node *root;
+
+        if (text[strspn(text, " \t\r\n")] != '{' ||
+            zl_json_read(arena, text, len, "json", &root, NULL) < 0 || has_long_key(root))
+                return NULL;
+        return root;
+}
+
 int zl_yaml_read(struct zl_arena *arena, const char *text, size_t len, struct zl_problems *problems,
                  struct zl_node **ret, struct zl_error *err)
 {
@@ -485,14 +571,19 @@ int zl_yaml_read(struct zl_arena *arena, const char *text, size_t len, struct zl
         struct composer c = {
                 .arena = arena, .text = text, .problems = problems, .levels = levels
         };
+        struct effort effort = { 0 };
         int r;
 
         if (!levels)
                 return zl_fail_oom(err);
         c.has_bom = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
-        r = check_text(&c, text, len);
+        r = check_text(&c, text, len, &effort);
+        if (r == 0 && effort.flow_total < NODES_MAX)
+                c.root = try_json(arena, text, len);
+        if (r == 0 && !c.root && effort.bad_line)
+                r = refuse_effort(&c, &effort);
         /* An empty text is no input at all for libfyaml. */
-        if (r == 0 && len > 0)
+        if (r == 0 && !c.root && len > 0)
                 r = parse(&c, len);
         zl_map_free(c.anchors);
         if (r == 0 && !c.root) {

@@ -9,7 +9,7 @@
 #include "schema/node.h"
 #include "schema/problem.h"
 
-/* Parses exactly one document; empty input gives an empty map. What is refused, beyond bad syntax: a second document,
+/* Parses exactly one document; empty input gives an empty map. A NUL must follow the `len` bytes of `text`. What is refused, beyond bad syntax: a second document,
  * directives other than %YAML 1.1/1.2 and %TAG, collections as keys, NUL in text, aliases that
  * expand to more than 100 times the document, excessive depth and number of nodes. Returns -EINVAL with a problem at "(document)" in
  * `problems`, or -ENOMEM. */

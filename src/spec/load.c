@@ -67,15 +67,12 @@ int zl_spec_load_text(const char *text, size_t len, struct zl_deployment_spec **
         if (len > ZL_SPEC_MAX_BYTES)
                 return zl_fail(err, ZL_E_INVALID, EFBIG, "the spec is larger than %d MiB",
                                ZL_SPEC_MAX_BYTES >> 20);
-        /* The readers look one byte ahead here and there, so the text must end in NUL. */
-        copy = strndup(text, len);
-        if (copy && strlen(copy) == len) {
-                r = load(copy, len, ret, problems, err);
-        } else if (!copy) {
+        copy = malloc(len + 1); /* the readers want a NUL behind the text */
+        if (!copy)
                 return zl_fail_oom(err);
-        } else {
-                r = load(text, len, ret, problems, err);
-        }
+        memcpy(copy, text, len);
+        copy[len] = 0;
+        r = load(copy, len, ret, problems, err);
         if (r == -EINVAL && ret_problems)
                 *ret_problems = zl_take_ptr(problems);
         return r;

@@ -32,6 +32,8 @@ test: deps build
 # The tests of the container engine and the agent on a kernel with cgroup v2 only, in an emulated machine.
 test-vm: deps build
 	@tools/deps vm
+	@ZL_SOURCE=$(CURDIR) ZL_CACHE=$(abspath $(BUILD))/test-cache bash -c \
+		'. test/system/parts.bash && busybox_layout && debian_layout' >/dev/null
 	@test/vm/run --timeout $(VM_TIMEOUT) -- \
 		test/run --system --build $(BUILD) --timeout 600 --file-timeout 1800 $(ARGS)
 

@@ -13,6 +13,7 @@
 #define _unused_ __attribute__((unused))
 #define _noreturn_ __attribute__((noreturn))
 #define _nodiscard_ __attribute__((warn_unused_result))
+#define _fallthrough_ __attribute__((fallthrough))
 #define _pure_ __attribute__((pure))
 #define _const_ __attribute__((const))
 

@@ -281,7 +281,7 @@ static int explain(struct exchange *x, CURLcode code, const char *detail, struct
         case CURLE_HTTP2:
         case CURLE_HTTP2_STREAM:
                 r->transient = true;
-                /* fall through */
+                _fallthrough_;
         default:
                 return zl_fail(err, ZL_E_NETWORK, 0, "%s: %s", x->request->url, why);
         }

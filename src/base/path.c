@@ -208,7 +208,8 @@ static int open_found(struct walk *w, const char *name, int fd, int flags)
                 return -EEXIST;
         found = open_last(w, name, flags & ~O_CREAT, 0);
         /* What was looked at may have been replaced since by a link or by another thing. */
-        if (found == -ELOOP && !(flags & O_NOFOLLOW) && w->policy == ZL_PATH_IN_ROOT)
+        if (found == -ELOOP && !(flags & O_NOFOLLOW) &&
+            (w->policy == ZL_PATH_IN_ROOT || w->policy == ZL_PATH_BENEATH))
                 return -EAGAIN;
         if (found < 0)
                 return found;

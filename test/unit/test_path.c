@@ -118,6 +118,20 @@ static void stricter_policies_refuse_links_and_escapes(void **state)
         }
 }
 
+/* Links are followed as long as they lead to something inside by a way that stays inside. */
+static void beneath_refuses_what_leads_out(void **state)
+{
+        assert_int_equal(open_try(state, "to_dir/file", O_RDONLY, ZL_PATH_BENEATH), 0);
+        assert_int_equal(open_try(state, "to_dir/../to_dir/sub/deep", O_RDONLY, ZL_PATH_BENEATH),
+                         0);
+        assert_int_equal(open_try(state, "abs", O_RDONLY, ZL_PATH_BENEATH), -EXDEV);
+        assert_int_equal(open_try(state, "up", O_RDONLY, ZL_PATH_BENEATH), -EXDEV);
+        assert_int_equal(open_try(state, "../root/dir/file", O_RDONLY, ZL_PATH_BENEATH), -EXDEV);
+        assert_int_equal(open_try(state, "to_dir/../../secret", O_RDONLY, ZL_PATH_BENEATH), -EXDEV);
+        assert_int_equal(open_try(state, "loop", O_RDONLY, ZL_PATH_BENEATH), -ELOOP);
+        assert_int_equal(open_try(state, "dangling", O_RDONLY, ZL_PATH_BENEATH), -ENOENT);
+}
+
 static void creates(void **state)
 {
         struct place *p = *state;
@@ -327,6 +341,7 @@ int main(void)
                 BOTH(links_stay_in_the_root),
                 BOTH(nofollow_keeps_the_last_link),
                 BOTH(stricter_policies_refuse_links_and_escapes),
+                BOTH(beneath_refuses_what_leads_out),
                 BOTH(creates),
                 BOTH(makes_directories),
                 BOTH(opens_parents),

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent beside whole engines: Docker and containerd (as far as they are installed), started here with directories of
+their own and stopped by pid; a registry on loopback; and what containers cost while they do nothing."""
+import glob
+import os
+import random
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import time
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def quiet(argv, **more):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          **more)
+
+
+def wait_until(check, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what} did not come up")
+        time.sleep(0.05)
+
+
+def pss_kib(pid):
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M).group(1))
+    except (OSError, AttributeError):
+        return 0
+
+
+class Engines:
+    def __init__(self, bench, build):
+        self.bench = bench
+        self.work = bench.work
+        self.servers = []
+        self.agent = [os.path.join(build, "zlayer-agent"), "--root-dir", f"{self.work}/root", "--runtime-dir",
+                      f"{self.work}/run"]
+        self.docker = self.ctr = self.registry = None
+
+    # ---- servers ---------------------------------------------------------------------------------------
+
+    def serve(self, name, argv, up):
+        log = open(f"{self.work}/{name}.log", "w")
+        self.servers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        wait_until(up, name)
+
+    def start_docker(self):
+        if not shutil.which("dockerd"):
+            return print("bench: no dockerd here: Docker is not measured")
+        root = f"{self.work}/docker"
+        os.makedirs(root)
+        self.docker = ["docker", "-H", f"unix://{root}/sock"]
+        self.serve("dockerd", ["dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p",
+                               f"{root}/pid", "-H", f"unix://{root}/sock", "--iptables=false", "--ip6tables=false",
+                               "--bridge=none"],
+                   lambda: quiet(self.docker + ["info"]).returncode == 0)
+
+    def start_containerd(self):
+        if not shutil.which("containerd") or not shutil.which("ctr"):
+            return print("bench: no containerd here: it is not measured")
+        root = f"{self.work}/containerd"
+        os.makedirs(root)
+        with open(f"{root}/config.toml", "w") as file:
+            file.write(f'version = 2\nroot = "{root}/root"\nstate = "{root}/state"\n'
+                       f'[grpc]\n  address = "{root}/sock"\n[ttrpc]\n  address = "{root}/ttrpc"\n'
+                       'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+        self.ctr = ["ctr", "--address", f"{root}/sock"]
+        self.serve("containerd", ["containerd", "--config", f"{root}/config.toml"],
+                   lambda: quiet(self.ctr + ["version"]).returncode == 0)
+
+    def start_registry(self):
+        port = free_port()
+        with open(f"{self.work}/registry.yml", "w") as file:
+            file.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {self.work}/registry}}}}\n"
+                       f"http: {{addr: 127.0.0.1:{port}}}\n")
+        self.serve("registry", ["docker-registry", "serve", f"{self.work}/registry.yml"],
+                   lambda: quiet(["curl", "-fs", f"http://127.0.0.1:{port}/v2/"]).returncode == 0)
+        self.registry = f"127.0.0.1:{port}"
+
+    def close(self):
+        for server in reversed(self.servers):
+            server.terminate()
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+        for line in open("/proc/self/mounts"):
+            path = line.split()[1]
+            if path.startswith(self.work + "/"):
+                quiet(["umount", "-l", path])
+
+    # ---- images ----------------------------------------------------------------------------------------
+
+    def busybox_tar(self):
+        root = f"{self.work}/busybox"
+        for directory in ("bin", "proc", "sys", "dev", "etc", "tmp"):
+            os.makedirs(f"{root}/{directory}", exist_ok=True)
+        shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
+        for applet in ("true", "sh", "sleep"):
+            os.symlink("busybox", f"{root}/bin/{applet}")
+        quiet(["tar", "-C", root, "-cf", f"{self.work}/busybox.tar", "."], check=True)
+        return f"{self.work}/busybox.tar"
+
+    def import_busybox(self):
+        tar = self.busybox_tar()
+        done = quiet(self.agent + ["image", "import", tar, "bb"])
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout)
+        if self.docker:
+            quiet(self.docker + ["import", tar, "bb:latest"], check=True)
+
+    def push_layers(self, layers, megabytes, files):
+        """An image like a language runtime: text-like and random files in gzip layers. Pushed as "big"."""
+        top = f"{self.work}/big"
+        rng = random.Random(1)
+        quiet(["umoci", "init", "--layout", f"{top}.oci"], check=True)
+        quiet(["umoci", "new", "--image", f"{top}.oci:big"], check=True)
+        for layer in range(layers):
+            root = f"{top}.{layer}"
+            words = [bytes(rng.randbytes(rng.randint(2, 9)).hex(), "ascii") for _ in range(4000)]
+            for n in range(files // layers):
+                path = f"{root}/usr/l{layer}/d{n % 97}"
+                os.makedirs(path, exist_ok=True)
+                size = max(16, int(rng.expovariate(1) * megabytes * (1 << 20) / files))
+                with open(f"{path}/f{n}", "wb") as file:
+                    if n % 4 == 0:
+                        file.write(rng.randbytes(size))
+                    else:
+                        text = b" ".join(rng.choices(words, k=size // 12 + 1))
+                        file.write(text[:size])
+            quiet(["umoci", "insert", "--image", f"{top}.oci:big", root, "/"], check=True)
+            shutil.rmtree(root)
+        pushed = quiet(["skopeo", "copy", "--dest-tls-verify=false", f"oci:{top}.oci:big",
+                        f"docker://{self.registry}/big:1"])
+        if pushed.returncode != 0:
+            raise RuntimeError(pushed.stdout)
+        size = sum(os.path.getsize(p) for p in glob.glob(f"{top}.oci/blobs/sha256/*"))
+        shutil.rmtree(f"{top}.oci")
+        return size
+
+    # ---- the benchmarks ----------------------------------------------------------------------------------
+
+    def bench_agent(self):
+        """Request → exit and exec of `true`, the image being present."""
+        self.start_docker()
+        self.import_busybox()
+        commands = {"zlayer-agent": self.agent + ["run", "--rm", "bb", "/bin/true"]}
+        if self.docker:
+            commands["docker"] = self.docker + ["run", "--rm", "--network=none", "bb", "/bin/true"]
+        self.bench.table("agent: run --rm of `true`, whole command", self.bench.measure(commands, rounds=20), ["docker"])
+        self.bench.table("agent: the same, paced", self.bench.measure(commands, rounds=10, pace=100), ["docker"])
+        quiet(self.agent + ["run", "-d", "--name", "sleeper", "bb", "/bin/sleep", "600"], check=True)
+        commands = {"zlayer-agent": self.agent + ["exec", "sleeper", "/bin/true"]}
+        if self.docker:
+            quiet(self.docker + ["run", "-d", "--name", "sleeper", "--network=none", "bb", "/bin/sleep", "600"], check=True)
+            commands["docker"] = self.docker + ["exec", "sleeper", "/bin/true"]
+        self.bench.table("agent: exec of `true`, whole command", self.bench.measure(commands, rounds=20), ["docker"])
+        quiet(self.agent + ["rm", "-f", "sleeper"])
+        if self.docker:
+            quiet(self.docker + ["rm", "-f", "sleeper"])
+
+    def bench_memory(self):
+        """Proportional memory of all our processes per idle container."""
+        if not os.path.exists(f"{self.work}/busybox.tar"):
+            self.import_busybox()
+        count = 20
+        for n in range(count):
+            quiet(self.agent + ["run", "-d", "--name", f"idle{n}", "bb", "/bin/sleep", "600"], check=True)
+        time.sleep(0.5)
+        monitors = []
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                if b"zlayer-monitor" in open(path, "rb").read().split(b"\0")[0]:
+                    monitors.append(int(path.split("/")[2]))
+            except OSError:
+                pass
+        total = sum(pss_kib(pid) for pid in monitors)
+        print(f"\nmemory: {len(monitors)} monitors for {count} idle containers, {total / max(1, count):.0f} KiB PSS each "
+              "(budget 256)")
+        for n in range(count):
+            quiet(self.agent + ["rm", "-f", f"idle{n}"])
+
+    def timed(self, argv):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        begin = time.monotonic()
+        done = quiet(argv)
+        wall = time.monotonic() - begin
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}: {done.stdout[-500:]}")
+        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss
+
+    def server_cpu(self, pid):
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def bench_pull(self):
+        """Pull and unpack from a registry on loopback, three times each in turn."""
+        self.start_registry()
+        self.start_containerd()
+        size = self.push_layers(6, 600, 20000)
+        print(f"\npull + unpack: {size >> 20} MiB in 6 gzip layers, 20000 files, from loopback")
+        image = f"{self.registry}/big:1"
+        for _ in range(3):
+            wall, cpu, rss = self.timed(self.agent + ["image", "pull", image])
+            print(f"  zlayer-agent  wall {wall:6.2f} s  CPU {cpu:6.2f} s  peak {rss >> 10} MiB")
+            quiet(self.agent + ["image", "rm", image])
+            quiet(self.agent + ["image", "prune"])
+            if self.ctr:
+                pid = self.servers[-1].pid
+                before = self.server_cpu(pid)
+                wall, cpu, _ = self.timed(self.ctr + ["images", "pull", "--plain-http", image])
+                print(f"  containerd    wall {wall:6.2f} s  CPU {cpu + self.server_cpu(pid) - before:6.2f} s")
+                quiet(self.ctr + ["images", "rm", "--sync", image])
+                quiet(self.ctr + ["content", "prune", "references"])
+
+    def bench_logs(self):
+        """100 MB of output through the monitor into the log, to the last byte."""
+        if not os.path.exists(f"{self.work}/busybox.tar"):
+            self.import_busybox()
+        script = "i=0; while [ $i -lt 10 ]; do busybox cat /dev/zero | busybox head -c 10000000 | busybox tr '\\000' x | busybox fold -w 99; i=$((i+1)); done"
+        wall, _, _ = self.timed(self.agent + ["run", "--rm", "bb", "/bin/sh", "-c", script])
+        print(f"\nlogs: 100 MB of lines through a container in {wall:.2f} s ({100 / wall:.0f} MB/s, the writer included)")
+
+    def names(self):
+        return {"agent": self.bench_agent, "memory": self.bench_memory, "pull": self.bench_pull, "logs": self.bench_logs}
+

@@ -559,9 +559,3 @@ int zl_bundle_make(const struct zl_bundle_input *in, struct zl_bundle *ret, stru
         *ret = bundle;
         return 0;
 }
-
-void zl_bundle_done(struct zl_bundle *bundle)
-{
-        zl_oci_config_free(bundle->config);
-        *bundle = (struct zl_bundle){ 0 };
-}

@@ -122,7 +122,8 @@ static int make_cpu(struct bundle_builder *b, struct zl_oci_resources *res)
                 /* The kernel takes no quota below a millisecond. */
                 cpu->has_quota = cpu->has_period = true;
                 cpu->period = CPU_PERIOD;
-                cpu->quota = quota < CPU_QUOTA_MIN ? CPU_QUOTA_MIN : (int64_t)quota;
+                /* Truncated, but 0.29 cores are 29000 although 0.29 has no exact binary form. */
+                cpu->quota = quota < CPU_QUOTA_MIN ? CPU_QUOTA_MIN : (int64_t)(quota + 0.001);
         }
         if (s->has_cpu_shares && s->cpu_shares > 0) {
                 cpu->has_shares = true;

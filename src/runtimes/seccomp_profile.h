@@ -15,7 +15,7 @@ struct zl_seccomp_facts {
         unsigned kernel_major, kernel_minor;
 };
 
-/* The built-in profile. Everything is malloc()ed so that zl_oci_config_free() frees it. 0 or -ENOMEM. */
+/* The built-in profile; the caller frees with zl_seccomp_profile_free(). 0 or -ENOMEM. */
 int zl_seccomp_default(const struct zl_seccomp_facts *facts, struct zl_oci_seccomp **ret);
 
 /* Reads a profile; `what` names it in errors. ZL_E_INVALID for a text that is none. Does not block. */

@@ -7,4 +7,15 @@
 #include <zlayer/runtime.h>
 #include <zlayer/spec.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Version of the library in use, such as "0.1.0". Never NULL. */
+ZL_PUBLIC const char *zl_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -16,12 +16,12 @@
 #include "base/strv.h"
 #include "runtimes/volume.h"
 
-static char root[] = "/tmp/zl-volume-XXXXXX";
+static char root[] = "/tmp/zl-unit-volume-XXXXXX";
 static struct zl_volumes *volumes;
 
 static int setup(void **state)
 {
-        strcpy(root, "/tmp/zl-volume-XXXXXX");
+        strcpy(root, "/tmp/zl-unit-volume-XXXXXX");
         return mkdtemp(root) && zl_volumes_open(root, &volumes, NULL) == 0 ? 0 : -1;
 }
 

@@ -37,7 +37,7 @@ struct zl_rootfs_overlay {
 struct zl_container_options {
         const char *id;
         const char *bundle; /* absolute path; relative root.path and mount sources begin here */
-        const struct zl_oci_config *config; /* must live until the call returns */
+        const struct zl_oci_config *config; /* must live as long as the object */
         const char *root; /* directory of states; NULL: keep no state (the caller remembers) */
         int stdio[3];     /* for a container without terminal; -1: /dev/null. Stay the caller's. */
         int console_socket_fd; /* terminal: the pty master is sent there; -1: zl_container_take_console() */
@@ -53,6 +53,7 @@ struct zl_container_options {
         /* The container's processes die with the thread that created it (PR_SET_PDEATHSIG SIGKILL on the first process).
          * Call create from a thread that lives as long as the program. */
         bool die_with_parent;
+        bool start_here; /* zl_container_start() will be called on this object: no gate for others is made */
         bool init_reaper; /* our own PID 1 in front of the command: forwards signals, reaps */
         bool no_pivot;
         bool no_new_keyring;
@@ -81,6 +82,12 @@ const char *zl_container_id(const struct zl_container *c);
 const char *zl_container_bundle(const struct zl_container *c);
 /* The pty master when the config asks for a terminal and there was no console socket; the caller owns it then. -1 else. */
 int zl_container_take_console(struct zl_container *c);
+
+/* The config it was made from; for a loaded container read from the state directory the first time. NULL if it cannot be read. */
+const struct zl_oci_config *zl_container_config(struct zl_container *c);
+/* Sets new limits and remembers them. */
+int zl_container_update(struct zl_container *c, const struct zl_oci_resources *resources,
+                        struct zl_error *err);
 
 /* Opens the gate: returns after the command has been executed, or with why not: ZL_E_NO_COMMAND, ZL_E_NOT_RUNNABLE (the process then
  * ends with 127 or 126). Then runs the poststart hooks. ZL_E_STATE if it was started already. */
@@ -142,5 +149,7 @@ int zl_container_pause(struct zl_container *c, bool pause, struct zl_error *err)
  * first. If the process is a child of the caller the caller still waits for it. The object must be freed afterwards. */
 int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err);
 
-/* The OCI state document (compact JSON, caller frees). */
+/* The state in runc's words: ociVersion, id, pid, status, bundle, rootfs, created, annotations, owner (JSON, caller frees). */
 int zl_container_state_json(struct zl_container *c, char **ret, struct zl_error *err);
+/* The OCI features document (features.md) from the engine's own tables (JSON, caller frees). */
+int zl_container_features_json(char **ret, struct zl_error *err);

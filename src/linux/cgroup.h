@@ -39,6 +39,8 @@ ZL_DEFINE_CLEANUP(struct zl_cgroup *, zl_cgroup_freep, zl_cgroup_free)
 const char *zl_cgroup_path(const struct zl_cgroup *cg);
 /* Pure version 2? */
 bool zl_cgroup_is_v2(const struct zl_cgroup *cg);
+/* The directory of the i-th hierarchy below /sys/fs/cgroup ("memory"; "." on pure version 2), NULL behind the last. */
+const char *zl_cgroup_hierarchy(const struct zl_cgroup *cg, size_t i);
 /* Directory of the group in the v2 hierarchy for CLONE_INTO_CGROUP, or -1 on v1 (also hybrid). Owned by the handle. */
 int zl_cgroup_dir_fd(const struct zl_cgroup *cg);
 

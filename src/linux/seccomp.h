@@ -6,6 +6,8 @@
 #pragma once
 
 #include <linux/filter.h>
+/* This room is called linux, so the kernel header of this name is the next one on the path. */
+#include_next <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 

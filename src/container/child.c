@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of the container's first process from clone to exec.
+ *
+ * Order, and why:
+ *   1. user namespace: wait for the id maps, become its root; only then do we have rights over the rest;
+ *   2. join namespaces given by path, then the pieces that belong to ours: time offsets, host name, loopback;
+ *   3. a procfs handle of the host and what is written through it, before the root changes;
+ *   4. the root file system (child_rootfs.c) while the parent, at the same time, puts us into the cgroup: on
+ *      version 1 that may take 11 ms, which the mounts hide;
+ *   5. now wait for the cgroup; hooks that must see the finished mounts before the root changes;
+ *   6. change the root, the rest of the process (child_process.c), the cgroup namespace (whose root is the group we are in
+ *      by now), and tell the parent that all is ready;
+ *   7. the gate: wait for start. Then the startContainer hooks and exec.
+ *
+ * Only async-signal-safe calls: the parent may have threads. (The fallbacks of base/path.h for kernels without openat2
+ * allocate; programs that create containers have one thread.)
+ *
+ * Not dumpable from the first moment: until exec nobody inside may read our memory or /proc/self/exe, which is
+ * the runtime's own binary (CVE-2019-5736).
+ */
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "container/internal.h"
+#include "linux/clone.h"
+
+/* --- talking to the parent ---------------------------------------------------------------------------------------- */
+
+static int tell(struct zl_child *c, int kind)
+{
+        struct zl_message m = { .kind = kind };
+
+        while (send(c->sync_fd, &m, sizeof m, MSG_NOSIGNAL) < 0)
+                if (errno != EINTR)
+                        return zl_child_fail(c, ZL_STAGE_SYNC, errno, "");
+        return 0;
+}
+
+static int await(struct zl_child *c, int fd, int kind)
+{
+        struct zl_message m;
+        ssize_t n;
+
+        do
+                n = recv(fd, &m, sizeof m, 0);
+        while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof m || m.kind != kind) {
+                /* The parent died or gave up: nobody will read a report. */
+                zl_child_fail(c, ZL_STAGE_SYNC, n < 0 ? errno : EPIPE, "");
+                _exit(1);
+        }
+        if (kind == ZL_MSG_JOINED)
+                c->host_pid = m.value;
+        return 0;
+}
+
+/* --- namespaces --------------------------------------------------------------------------------------------------- */
+
+static int become_root(struct zl_child *c)
+{
+        if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
+                return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
+        if (!c->process->no_setgroups && syscall(SYS_setgroups, 0, NULL) < 0)
+                return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
+        /* What we write in /proc/self must be ours again; we are alone in the new namespace until the root is changed. */
+        if (c->plan->new_user_ns)
+                prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        return 0;
+}
+
+static int enter_namespaces(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+        int r = 0;
+
+        if (plan->new_user_ns)
+                r = await(c, c->sync_fd, ZL_MSG_MAPPED);
+        if (r == 0 && (plan->new_user_ns || plan->join_user_fd >= 0))
+                r = become_root(c);
+        for (size_t i = 0; r == 0 && i < plan->n_joins; i++)
+                if (setns(plan->joins[i].fd, plan->joins[i].flag) < 0)
+                        r = zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, plan->joins[i].path);
+        return r;
+}
+
+/* Offsets can only be set while nobody is inside yet, so the namespace is unshared, set, and then entered. */
+static int enter_time_namespace(struct zl_child *c)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!c->plan->new_time_ns)
+                return 0;
+        if (unshare(0x80 /* CLONE_NEWTIME */) < 0)
+                return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "time");
+        if (c->plan->time_offsets) {
+                r = zl_child_write_proc(c, "self/timens_offsets", c->plan->time_offsets);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_TIME_OFFSET, -r, c->plan->time_offsets);
+        }
+        fd = openat(c->proc_fd, "self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || setns(fd, 0x80) < 0)
+                return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "time");
+        return 0;
+}
+
+static int loopback_up(struct zl_child *c)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+
+        if (!c->plan->new_net_ns)
+                return 0;
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+                return zl_child_fail(c, ZL_STAGE_LOOPBACK, errno, "");
+        return 0;
+}
+
+static int name_host(struct zl_child *c)
+{
+        const char *host = c->plan->config->hostname, *domain = c->plan->config->domainname;
+
+        if (host && *host && sethostname(host, strlen(host)) < 0)
+                return zl_child_fail(c, ZL_STAGE_HOSTNAME, errno, host);
+        if (domain && *domain && setdomainname(domain, strlen(domain)) < 0)
+                return zl_child_fail(c, ZL_STAGE_HOSTNAME, errno, domain);
+        return 0;
+}
+
+/* sysctls of our namespaces, through the host's procfs: it shows each process those of its own namespaces. */
+static int set_sysctls(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+
+        for (size_t i = 0; i < plan->n_sysctls; i++) {
+                int r = zl_child_write_proc(c, plan->sysctls[i].file, plan->sysctls[i].value);
+
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_SYSCTL, -r, plan->sysctls[i].name);
+        }
+        return 0;
+}
+
+static int set_oom_score(struct zl_child *c)
+{
+        int r;
+
+        if (!c->process->has_oom_score_adj)
+                return 0;
+        r = zl_child_write_proc(c, "self/oom_score_adj", c->process->oom_score_adj);
+        return r < 0 ? zl_child_fail(c, ZL_STAGE_OOM_SCORE, -r, c->process->oom_score_adj) : 0;
+}
+
+/* --- hooks ----------------------------------------------------------------------------------------------------------- */
+
+static int run_hooks(struct zl_child *c, const struct zl_oci_hook *hooks, size_t n,
+                     const char *status)
+{
+        const struct zl_plan *plan = c->plan;
+        const struct zl_oci_hook *failed = NULL;
+        int r;
+
+        if (n == 0)
+                return 0;
+        snprintf(plan->state_buf, plan->state_size, "%s%s\",\"pid\":%d%s", plan->state_head, status,
+                 c->host_pid, plan->state_tail);
+        r = zl_hooks_run(hooks, n, plan->state_buf, &failed);
+        return r < 0 ? zl_child_fail(c, ZL_STAGE_HOOK, -r, failed->path) : 0;
+}
+
+static int hooks_before_pivot(struct zl_child *c)
+{
+        const struct zl_oci_hooks *h = c->plan->config->hooks;
+        int r = 0;
+
+        if (c->plan->has_host_hooks) {
+                r = tell(c, ZL_MSG_RUN_HOOKS);
+                if (r == 0)
+                        r = await(c, c->sync_fd, ZL_MSG_HOOKS_DONE);
+        }
+        if (r == 0 && h)
+                r = run_hooks(c, h->create_container, h->n_create_container, "creating");
+        return r;
+}
+
+/* --- the stages -------------------------------------------------------------------------------------------------------- */
+
+static int build(struct zl_child *c)
+{
+        int r = zl_child_open_proc(c);
+
+        if (r == 0)
+                r = enter_time_namespace(c);
+        if (r == 0)
+                r = name_host(c);
+        if (r == 0)
+                r = loopback_up(c);
+        if (r == 0)
+                r = set_oom_score(c);
+        if (r == 0)
+                r = zl_child_rootfs(c);
+        if (r == 0)
+                r = zl_child_console(c, true);
+        if (r == 0)
+                r = zl_child_mask(c);
+        if (r == 0)
+                r = set_sysctls(c);
+        return r;
+}
+
+static int settle(struct zl_child *c)
+{
+        int r = await(c, c->sync_fd, ZL_MSG_JOINED);
+
+        if (r == 0 && c->plan->new_cgroup_ns && unshare(CLONE_NEWCGROUP) < 0)
+                r = zl_child_fail(c, ZL_STAGE_CGROUP_NAMESPACE, errno, "");
+        if (r == 0)
+                r = hooks_before_pivot(c);
+        if (r == 0)
+                r = zl_child_pivot(c);
+        /* The user's name is read after the pivot as before it: root_fd is the same directory. */
+        if (r == 0)
+                r = zl_child_user_lookup(c);
+        if (r == 0 && c->process->new_keyring &&
+            syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS &&
+            errno != EPERM && errno != EDQUOT)
+                r = zl_child_fail(c, ZL_STAGE_KEYRING, errno, "");
+        if (r == 0)
+                r = zl_child_attributes(c);
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (r == 0)
+                r = zl_child_stdio(c);
+        return r;
+}
+
+/* Waits at the gate; from then on errors go to whoever opened it. */
+static int pass_gate(struct zl_child *c)
+{
+        int r = tell(c, ZL_MSG_READY);
+
+        if (r < 0)
+                return r;
+        if (c->plan->gate_fd < 0)
+                return await(c, c->sync_fd, ZL_MSG_START);
+        do
+                c->report_fd = accept4(c->plan->gate_fd, NULL, NULL, SOCK_CLOEXEC);
+        while (c->report_fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+        if (c->report_fd < 0)
+                _exit(1);
+        close(c->plan->gate_fd); /* a second start finds nobody */
+        return await(c, c->report_fd, ZL_MSG_START);
+}
+
+/* --- our own PID 1 --------------------------------------------------------------------------------------------------------- */
+
+void zl_child_reaper(pid_t main_pid)
+{
+        sigset_t all;
+
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        for (;;) {
+                siginfo_t info;
+                int sig, status;
+                pid_t pid;
+
+                sig = sigwaitinfo(&all, &info);
+                if (sig < 0)
+                        continue;
+                if (sig != SIGCHLD) {
+                        kill(main_pid, sig);
+                        continue;
+                }
+                while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                        if (pid != main_pid)
+                                continue;
+                        /* PID 1 cannot be ended by a signal of its own namespace: the status says it in the shell's way. */
+                        _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+                }
+        }
+}
+
+/* The command becomes a child; we stay as PID 1 with nothing open and reap. */
+static void split_reaper(struct zl_child *c)
+{
+        struct zl_clone how = { .cgroup_fd = -1 };
+        sigset_t all, old;
+        pid_t pid;
+
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, &old);
+        pid = zl_clone(&how);
+        if (pid < 0) {
+                zl_child_fail(c, ZL_STAGE_EXEC, -pid, c->process->argv[0]);
+                zl_child_send_report(c);
+                _exit(126);
+        }
+        if (pid > 0) {
+                prctl(PR_SET_NAME, "init", 0, 0, 0);
+                syscall(SYS_close_range, 0U, ~0U, 0U);
+                zl_child_reaper(pid);
+        }
+        sigprocmask(SIG_SETMASK, &old, NULL);
+        /* The terminal's session goes on with us as its leader's child; job control needs us in the foreground. */
+        if (c->process->tty) {
+                setpgid(0, 0);
+                signal(SIGTTOU, SIG_IGN);
+                tcsetpgrp(0, getpid());
+        }
+}
+
+static int run(struct zl_child *c)
+{
+        const struct zl_oci_hooks *h = c->plan->config->hooks;
+        int r = enter_namespaces(c);
+
+        if (r == 0)
+                r = build(c);
+        if (r == 0)
+                r = settle(c);
+        /* Privileges go before the gate, so that what cannot be had is an error of create. */
+        if (r == 0 && !(h && h->n_start_container))
+                r = zl_child_privileges(c);
+        if (r == 0)
+                r = pass_gate(c);
+        if (r == 0 && h && h->n_start_container) {
+                r = run_hooks(c, h->start_container, h->n_start_container, "created");
+                if (r == 0)
+                        r = zl_child_privileges(c);
+        }
+        if (r < 0)
+                return r;
+        if (c->plan->options->init_reaper)
+                split_reaper(c);
+        return zl_child_exec(c);
+}
+
+void zl_child_main(const struct zl_plan *plan)
+{
+        static struct zl_child child; /* large: off the stack */
+        struct zl_child *c = &child;
+
+        *c = (struct zl_child){
+                .plan = plan,
+                .process = &plan->process,
+                .sync_fd = plan->sync_fd,
+                .report_fd = plan->sync_fd,
+                .proc_fd = -EBADF,
+                .root_fd = -EBADF,
+                .tty_fd = -EBADF,
+        };
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (plan->process.die_with_parent)
+                prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        setsid();
+        umask(0);
+        run(c);
+        zl_child_send_report(c);
+        _exit(c->report.stage == ZL_STAGE_EXEC ? (c->report.errnum == ENOENT ? 127 : 126) : 1);
+}

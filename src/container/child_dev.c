@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /dev of the container: the nodes and links that runtime-spec promises, the config's own devices, and the terminal.
+ *
+ * Nodes are made with mknod where that is allowed; in a user namespace it never is, and the host's node is bound
+ * instead. A name that exists already must be that very device. Nothing is looked up by path twice: the parent
+ * directory is opened inside the root and the last component made in it.
+ */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "container/internal.h"
+
+static int bind_device(struct zl_child *c, int dir, const char *base, const char *path)
+{
+        _cleanup_close_ int source = open(path, O_PATH | O_CLOEXEC);
+        _cleanup_close_ int target = -EBADF;
+        int fd;
+
+        if (source < 0)
+                return -errno;
+        fd = openat(dir, base, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0644);
+        if (fd < 0)
+                return -errno;
+        close(fd);
+        target = openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (target < 0)
+                return -errno;
+        fd = zl_mount_bind_on(target, source, false);
+        zl_close(fd);
+        return fd < 0 ? fd : 0;
+}
+
+static int check_existing(int dir, const char *base, const struct zl_device_plan *d)
+{
+        struct stat st;
+
+        if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
+            (!S_ISFIFO(st.st_mode) && st.st_rdev != d->dev))
+                return -EEXIST;
+        return 0;
+}
+
+static int make_device(struct zl_child *c, const struct zl_device_plan *d)
+{
+        char parent[PATH_MAX];
+        const char *slash = strrchr(d->path, '/');
+        const char *base = slash ? slash + 1 : d->path;
+        _cleanup_close_ int dir = -EBADF;
+        int r;
+
+        if (!zl_path_is_name(base) || (size_t)(base - d->path) >= sizeof parent)
+                return -EINVAL;
+        memcpy(parent, d->path, (size_t)(base - d->path));
+        parent[base - d->path] = 0;
+        dir = zl_mkdir_p_in(c->root_fd, parent, 0755);
+        if (dir < 0)
+                return dir;
+        if (c->plan->new_user_ns || c->plan->join_user_fd >= 0)
+                return bind_device(c, dir, base, d->path);
+        if (mknodat(dir, base, d->mode, d->dev) < 0) {
+                if (errno == EPERM)
+                        return bind_device(c, dir, base, d->path);
+                if (errno != EEXIST)
+                        return -errno;
+                r = check_existing(dir, base, d);
+                if (r < 0)
+                        return r;
+                if (fchmodat(dir, base, d->mode & 07777, 0) < 0)
+                        return -errno;
+        }
+        if ((d->uid || d->gid) && fchownat(dir, base, d->uid, d->gid, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return 0;
+}
+
+static int make_links(struct zl_child *c)
+{
+        static const struct {
+                const char *name, *target;
+        } links[] = {
+                { "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" },
+                { "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
+                { "ptmx", "pts/ptmx" },
+        };
+        _cleanup_close_ int dir = zl_mkdir_p_in(c->root_fd, "dev", 0755);
+
+        if (dir < 0)
+                return zl_child_fail(c, ZL_STAGE_SYMLINK, -dir, "/dev");
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(links); i++) {
+                if (symlinkat(links[i].target, dir, links[i].name) == 0 || errno == EEXIST)
+                        continue;
+                return zl_child_fail(c, ZL_STAGE_SYMLINK, errno, links[i].name);
+        }
+        /* As every runtime: where the host has /proc/kcore there is /dev/core. */
+        if (symlinkat("/proc/kcore", dir, "core") < 0 && errno != EEXIST)
+                return zl_child_fail(c, ZL_STAGE_SYMLINK, errno, "core");
+        return 0;
+}
+
+int zl_child_dev(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+
+        if (!plan->setup_dev) /* the config brings a /dev of its own: it is not ours to change */
+                return 0;
+        for (size_t i = 0; i < plan->n_devices; i++) {
+                int r = make_device(c, &plan->devices[i]);
+
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_DEVICE, -r, plan->devices[i].path);
+        }
+        return make_links(c);
+}
+
+/* --- the terminal ---------------------------------------------------------------------------------------------- */
+
+static int send_console(struct zl_child *c, int master)
+{
+        struct zl_message m = { .kind = ZL_MSG_CONSOLE };
+        union {
+                char buf[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr align;
+        } control = { { 0 } };
+        struct iovec iov = { &m, sizeof m };
+        struct msghdr msg = { .msg_iov = &iov,
+                              .msg_iovlen = 1,
+                              .msg_control = control.buf,
+                              .msg_controllen = sizeof control.buf };
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &master, sizeof master);
+        while (sendmsg(c->sync_fd, &msg, MSG_NOSIGNAL) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return 0;
+}
+
+/* The image cannot give us a false terminal: it must be the multiplexer of a devpts file system. */
+static int open_master(struct zl_child *c)
+{
+        _cleanup_close_ int fd = zl_open_in(c->root_fd, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0,
+                                            ZL_PATH_IN_ROOT);
+        struct statfs fs;
+        struct stat st;
+
+        if (fd < 0)
+                return fd;
+        if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (fs.f_type != DEVPTS_SUPER_MAGIC || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
+                return -ENODEV;
+        return zl_take_fd(fd);
+}
+
+static int bind_console(struct zl_child *c, int slave)
+{
+        _cleanup_close_ int dir = zl_mkdir_p_in(c->root_fd, "dev", 0755);
+        _cleanup_close_ int target = -EBADF;
+        int fd;
+
+        if (dir < 0)
+                return dir;
+        fd = openat(dir, "console", O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0620);
+        if (fd < 0 && errno != EACCES && errno != ENXIO)
+                return -errno;
+        zl_close(fd);
+        target = openat(dir, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (target < 0)
+                return -errno;
+        fd = zl_mount_bind_on(target, slave, false);
+        zl_close(fd);
+        return fd < 0 ? fd : 0;
+}
+
+int zl_child_console(struct zl_child *c, bool mount_console)
+{
+        const struct zl_process_plan *p = c->process;
+        struct winsize size = { .ws_row = p->rows, .ws_col = p->cols };
+        _cleanup_close_ int master = -EBADF;
+        int r, unlock = 0;
+
+        if (!p->tty)
+                return 0;
+        master = open_master(c);
+        if (master < 0)
+                return zl_child_fail(c, ZL_STAGE_CONSOLE, -master, "/dev/pts/ptmx");
+        if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
+                return zl_child_fail(c, ZL_STAGE_CONSOLE, errno, "unlock");
+        c->tty_fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (c->tty_fd < 0)
+                return zl_child_fail(c, ZL_STAGE_CONSOLE, errno, "pty");
+        if ((p->rows || p->cols) && ioctl(master, TIOCSWINSZ, &size) < 0)
+                return zl_child_fail(c, ZL_STAGE_CONSOLE, errno, "size");
+        if (mount_console) {
+                r = bind_console(c, c->tty_fd);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_CONSOLE, -r, "/dev/console");
+        }
+        r = send_console(c, master);
+        return r < 0 ? zl_child_fail(c, ZL_STAGE_CONSOLE, -r, "console socket") : 0;
+}
+
+/* --- tmpcopyup ----------------------------------------------------------------------------------------------------- */
+
+static int copy_file(int from_dir, int to_dir, const char *name, const struct stat *st)
+{
+        _cleanup_close_ int from = openat(from_dir, name,
+                                          O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        _cleanup_close_ int to = openat(to_dir, name,
+                                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        char buf[16384];
+        ssize_t n;
+        int r;
+
+        if (from < 0 || to < 0)
+                return -errno;
+        while ((n = zl_read_full(from, buf, sizeof buf)) > 0) {
+                r = zl_write_full(to, buf, (size_t)n);
+                if (r < 0)
+                        return r;
+        }
+        if (n < 0)
+                return (int)n;
+        if (fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0)
+                return -errno;
+        return 0;
+}
+
+static int copy_tree(int from, int to, int depth);
+
+static int copy_entry(int from, int to, const char *name, int depth)
+{
+        _cleanup_close_ int from_dir = -EBADF, to_dir = -EBADF;
+        char target[PATH_MAX];
+        struct stat st;
+        ssize_t n;
+
+        if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (S_ISREG(st.st_mode))
+                return copy_file(from, to, name, &st);
+        if (S_ISLNK(st.st_mode)) {
+                n = readlinkat(from, name, target, sizeof target - 1);
+                if (n < 0)
+                        return -errno;
+                target[n] = 0;
+                if (symlinkat(target, to, name) < 0)
+                        return -errno;
+        } else if (S_ISDIR(st.st_mode)) {
+                int r;
+
+                if (mkdirat(to, name, 0700) < 0)
+                        return -errno;
+                from_dir = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                to_dir = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (from_dir < 0 || to_dir < 0)
+                        return -errno;
+                r = copy_tree(from_dir, to_dir, depth + 1);
+                if (r < 0)
+                        return r;
+                return fchown(to_dir, st.st_uid, st.st_gid) < 0 ||
+                                       fchmod(to_dir, st.st_mode & 07777) < 0
+                               ? -errno
+                               : 0;
+        } else if (mknodat(to, name, st.st_mode, st.st_rdev) < 0) {
+                return -errno;
+        }
+        if (fchownat(to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return 0;
+}
+
+static int copy_tree(int from, int to, int depth)
+{
+        struct {
+                uint64_t ino;
+                int64_t off;
+                unsigned short reclen;
+                unsigned char type;
+                char name[];
+        } * d;
+        char buf[4096] __attribute__((aligned(8)));
+        long n;
+
+        if (depth > 64)
+                return -ELOOP;
+        while ((n = syscall(SYS_getdents64, from, buf, sizeof buf)) > 0)
+                for (long at = 0; at < n; at += d->reclen) {
+                        int r;
+
+                        d = (void *)(buf + at);
+                        if (zl_streq(d->name, ".") || zl_streq(d->name, ".."))
+                                continue;
+                        r = copy_entry(from, to, d->name, depth);
+                        if (r < 0)
+                                return r;
+                }
+        return n < 0 ? -errno : 0;
+}
+
+/* `from_fd` is the directory that a tmpfs now covers, `to_fd` the tmpfs (O_PATH is enough). */
+int zl_child_copy_up(int from_fd, int to_fd)
+{
+        _cleanup_close_ int to = openat(to_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct stat st;
+        int r;
+
+        if (to < 0 || fstat(from_fd, &st) < 0)
+                return -errno;
+        r = copy_tree(from_fd, to, 0);
+        if (r < 0)
+                return r;
+        return 0;
+}

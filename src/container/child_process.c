@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last part of the way to the command, the same for the first process and for an exec.
+ *
+ * Order, and why:
+ *   1. what needs privileges or the host's /proc: oom_score_adj, rlimits, scheduler, I/O priority, CPU affinity, labels;
+ *   2. a filter that may be loaded only with CAP_SYS_ADMIN (no no_new_privs): before the capabilities go;
+ *   3. bounding set (needs CAP_SETPCAP), groups (CAP_SETGID), gid, uid with KEEPCAPS, the other sets;
+ *   4. the working directory, as the user it will be used by, and only if it lies inside the root (a descriptor of
+ *      the host that leaked in as cwd would be a way out: CVE-2024-21626);
+ *   5. no_new_privs, and then the filter, as the very last thing before exec.
+ *
+ * ids are changed by raw calls: libc's setuid() would signal threads that only the parent has.
+ */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "container/internal.h"
+
+int zl_child_fail(struct zl_child *c, enum zl_stage stage, int errnum, const char *subject)
+{
+        c->report = (struct zl_message){ .kind = ZL_MSG_ERROR, .stage = stage, .errnum = errnum };
+        strncpy(c->report.subject, subject ? subject : "", sizeof c->report.subject - 1);
+        return errnum > 0 ? -errnum : -EIO;
+}
+
+void zl_child_send_report(struct zl_child *c)
+{
+        while (send(c->report_fd, &c->report, sizeof c->report, MSG_NOSIGNAL) < 0 && errno == EINTR)
+                ;
+}
+
+void zl_child_reset_signals(void)
+{
+        struct sigaction sa = { .sa_handler = SIG_DFL };
+        sigset_t none;
+
+        /* Ignored signals survive exec; a caller that ignores SIGPIPE must not make the container do so. */
+        for (int sig = 1; sig < NSIG; sig++)
+                if (sig != SIGKILL && sig != SIGSTOP) {
+                        struct sigaction now;
+
+                        if (sigaction(sig, NULL, &now) == 0 && now.sa_handler != SIG_DFL)
+                                sigaction(sig, &sa, NULL);
+                }
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The host's procfs, opened before the root changes; nothing in the container can stand in for it. */
+int zl_child_open_proc(struct zl_child *c)
+{
+        struct statfs fs;
+
+        c->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (c->proc_fd < 0 || fstatfs(c->proc_fd, &fs) < 0)
+                return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, errno, "/proc");
+        if (fs.f_type != PROC_SUPER_MAGIC)
+                return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, ENODEV, "/proc");
+        return 0;
+}
+
+int zl_child_write_proc(struct zl_child *c, const char *file, const char *value)
+{
+        return zl_write_string_at(c->proc_fd, file, value);
+}
+
+/* --- who ------------------------------------------------------------------------------------------------------------ */
+
+int zl_child_user_lookup(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        /* Large, and used once. */
+        static struct zl_user_result found;
+        int r;
+
+        found = (struct zl_user_result){ .groups = c->groups };
+        c->uid = p->uid;
+        c->gid = p->gid;
+        c->n_groups = p->n_groups;
+        for (size_t i = 0; i < p->n_groups; i++)
+                c->groups[i] = p->groups[i];
+        if (!p->user_text) {
+                if (!p->has_home)
+                        zl_user_home(c->root_fd, p->uid, c->home, sizeof c->home);
+                return 0;
+        }
+        found.n_groups = c->n_groups;
+        r = zl_user_lookup(c->root_fd, p->user_text, &found);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_USER, -r, p->user_text);
+        c->uid = found.uid;
+        c->gid = found.gid;
+        c->n_groups = found.n_groups;
+        if (!p->has_home)
+                memcpy(c->home, found.home, sizeof c->home);
+        return 0;
+}
+
+/* --- attributes --------------------------------------------------------------------------------------------------------- */
+
+static int set_scheduler(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+
+        if (p->cpu_initial &&
+            syscall(SYS_sched_setaffinity, 0, ZL_CPU_WORDS * sizeof(long), p->cpu_initial) < 0)
+                return zl_child_fail(c, ZL_STAGE_CPU_AFFINITY, errno, "initial");
+        if (p->scheduler && syscall(SYS_sched_setattr, 0, p->scheduler, 0) < 0)
+                return zl_child_fail(c, ZL_STAGE_SCHEDULER, errno, "the policy");
+        if (p->io_priority >= 0 &&
+            syscall(SYS_ioprio_set, 1 /* a process */, 0, p->io_priority) < 0)
+                return zl_child_fail(c, ZL_STAGE_IO_PRIORITY, errno, "");
+        if (p->personality >= 0 && personality((unsigned long)p->personality) < 0)
+                return zl_child_fail(c, ZL_STAGE_PERSONALITY, errno, "");
+        return 0;
+}
+
+static int set_labels(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        int r;
+
+        if (p->apparmor) {
+                r = zl_child_write_proc(c, "thread-self/attr/apparmor/exec", p->apparmor);
+                if (r == -ENOENT)
+                        r = zl_child_write_proc(c, "thread-self/attr/exec", p->apparmor);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_LABEL, -r, p->apparmor);
+        }
+        if (p->selinux) {
+                r = zl_child_write_proc(c, "thread-self/attr/exec", p->selinux);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_LABEL, -r, p->selinux);
+        }
+        return 0;
+}
+
+int zl_child_attributes(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        int r;
+
+        for (size_t i = 0; i < p->n_rlimits; i++)
+                if (prlimit(0, (enum __rlimit_resource)p->rlimits[i].resource, &p->rlimits[i].limit,
+                            NULL) < 0)
+                        return zl_child_fail(c, ZL_STAGE_RLIMIT, errno, p->rlimits[i].name);
+        r = set_scheduler(c);
+        return r < 0 ? r : set_labels(c);
+}
+
+/* --- privileges ----------------------------------------------------------------------------------------------------------- */
+
+static int enter_cwd(struct zl_child *c)
+{
+        const char *cwd = c->process->cwd;
+        char real[PATH_MAX];
+        long n;
+
+        if (chdir(cwd) < 0)
+                return -errno;
+        /* "(unreachable)/…" is what the kernel says of a directory outside the root. */
+        n = syscall(SYS_getcwd, real, sizeof real);
+        if (n < 0)
+                return -errno;
+        return real[0] == '/' ? 0 : -EXDEV;
+}
+
+static int change_ids(struct zl_child *c)
+{
+        char text[12];
+
+        snprintf(text, sizeof text, "%u", c->uid);
+        if (!c->process->no_setgroups && syscall(SYS_setgroups, c->n_groups, c->groups) < 0)
+                return zl_child_fail(c, ZL_STAGE_GROUPS, errno, text);
+        if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+                return zl_child_fail(c, ZL_STAGE_CAPABILITIES, errno, "permitted");
+        if (syscall(SYS_setresgid, c->gid, c->gid, c->gid) < 0)
+                return zl_child_fail(c, ZL_STAGE_GROUPS, errno, text);
+        if (syscall(SYS_setresuid, c->uid, c->uid, c->uid) < 0)
+                return zl_child_fail(c, ZL_STAGE_USER, errno, text);
+        return 0;
+}
+
+int zl_child_privileges(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        int cwd, r;
+
+        /* With the present rights first (the directory may be closed to the user but meant for it: as runc), later as the user. */
+        cwd = enter_cwd(c);
+        if (!p->no_new_privs) {
+                r = zl_child_seccomp(c, false);
+                if (r < 0)
+                        return r;
+        }
+        r = zl_caps_drop_bounding(&p->caps);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_CAPABILITIES, -r, "bounding");
+        r = change_ids(c);
+        if (r < 0)
+                return r;
+        r = zl_caps_apply(&p->caps);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_CAPABILITIES, -r, "effective");
+        if (cwd < 0)
+                cwd = enter_cwd(c);
+        if (cwd < 0)
+                return zl_child_fail(c, ZL_STAGE_CWD, -cwd, p->cwd);
+        if (p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return zl_child_fail(c, ZL_STAGE_NO_NEW_PRIVS, errno, "");
+        /* Changing ids cleared it. */
+        if (p->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+                return zl_child_fail(c, ZL_STAGE_SYNC, errno, "");
+        umask(p->umask);
+        return 0;
+}
+
+/* --- seccomp -------------------------------------------------------------------------------------------------------------- */
+
+/* The listener goes to whoever watches, with the state of the container beside it (runtime-spec, "containerProcessState"). */
+static int send_listener(struct zl_child *c, int listener)
+{
+        const struct zl_process_plan *p = c->process;
+        char pid[16];
+        struct iovec iov[3];
+        union {
+                char buf[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr align;
+        } control = { { 0 } };
+        struct msghdr msg = { .msg_iov = iov,
+                              .msg_iovlen = 2,
+                              .msg_control = control.buf,
+                              .msg_controllen = sizeof control.buf };
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+        snprintf(pid, sizeof pid, "%d}", c->host_pid);
+        iov[0] = (struct iovec){ (void *)(uintptr_t)p->seccomp_state, strlen(p->seccomp_state) };
+        iov[1] = (struct iovec){ pid, strlen(pid) };
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &listener, sizeof listener);
+        return sendmsg(p->seccomp_socket, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int zl_child_seccomp(struct zl_child *c, bool late)
+{
+        const struct zl_process_plan *p = c->process;
+        int r;
+
+        if (!p->seccomp || p->seccomp->n == 0 || late != p->no_new_privs)
+                return 0;
+        r = zl_seccomp_load(p->seccomp);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_SECCOMP, -r, "");
+        if (p->seccomp->notify) {
+                int listener = r;
+
+                r = send_listener(c, listener);
+                close(listener);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_SECCOMP, -r, " (listener)");
+        }
+        return 0;
+}
+
+/* --- descriptors ------------------------------------------------------------------------------------------------------------- */
+
+int zl_child_stdio(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+
+        if (p->tty) {
+                /* A session of its own, so that the terminal can be its controlling one. */
+                if (ioctl(c->tty_fd, TIOCSCTTY, 0) < 0)
+                        return zl_child_fail(c, ZL_STAGE_CONSOLE, errno, "controlling terminal");
+                if (c->uid && fchown(c->tty_fd, c->uid, (gid_t)-1) < 0 && errno != EINVAL &&
+                    errno != EROFS)
+                        return zl_child_fail(c, ZL_STAGE_CONSOLE, errno, "owner");
+        }
+        for (int i = 0; i < 3; i++)
+                if (dup2(p->tty ? c->tty_fd : p->stdio[i], i) < 0)
+                        return zl_child_fail(c, ZL_STAGE_STDIO, errno, "standard input or output");
+        return 0;
+}
+
+/* Descriptors for the command become 3, 4 …; all others close at exec, whoever left them open. */
+static int arrange_fds(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        int first = 3 + (int)p->n_preserve_fds;
+        int high[256];
+
+        if (p->n_preserve_fds > ZL_ARRAY_SIZE(high))
+                return -E2BIG;
+        if (c->report_fd < first) {
+                int fd = fcntl(c->report_fd, F_DUPFD_CLOEXEC, first);
+
+                if (fd < 0)
+                        return -errno;
+                c->report_fd = fd;
+        }
+        for (size_t i = 0; i < p->n_preserve_fds; i++) {
+                high[i] = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, first);
+                if (high[i] < 0)
+                        return -errno;
+        }
+        for (size_t i = 0; i < p->n_preserve_fds; i++)
+                if (dup2(high[i], 3 + (int)i) < 0)
+                        return -errno;
+        if (syscall(SYS_close_range, (unsigned)first, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) == 0)
+                return 0;
+        if (errno != ENOSYS && errno != EINVAL)
+                return -errno;
+        for (int fd = first; fd < 1024; fd++) { /* kernels before 5.11 */
+                int flags = fcntl(fd, F_GETFD);
+
+                if (flags >= 0 && fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+/* --- exec ---------------------------------------------------------------------------------------------------------------------- */
+
+/* The search of execvp(), without its allocation and without /bin/sh for files that have no header. */
+static int search_and_exec(const struct zl_process_plan *p)
+{
+        const char *command = p->argv[0];
+        const char *path = p->path_env ? p->path_env : "/bin:/usr/bin";
+        int result = ENOENT;
+        char file[PATH_MAX];
+
+        if (*command == 0)
+                return ENOENT;
+        if (strchr(command, '/')) {
+                execve(command, p->argv, p->envp);
+                return errno;
+        }
+        for (;;) {
+                size_t n = strcspn(path, ":");
+                struct stat st;
+
+                if (n + strlen(command) + 2 <= sizeof file) {
+                        memcpy(file, path, n);
+                        file[n] = '/';
+                        strcpy(file + (n ? n + 1 : 0), command);
+                        if (stat(file, &st) == 0 && !S_ISDIR(st.st_mode)) {
+                                execve(file, p->argv, p->envp);
+                                if (errno != ENOENT && errno != ENOTDIR)
+                                        result = errno;
+                                if (errno != EACCES && errno != ENOENT && errno != ENOTDIR)
+                                        return errno;
+                        }
+                }
+                if (path[n] == 0)
+                        return result;
+                path += n + 1;
+        }
+}
+
+int zl_child_exec(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        static char home[sizeof c->home + 5];
+        int r;
+
+        if (!p->has_home) {
+                strcpy(home, "HOME=");
+                strcat(home, c->home[0] ? c->home : "/");
+                p->envp[p->n_env] = home;
+        }
+        zl_child_reset_signals();
+        r = arrange_fds(c);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_STDIO, -r, "descriptors");
+        if (p->cpu_final &&
+            syscall(SYS_sched_setaffinity, 0, ZL_CPU_WORDS * sizeof(long), p->cpu_final) < 0)
+                return zl_child_fail(c, ZL_STAGE_CPU_AFFINITY, errno, "final");
+        r = zl_child_seccomp(c, true);
+        if (r < 0)
+                return r;
+        return zl_child_fail(c, ZL_STAGE_EXEC, search_and_exec(p), p->argv[0]);
+}

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container's root file system, built by the child in its own mount namespace.
+ *
+ * Order, and why:
+ *   1. propagation of "/" : nothing we mount may show up on the host, so everything becomes a slave first. Only if
+ *      a mount must stay shared with the host is the tree left as it is; then the mount that holds the root file system, and ours
+ *      on top of it, become private instead;
+ *   2. the root file system itself, a mount of its own (pivot_root wants one, and read-only must not touch the source);
+ *   3. the mounts of the config in their order; each target is resolved inside the root, by descriptor: a symbolic link in
+ *      the image cannot lead outside, and what was resolved cannot be swapped before it is used;
+ *   4. /dev: nodes and links, after the tmpfs that the config usually puts there;
+ *   5. masks and read-only paths, last, since they cover what was mounted before.
+ *
+ * All this happens before the root is changed: sources are still reachable and /proc is the host's, which the fallbacks
+ * without the mount API need.
+ */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "container/internal.h"
+
+/* The mount that `path` lies on must not pass on what we mount: walks up to its root. */
+static int make_parent_private(const char *path)
+{
+        char p[PATH_MAX];
+
+        if (strlen(path) >= sizeof p)
+                return -ENAMETOOLONG;
+        strcpy(p, path);
+        for (;;) {
+                struct statx sx;
+                char *slash;
+
+                if (syscall(SYS_statx, AT_FDCWD, p, AT_SYMLINK_NOFOLLOW, 0, &sx) < 0)
+                        return -errno;
+                if (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT || zl_streq(p, "/"))
+                        break;
+                slash = strrchr(p, '/');
+                if (slash == p)
+                        slash++;
+                *slash = 0;
+        }
+        return mount(NULL, p, NULL, MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}
+
+static int set_propagation(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+        unsigned long flags = MS_SLAVE | MS_REC;
+        int r;
+
+        if (plan->keep_propagation) {
+                r = make_parent_private(plan->rootfs);
+                return r < 0 ? zl_child_fail(c, ZL_STAGE_PROPAGATION, -r, plan->rootfs) : 0;
+        }
+        if (plan->root_propagation & MS_PRIVATE)
+                flags = MS_PRIVATE | MS_REC;
+        if (mount(NULL, "/", NULL, flags, NULL) < 0)
+                return zl_child_fail(c, ZL_STAGE_PROPAGATION, errno, "/");
+        return 0;
+}
+
+static int mount_root(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+        _cleanup_close_ int fd = open(plan->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return zl_child_fail(c, ZL_STAGE_ROOTFS, errno, plan->rootfs);
+        c->root_fd = plan->has_overlay ? zl_mount_overlay_on(fd, &plan->overlay)
+                                       : zl_mount_bind_on(fd, fd, true);
+        if (c->root_fd < 0)
+                return zl_child_fail(c, plan->has_overlay ? ZL_STAGE_OVERLAY : ZL_STAGE_ROOTFS,
+                                     -c->root_fd, plan->rootfs);
+        if (plan->keep_propagation) {
+                r = zl_mount_set_propagation(c->root_fd, MS_PRIVATE);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_PROPAGATION, -r, plan->rootfs);
+        }
+        return 0;
+}
+
+/* --- mount points ------------------------------------------------------------------------------------------ */
+
+static int target_file(struct zl_child *c, const char *destination)
+{
+        const char *base;
+        char parent[PATH_MAX];
+        const char *slash = strrchr(destination, '/');
+        _cleanup_close_ int dir = -EBADF;
+        int fd = zl_open_in(c->root_fd, destination, O_PATH, 0, ZL_PATH_IN_ROOT);
+
+        if (fd != -ENOENT)
+                return fd;
+        base = slash ? slash + 1 : destination;
+        if (!zl_path_is_name(base) || (size_t)(base - destination) >= sizeof parent)
+                return -EINVAL;
+        memcpy(parent, destination, (size_t)(base - destination));
+        parent[base - destination] = 0;
+        dir = zl_mkdir_p_in(c->root_fd, parent, 0755);
+        if (dir < 0)
+                return dir;
+        fd = openat(dir, base, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY,
+                    0644);
+        if (fd < 0 && errno != EEXIST)
+                return -errno;
+        zl_close(fd);
+        return zl_open_in(c->root_fd, destination, O_PATH, 0, ZL_PATH_IN_ROOT);
+}
+
+/* /proc and /sys must be real directories of the image: through a link they could hide what is masked later. */
+static int target_kernel_fs(struct zl_child *c, const char *destination)
+{
+        int fd = zl_open_in(c->root_fd, destination, O_PATH | O_DIRECTORY, 0, ZL_PATH_NO_SYMLINKS);
+
+        if (fd != -ENOENT)
+                return fd;
+        return zl_mkdir_p_in(c->root_fd, destination, 0755);
+}
+
+static int open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
+{
+        int fd;
+
+        if (!directory)
+                fd = target_file(c, m->destination);
+        else if (m->kind == ZL_MOUNT_FS &&
+                 (zl_streq(m->type, "proc") || zl_streq(m->type, "sysfs")))
+                fd = target_kernel_fs(c, m->destination);
+        else
+                fd = zl_mkdir_p_in(c->root_fd, m->destination, 0755);
+        if (fd < 0)
+                zl_child_fail(c, ZL_STAGE_MOUNT_TARGET, -fd, m->destination);
+        return fd;
+}
+
+/* A mount on "/" itself becomes what later targets are resolved in. */
+static int now_root(struct zl_child *c, const struct zl_mount_plan *m, int fd)
+{
+        if (m->destination[strspn(m->destination, "/.")] == 0) {
+                zl_close(c->root_fd);
+                c->root_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+                if (c->root_fd < 0)
+                        return zl_child_fail(c, ZL_STAGE_MOUNT, errno, m->destination);
+        }
+        return 0;
+}
+
+static int set_options(struct zl_child *c, const struct zl_mount_plan *m, int fd)
+{
+        const struct zl_mount_options *o = &m->options;
+        int r = 0;
+
+        if (m->kind != ZL_MOUNT_FS)
+                r = zl_mount_set_flags(fd, o->flags, o->cleared, false);
+        if (r == 0 && (o->recursive_flags || o->recursive_cleared))
+                r = zl_mount_set_flags(fd, o->recursive_flags, o->recursive_cleared, true);
+        for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(o->propagation) && o->propagation[i]; i++)
+                r = zl_mount_set_propagation(fd, o->propagation[i]);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_MOUNT_FLAGS, -r, m->destination);
+        return now_root(c, m, fd);
+}
+
+/* --- kinds of mounts ------------------------------------------------------------------------------------------ */
+
+static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
+{
+        _cleanup_close_ int source = -EBADF, target = -EBADF, fd = -EBADF;
+        struct stat st;
+
+        source = open(m->source,
+                      O_PATH | O_CLOEXEC | (m->options.source_nofollow ? O_NOFOLLOW : 0));
+        if (source < 0 || fstat(source, &st) < 0)
+                return zl_child_fail(c, ZL_STAGE_MOUNT_SOURCE, errno, m->source);
+        target = open_target(c, m, S_ISDIR(st.st_mode));
+        if (target < 0)
+                return target;
+        if (m->userns_fd >= 0)
+                fd = zl_mount_bind_idmapped_on(target, source, m->options.rbind, m->userns_fd,
+                                               m->options.ridmap);
+        else
+                fd = zl_mount_bind_on(target, source, m->options.rbind);
+        if (fd < 0)
+                return zl_child_fail(c, ZL_STAGE_MOUNT, -fd, m->destination);
+        return set_options(c, m, fd);
+}
+
+/* sysfs belongs to the network namespace; without a new one of ours the kernel refuses a new instance, but not the host's. */
+static int bind_host_sys(struct zl_child *c, const struct zl_mount_plan *m, int target)
+{
+        _cleanup_close_ int source = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int fd, r;
+
+        if (source < 0)
+                return -errno;
+        fd = zl_mount_bind_on(target, source, true);
+        if (fd < 0)
+                return fd;
+        r = zl_mount_set_flags(fd, m->options.flags, 0, true);
+        if (r < 0) {
+                zl_close(fd);
+                return r;
+        }
+        return fd;
+}
+
+static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
+{
+        _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, below = -EBADF;
+        unsigned long flags = m->options.flags;
+        int r;
+
+        if (target < 0)
+                return target;
+        if (m->options.copy_up) {
+                below = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (below < 0)
+                        return zl_child_fail(c, ZL_STAGE_COPY_UP, errno, m->destination);
+                flags &= ~(unsigned long)MS_RDONLY;
+        }
+        fd = zl_mount_fs_on(target, m->type, m->source, flags, m->options.data);
+        if (fd == -EPERM && zl_streq(m->type, "sysfs"))
+                fd = bind_host_sys(c, m, target);
+        if (fd < 0)
+                return zl_child_fail(c, ZL_STAGE_MOUNT, -fd, m->destination);
+        if (below >= 0) {
+                r = zl_child_copy_up(below, fd);
+                if (r == 0 && m->options.flags & MS_RDONLY)
+                        r = zl_mount_set_flags(fd, MS_RDONLY, 0, false);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_COPY_UP, -r, m->destination);
+        }
+        return set_options(c, m, fd);
+}
+
+/* The group of the container as the container shall see it: on version 2 one directory, on version 1 a tmpfs with
+ * one directory per hierarchy. Binding the group's own directory gives the same view as mounting cgroupfs inside
+ * a cgroup namespace, works without one, and does not have to wait until the process has joined the group. */
+static int mount_cgroup_v1(struct zl_child *c, const struct zl_mount_plan *m, int root)
+{
+        for (char **dir = c->plan->cgroup_dirs; *dir; dir++) {
+                const char *name = *dir + strlen("/sys/fs/cgroup/");
+                size_t len = strcspn(name, "/");
+                char sub[256], *comma, *save = NULL;
+                _cleanup_close_ int source = open(*dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_close_ int target = -EBADF, fd = -EBADF;
+                int r;
+
+                if (len >= sizeof sub)
+                        return -ENAMETOOLONG;
+                memcpy(sub, name, len);
+                sub[len] = 0;
+                if (source < 0 || mkdirat(root, sub, 0755) < 0)
+                        return -errno;
+                target = openat(root, sub, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (target < 0)
+                        return -errno;
+                fd = zl_mount_bind_on(target, source, false);
+                if (fd < 0)
+                        return fd;
+                r = zl_mount_set_flags(fd, m->options.flags, 0, false);
+                if (r < 0)
+                        return r;
+                if (!strchr(sub, ','))
+                        continue;
+                for (comma = strtok_r(sub, ",", &save); comma; comma = strtok_r(NULL, ",", &save)) {
+                        char whole[256];
+
+                        memcpy(whole, name, len);
+                        whole[len] = 0;
+                        if (symlinkat(whole, root, comma) < 0 && errno != EEXIST)
+                                return -errno;
+                }
+        }
+        return 0;
+}
+
+static int mount_cgroup(struct zl_child *c, const struct zl_mount_plan *m)
+{
+        _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, source = -EBADF;
+        char *const *dirs = c->plan->cgroup_dirs;
+        int r = 0;
+
+        if (target < 0)
+                return target;
+        if (zl_startswith(dirs[0], "/sys/fs/cgroup/./")) {
+                source = open(dirs[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
+                fd = source < 0 ? -errno : zl_mount_bind_on(target, source, false);
+        } else {
+                fd = zl_mount_fs_on(target, "tmpfs", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                                    "mode=755");
+                if (fd >= 0)
+                        r = mount_cgroup_v1(c, m, fd);
+        }
+        if (fd < 0 || r < 0)
+                return zl_child_fail(c, ZL_STAGE_MOUNT, fd < 0 ? -fd : -r, m->destination);
+        return set_options(c, m, fd);
+}
+
+/* --- masks ------------------------------------------------------------------------------------------------------ */
+
+struct masks {
+        int null_fd; /* the host's /dev/null, checked */
+        int dir_fd; /* an empty read-only tmpfs that is in place somewhere, to be cloned; -1 before the first */
+};
+
+static int open_null(void)
+{
+        struct stat st;
+        int fd = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0)
+                return -errno;
+        /* The image's /dev/null could be anything; so could, in a broken host, ours. */
+        if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+                close(fd);
+                return -ENODEV;
+        }
+        return fd;
+}
+
+static int mask_one(struct zl_child *c, struct masks *masks, const char *path)
+{
+        _cleanup_close_ int target = zl_open_in(c->root_fd, path, O_PATH | O_NOFOLLOW, 0,
+                                                ZL_PATH_IN_ROOT);
+        struct stat st;
+        int fd;
+
+        if (target == -ENOENT || target == -ENOTDIR)
+                return 0;
+        if (target < 0)
+                return target;
+        if (fstat(target, &st) < 0)
+                return -errno;
+        if (S_ISLNK(st.st_mode)) /* what it points to is masked by its own name, if it is to be */
+                return 0;
+        if (!S_ISDIR(st.st_mode)) {
+                fd = zl_mount_bind_on(target, masks->null_fd, false);
+                zl_close(fd);
+                return fd < 0 ? fd : 0;
+        }
+        if (masks->dir_fd >= 0) {
+                fd = zl_mount_bind_on(target, masks->dir_fd, false);
+                zl_close(fd);
+                return fd < 0 ? fd : 0;
+        }
+        masks->dir_fd = zl_mount_fs_on(target, "tmpfs", "tmpfs",
+                                       MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                                       "size=0k,nr_blocks=1,nr_inodes=2");
+        if (masks->dir_fd == -EINVAL)
+                masks->dir_fd = zl_mount_fs_on(target, "tmpfs", "tmpfs",
+                                               MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+        return masks->dir_fd < 0 ? masks->dir_fd : 0;
+}
+
+static int readonly_one(struct zl_child *c, const char *path)
+{
+        _cleanup_close_ int target = zl_open_in(c->root_fd, path, O_PATH, 0, ZL_PATH_IN_ROOT);
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (target == -ENOENT || target == -ENOTDIR)
+                return 0;
+        if (target < 0)
+                return target;
+        fd = zl_mount_bind_on(target, target, true);
+        if (fd < 0)
+                return fd;
+        r = zl_mount_set_flags(fd, MS_RDONLY, 0, true);
+        return r == -ENOSYS ? zl_mount_set_flags(fd, MS_RDONLY, 0, false) : r;
+}
+
+int zl_child_mask(struct zl_child *c)
+{
+        const struct zl_oci_linux *l = c->plan->config->linux_;
+        struct masks masks = { -EBADF, -EBADF };
+        int r = 0;
+
+        for (char *const *p = l->readonly_paths; p && *p; p++) {
+                r = readonly_one(c, *p);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_READONLY, -r, *p);
+        }
+        if (!l->masked_paths || !l->masked_paths[0])
+                return 0;
+        masks.null_fd = open_null();
+        if (masks.null_fd < 0)
+                return zl_child_fail(c, ZL_STAGE_MASK, -masks.null_fd, "(the host's /dev/null)");
+        for (char *const *p = l->masked_paths; r == 0 && p && *p; p++) {
+                r = mask_one(c, &masks, *p);
+                if (r < 0)
+                        zl_child_fail(c, ZL_STAGE_MASK, -r, *p);
+        }
+        zl_close(masks.null_fd);
+        zl_close(masks.dir_fd);
+        return r;
+}
+
+/* --- all of it ----------------------------------------------------------------------------------------------------- */
+
+int zl_child_rootfs(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+        int r = set_propagation(c);
+
+        if (r == 0)
+                r = mount_root(c);
+        for (size_t i = 0; r == 0 && i < plan->n_mounts; i++) {
+                const struct zl_mount_plan *m = &plan->mounts[i];
+
+                r = m->kind == ZL_MOUNT_BIND     ? mount_bind(c, m)
+                    : m->kind == ZL_MOUNT_CGROUP ? mount_cgroup(c, m)
+                                                 : mount_fs(c, m);
+        }
+        if (r == 0)
+                r = zl_child_dev(c);
+        return r;
+}
+
+/* pivot_root(".", ".") stacks the old root on the new one; unmounting "." then takes the old one away, without any
+ * directory for it. --no-pivot (a root on initramfs, which cannot be pivoted) moves the mount instead. */
+int zl_child_pivot(struct zl_child *c)
+{
+        const struct zl_plan *plan = c->plan;
+        int r;
+
+        if (plan->config->root->readonly) {
+                r = zl_mount_set_flags(c->root_fd, MS_RDONLY, 0, false);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_READONLY, -r, "/");
+        }
+        if (fchdir(c->root_fd) < 0)
+                return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
+        if (plan->options->no_pivot) {
+                if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
+        } else {
+                if (syscall(SYS_pivot_root, ".", ".") < 0)
+                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
+                /* Where the tree was left shared, unmounting must not reach the host. */
+                if (plan->keep_propagation && mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
+                if (umount2(".", MNT_DETACH) < 0)
+                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
+        }
+        if (chdir("/") < 0)
+                return zl_child_fail(c, ZL_STAGE_PIVOT, errno, "/");
+        if (plan->root_propagation && mount(NULL, "/", NULL, plan->root_propagation, NULL) < 0)
+                return zl_child_fail(c, ZL_STAGE_PROPAGATION, errno, "/");
+        return 0;
+}

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making a container: the parent's side.
+ *
+ * Order, and why: first everything that can be wrong with the input (config, plan, filter), then what leaves traces: the
+ * state directory, the cgroup with its limits (so that nobody is ever in it without them), the child. While the child builds
+ * its mounts the parent puts it into the cgroup; on version 2 it was born there. Then the two talk until
+ * the child waits at the gate. Whatever fails, undo() takes it all back: kill, wait, group, state.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/path.h"
+#include "base/socket.h"
+#include "container/internal.h"
+#include "linux/clone.h"
+
+struct creation {
+        const struct zl_container_options *options;
+        struct zl_plan plan;
+        struct zl_container *c;
+        int parent_fd; /* our end of the sync socket */
+        int null_fd;
+        bool made_state;
+        struct zl_seccomp_program seccomp; /* compiled here */
+        _Bool compiled;
+};
+
+static bool id_is_valid(const char *id)
+{
+        if (!id || !*id || strlen(id) > 1024 || !zl_path_is_name(id))
+                return false;
+        for (const char *p = id; *p; p++)
+                if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.",
+                            *p))
+                        return false;
+        return true;
+}
+
+/* --- preparations ------------------------------------------------------------------------------------------------ */
+
+static int prepare_state(struct creation *k, struct zl_error *err)
+{
+        const struct zl_container_options *o = k->options;
+        _cleanup_free_ char *dir = NULL;
+        int r;
+
+        if (!o->root)
+                return 0;
+        r = zl_mkdir_p_at(AT_FDCWD, o->root, 0700);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot create %s", o->root);
+        dir = zl_path_join(o->root, o->id);
+        if (!dir || zl_replace_str(&k->c->root, o->root) < 0)
+                return zl_fail_oom(err);
+        if (mkdir(dir, 0700) < 0) {
+                if (errno == EEXIST)
+                        return zl_fail(err, ZL_E_EXISTS, 0,
+                                       "container with given ID already exists: %s", o->id);
+                return zl_fail_errno(err, errno, "cannot create %s", dir);
+        }
+        k->made_state = true;
+        k->c->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (k->c->state_fd < 0)
+                return zl_fail_errno(err, errno, "cannot open %s", dir);
+        return zl_container_lock(k->c, err);
+}
+
+static int prepare_seccomp(struct creation *k, struct zl_error *err)
+{
+        const struct zl_container_options *o = k->options;
+        const struct zl_oci_seccomp *config = o->config->linux_->seccomp;
+        struct zl_process_plan *p = &k->plan.process;
+        int r;
+
+        if (o->seccomp) {
+                p->seccomp = o->seccomp;
+        } else if (config) {
+                if (!o->seccomp_compile)
+                        return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                                       "linux.seccomp: this program cannot compile filters");
+                r = o->seccomp_compile(config, &k->seccomp, err);
+                if (r < 0)
+                        return r;
+                p->seccomp = &k->seccomp;
+        }
+        if (p->seccomp && p->seccomp->notify && config && config->listener_path) {
+                _cleanup_free_ char *state = zl_state_document(o->config, o->id, "creating", 0,
+                                                               o->bundle);
+                _cleanup_free_ char *text = NULL;
+
+                p->seccomp_socket = zl_unix_connect_at(AT_FDCWD, config->listener_path,
+                                                       SOCK_STREAM);
+                if (p->seccomp_socket < 0)
+                        return zl_fail_errno(err, -p->seccomp_socket,
+                                             "linux.seccomp.listenerPath: cannot connect to %s",
+                                             config->listener_path);
+                if (!state ||
+                    asprintf(
+                            &text,
+                            "{\"ociVersion\":\"1.2.0\",\"fds\":[\"seccompFd\"],\"metadata\":\"%s\",\"state\":%s,\"pid\":",
+                            config->listener_metadata ? config->listener_metadata : "", state) < 0)
+                        return zl_fail_oom(err);
+                p->seccomp_state = zl_arena_strndup(k->plan.arena, text, strlen(text));
+                if (!p->seccomp_state)
+                        return zl_fail_oom(err);
+        }
+        return 0;
+}
+
+static int prepare_personality(struct creation *k, struct zl_error *err)
+{
+        const struct zl_oci_personality *p = k->options->config->linux_->personality;
+
+        if (!p)
+                return 0;
+        if (p->flags && p->flags[0])
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                               "linux.personality.flags is not supported");
+        if (zl_streq(p->domain, "LINUX"))
+                k->plan.process.personality = PER_LINUX;
+        else if (zl_streq(p->domain, "LINUX32"))
+                k->plan.process.personality = PER_LINUX32;
+        else
+                return zl_fail(err, ZL_E_INVALID, 0, "linux.personality.domain: unknown \"%s\"",
+                               p->domain);
+        return 0;
+}
+
+/* cgroupsPath: absolute below the hierarchies' roots, relative below our parent group. */
+static int cgroup_path(const struct zl_container_options *o, char **ret, struct zl_error *err)
+{
+        const char *path = o->config->linux_->cgroups_path;
+        const char *parent = o->default_cgroup ? o->default_cgroup : "zlayer";
+        _cleanup_free_ char *joined = NULL;
+
+        if (o->systemd_cgroup)
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                               "the systemd cgroup driver is not supported by this build");
+        if (path && *path == '/')
+                joined = strdup(path);
+        else
+                joined = zl_path_join(parent, path && *path ? path : o->id);
+        *ret = joined ? zl_path_clean_absolute(joined) : NULL;
+        if (!*ret)
+                return zl_fail_oom(err);
+        if (zl_streq(*ret, "/"))
+                return zl_fail(err, ZL_E_INVALID, 0, "linux.cgroupsPath: \"%s\" is the root group",
+                               path ? path : "");
+        return 0;
+}
+
+static int prepare_cgroup(struct creation *k, struct zl_error *err)
+{
+        static const struct zl_oci_resources no_resources;
+        const struct zl_oci_resources *res = k->options->config->linux_->resources;
+        struct zl_cgroup_options options = { .create = true, .exclusive = true };
+        struct zl_container *c = k->c;
+        int r = cgroup_path(k->options, &c->cgroup_path, err);
+
+        if (r < 0)
+                return r;
+        options.path = c->cgroup_path;
+        r = zl_cgroup_open(&options, &c->cgroup, err);
+        if (r < 0)
+                return r;
+        return zl_cgroup_apply(c->cgroup, res ? res : &no_resources, err);
+}
+
+static int add_cgroup_dir(struct zl_arena *arena, char **dirs, size_t *n, const char *hierarchy,
+                          const char *path)
+{
+        char text[PATH_MAX];
+
+        snprintf(text, sizeof text, "/sys/fs/cgroup/%s%s", hierarchy, path);
+        dirs[*n] = zl_arena_strndup(arena, text, strlen(text));
+        return dirs[(*n)++] ? 0 : -ENOMEM;
+}
+
+/* Only where a mount of type cgroup asks for them. */
+static int prepare_cgroup_dirs(struct creation *k, struct zl_error *err)
+{
+        struct zl_plan *plan = &k->plan;
+        bool wanted = false;
+        size_t n = 0;
+
+        for (size_t i = 0; i < plan->n_mounts; i++)
+                wanted = wanted || plan->mounts[i].kind == ZL_MOUNT_CGROUP;
+        if (!wanted)
+                return 0;
+        plan->cgroup_dirs = zl_arena_alloc(plan->arena, 32 * sizeof *plan->cgroup_dirs);
+        if (!plan->cgroup_dirs)
+                return zl_fail_oom(err);
+        for (size_t i = 0; i < 31; i++) {
+                const char *dir = zl_cgroup_hierarchy(k->c->cgroup, i);
+
+                if (!dir)
+                        break;
+                if (add_cgroup_dir(plan->arena, plan->cgroup_dirs, &n, dir, k->c->cgroup_path) < 0)
+                        return zl_fail_oom(err);
+        }
+        return 0;
+}
+
+static int prepare_sockets(struct creation *k, struct zl_error *err)
+{
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+                return zl_fail_errno(err, errno, "cannot make a socket pair");
+        k->parent_fd = fds[0];
+        k->plan.sync_fd = fds[1];
+        if (k->c->state_fd >= 0 && !k->options->start_here) {
+                k->plan.gate_fd = zl_unix_listen_at(k->c->state_fd, ZL_GATE_FILE, SOCK_SEQPACKET,
+                                                    0600);
+                if (k->plan.gate_fd < 0)
+                        return zl_fail_errno(err, -k->plan.gate_fd, "cannot make the start gate");
+        }
+        return zl_process_equip(&k->plan.process, k->options->stdio, &k->null_fd, err);
+}
+
+/* --- the child ------------------------------------------------------------------------------------------------------- */
+
+static _Noreturn void child(struct creation *k)
+{
+        close(k->parent_fd);
+        zl_child_main(&k->plan);
+}
+
+/* A user namespace to join must be entered before the others are made in it: a helper enters it and makes the process as our
+ * child (CLONE_PARENT), tells its pid, and is gone. */
+static int clone_in_userns(struct creation *k, uint64_t flags, struct zl_error *err)
+{
+        struct zl_clone helper_how = { .cgroup_fd = -1 };
+        int fds[2], status = 0, pid = 0;
+        pid_t helper;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return zl_fail_errno(err, errno, "cannot make a pipe");
+        helper = zl_clone(&helper_how);
+        if (helper == 0) {
+                long made;
+
+                if (setns(k->plan.join_user_fd, CLONE_NEWUSER) < 0)
+                        _exit(errno);
+                made = syscall(SYS_clone, (unsigned long)flags | CLONE_PARENT | SIGCHLD, NULL, NULL,
+                               NULL, NULL);
+                if (made == 0)
+                        child(k);
+                pid = (int)made;
+                if (made < 0 || write(fds[1], &pid, sizeof pid) != (ssize_t)sizeof pid)
+                        _exit(errno);
+                _exit(0);
+        }
+        close(fds[1]);
+        if (helper > 0)
+                while (waitpid(helper, &status, 0) < 0 && errno == EINTR)
+                        ;
+        if (helper < 0 || read(fds[0], &pid, sizeof pid) != (ssize_t)sizeof pid) {
+                close(fds[0]);
+                return zl_fail_errno(err,
+                                     helper < 0            ? -helper
+                                     : WEXITSTATUS(status) ? WEXITSTATUS(status)
+                                                           : EIO,
+                                     "cannot enter the user namespace");
+        }
+        close(fds[0]);
+        k->c->pid = pid;
+        k->c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        return k->c->pidfd < 0 ? zl_fail_errno(err, errno, "cannot watch process %d", pid) : 0;
+}
+
+static int do_clone(struct creation *k, bool *ret_in_cgroup, struct zl_error *err)
+{
+        struct zl_clone how = {
+                .flags = k->plan.clone_flags,
+                .cgroup_fd = zl_cgroup_dir_fd(k->c->cgroup),
+                .pidfd = &k->c->pidfd,
+        };
+        _cleanup_close_ int own_pid_ns = -EBADF;
+        pid_t pid;
+
+        /* A pid namespace takes effect for children only: we enter it for the clone and come back. */
+        if (k->plan.join_pid_fd >= 0) {
+                own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+                if (own_pid_ns < 0 || setns(k->plan.join_pid_fd, CLONE_NEWPID) < 0)
+                        return zl_fail_errno(err, errno, "cannot enter the pid namespace");
+        }
+        if (k->plan.join_user_fd >= 0) {
+                *ret_in_cgroup = false;
+                return clone_in_userns(k, how.flags, err);
+        }
+        pid = zl_clone(&how);
+        if (pid == 0)
+                child(k);
+        if (own_pid_ns >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0 && pid > 0) {
+                kill(pid, SIGKILL);
+                return zl_fail_errno(err, errno, "cannot leave the pid namespace");
+        }
+        if (pid < 0)
+                return zl_fail_errno(err, -pid, "cannot make the container's process");
+        k->c->pid = pid;
+        *ret_in_cgroup = how.cgroup_done;
+        return 0;
+}
+
+static int write_maps(struct creation *k, struct zl_error *err)
+{
+        char path[48];
+        int r;
+
+        if (k->plan.process.no_setgroups) {
+                snprintf(path, sizeof path, "/proc/%d/setgroups", k->c->pid);
+                r = zl_write_string_at(AT_FDCWD, path, "deny");
+                if (r < 0)
+                        return zl_fail_errno(err, -r, "cannot write %s", path);
+        }
+        snprintf(path, sizeof path, "/proc/%d/uid_map", k->c->pid);
+        r = zl_write_string_at(AT_FDCWD, path, k->plan.uid_map);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "linux.uidMappings: cannot write them");
+        snprintf(path, sizeof path, "/proc/%d/gid_map", k->c->pid);
+        r = zl_write_string_at(AT_FDCWD, path, k->plan.gid_map);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "linux.gidMappings: cannot write them");
+        r = zl_sync_tell(k->parent_fd, ZL_MSG_MAPPED, 0);
+        return r < 0 ? zl_fail_errno(err, -r, "the container's process has ended") : 0;
+}
+
+static int run_host_hooks(struct creation *k, struct zl_error *err)
+{
+        const struct zl_oci_hooks *h = k->options->config->hooks;
+        const struct zl_oci_hook *failed = NULL;
+        _cleanup_free_ char *state = zl_state_document(k->options->config, k->c->id, "creating",
+                                                       k->c->pid, k->c->bundle);
+        int r;
+
+        if (!state)
+                return zl_fail_oom(err);
+        r = zl_hooks_run(h->prestart, h->n_prestart, state, &failed);
+        if (r == 0)
+                r = zl_hooks_run(h->create_runtime, h->n_create_runtime, state, &failed);
+        if (r < 0) {
+                struct zl_message m = { .stage = ZL_STAGE_HOOK, .errnum = -r };
+
+                snprintf(m.subject, sizeof m.subject, "%s", failed->path);
+                return zl_report_fail(&m, "", err);
+        }
+        r = zl_sync_tell(k->parent_fd, ZL_MSG_HOOKS_DONE, 0);
+        return r < 0 ? zl_fail_errno(err, -r, "the container's process has ended") : 0;
+}
+
+static int take_console(struct creation *k, int fd, struct zl_error *err)
+{
+        int r = 0;
+
+        if (fd < 0)
+                return zl_fail(err, ZL_E_INTERNAL, 0, "the terminal did not arrive");
+        if (k->options->console_socket_fd >= 0) {
+                r = zl_console_send(k->options->console_socket_fd, fd, err);
+                close(fd);
+        } else {
+                zl_close(k->c->console_fd);
+                k->c->console_fd = fd;
+        }
+        return r;
+}
+
+static const char *command_of(const struct zl_oci_config *config)
+{
+        return config->process && config->process->args && config->process->args[0]
+                       ? config->process->args[0]
+                       : "";
+}
+
+/* Why a child that says nothing is gone. */
+static int explain_end(struct creation *k, struct zl_error *err)
+{
+        uint64_t kills = zl_cgroup_oom_kills(k->c->cgroup);
+        siginfo_t info = { 0 };
+
+        waitid(P_PID, (id_t)k->c->pid, &info, WEXITED | WNOWAIT | WNOHANG);
+        if (kills > 0)
+                return zl_fail(err, ZL_E_CREATE, ENOMEM,
+                               "the container's process was killed for want of memory while it was "
+                               "being created; the limit is too low");
+        if (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
+                return zl_fail(err, ZL_E_CREATE, 0,
+                               "the container's process was killed by signal %d while it was being "
+                               "created",
+                               info.si_status);
+        return zl_fail(err, ZL_E_CREATE, 0,
+                       "the container's process ended while it was being created");
+}
+
+static int talk(struct creation *k, struct zl_error *err)
+{
+        for (;;) {
+                struct zl_message m;
+                int fd = -EBADF, r = zl_sync_recv(k->parent_fd, &m, &fd);
+
+                if (r < 0)
+                        return zl_fail_errno(err, -r, "cannot hear from the container's process");
+                if (r == 0)
+                        return explain_end(k, err);
+                if (m.kind == ZL_MSG_READY)
+                        return 0;
+                if (m.kind == ZL_MSG_CONSOLE)
+                        r = take_console(k, fd, err);
+                else if (m.kind == ZL_MSG_RUN_HOOKS)
+                        r = run_host_hooks(k, err);
+                else if (m.kind == ZL_MSG_ERROR)
+                        r = zl_report_fail(&m, command_of(k->options->config), err);
+                else
+                        r = zl_fail(err, ZL_E_INTERNAL, 0, "unknown message %d", m.kind);
+                if (r < 0)
+                        return r;
+        }
+}
+
+/* A child that failed early makes our own calls fail too (it is gone, or its socket is): what it said is the better message. */
+static int prefer_report(struct creation *k, int r, struct zl_error *err)
+{
+        struct zl_message m;
+        int fd = -EBADF;
+
+        zl_close(zl_take_fd(k->plan.sync_fd));
+        while (recv(k->parent_fd, NULL, 0, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC) > 0 &&
+               zl_sync_recv(k->parent_fd, &m, &fd) > 0) {
+                fd = zl_close(fd);
+                if (m.kind == ZL_MSG_ERROR)
+                        return zl_report_fail(&m, command_of(k->options->config), err);
+        }
+        return r;
+}
+
+static int launch(struct creation *k, struct zl_error *err)
+{
+        bool in_cgroup = false;
+        int r = do_clone(k, &in_cgroup, err);
+
+        if (r < 0)
+                return r;
+        k->plan.sync_fd = zl_close(k->plan.sync_fd);
+        k->plan.gate_fd = zl_close(k->plan.gate_fd);
+        if (k->plan.new_user_ns)
+                r = write_maps(k, err);
+        if (r == 0 && !in_cgroup)
+                r = zl_cgroup_attach(k->c->cgroup, k->c->pid, err);
+        if (r == 0) {
+                r = zl_sync_tell(k->parent_fd, ZL_MSG_JOINED, k->c->pid);
+                if (r < 0)
+                        zl_fail_errno(err, -r, "the container's process has ended");
+        }
+        return r < 0 ? prefer_report(k, r, err) : talk(k, err);
+}
+
+/* --- all of it ----------------------------------------------------------------------------------------------------------- */
+
+static int save(struct creation *k, struct zl_error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        struct zl_container *c = k->c;
+        int r;
+
+        c->created = zl_now_realtime();
+        if (c->state_fd < 0)
+                return 0;
+        c->pid_start = zl_process_start_time(c->pid);
+        r = zl_oci_config_dump(k->options->config, &text, err);
+        if (r < 0)
+                return r;
+        r = zl_write_file_at(c->state_fd, ZL_CONFIG_FILE, text, strlen(text), 0600, 0);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot save the config of container %s", c->id);
+        return zl_state_save(c, err);
+}
+
+static void undo(struct creation *k)
+{
+        struct zl_container *c = k->c;
+
+        if (c->pid > 0) {
+                siginfo_t info;
+
+                kill(c->pid, SIGKILL);
+                while (waitid(P_PID, (id_t)c->pid, &info, WEXITED) < 0 && errno == EINTR)
+                        ;
+        }
+        if (c->cgroup) {
+                zl_cgroup_kill_all(c->cgroup, SIGKILL, NULL);
+                zl_cgroup_remove(c->cgroup, NULL);
+        }
+        if (k->made_state) {
+                _cleanup_free_ char *dir = zl_path_join(k->options->root, c->id);
+
+                if (dir)
+                        zl_rm_rf_at(AT_FDCWD, dir);
+        }
+}
+
+static int create(struct creation *k, struct zl_error *err)
+{
+        const struct zl_container_options *o = k->options;
+        int r = zl_oci_config_check(o->config, err);
+
+        if (r == 0)
+                r = zl_plan_make(o, &k->plan, err);
+        if (r == 0 && zl_replace_str(&k->c->rootfs, k->plan.rootfs) < 0)
+                r = zl_fail_oom(err);
+        if (r == 0 && k->plan.process.tty && o->console_socket_fd < 0 && o->root && !o->start_here)
+                r = zl_fail(
+                        err, ZL_E_INVALID, 0,
+                        "cannot allocate tty if runc will detach without setting console socket");
+        if (r == 0)
+                r = prepare_seccomp(k, err);
+        if (r == 0)
+                r = prepare_personality(k, err);
+        if (r == 0)
+                r = prepare_state(k, err);
+        if (r == 0)
+                r = prepare_cgroup(k, err);
+        if (r == 0)
+                r = prepare_cgroup_dirs(k, err);
+        if (r == 0)
+                r = prepare_sockets(k, err);
+        if (r == 0)
+                r = launch(k, err);
+        if (r == 0)
+                r = save(k, err);
+        return r;
+}
+
+static int keep_seccomp(struct creation *k, struct zl_error *err)
+{
+        const struct zl_seccomp_program *from = k->options->seccomp;
+        struct zl_container *c = k->c;
+
+        if (!from) { /* compiled here: moved */
+                c->seccomp = k->seccomp;
+                k->seccomp = (struct zl_seccomp_program){ NULL };
+                return 0;
+        }
+        c->seccomp = *from;
+        c->seccomp.insns = malloc(from->n * sizeof *from->insns + 1);
+        if (!c->seccomp.insns)
+                return zl_fail_oom(err);
+        memcpy(c->seccomp.insns, from->insns, from->n * sizeof *from->insns);
+        return 0;
+}
+
+int zl_container_create(const struct zl_container_options *options, struct zl_container **ret,
+                        struct zl_error *err)
+{
+        struct creation k = { .options = options, .parent_fd = -EBADF, .null_fd = -EBADF };
+        int r;
+
+        if (!id_is_valid(options->id))
+                return zl_fail(err, ZL_E_INVALID, 0, "invalid container ID format: \"%s\"",
+                               options->id ? options->id : "");
+        k.c = zl_container_new(options->id, options->bundle);
+        if (!k.c)
+                return zl_fail_oom(err);
+        k.c->is_child = true;
+        k.c->config = options->config;
+        k.c->no_new_keyring = options->no_new_keyring;
+        r = create(&k, err);
+        if (r == 0)
+                r = keep_seccomp(&k, err);
+        if (r < 0)
+                undo(&k);
+        zl_seccomp_program_done(&k.seccomp);
+        zl_close(k.plan.process.seccomp_socket);
+        zl_plan_done(&k.plan);
+        zl_close(k.null_fd);
+        k.c->lock_fd = zl_close(k.c->lock_fd);
+        if (r < 0) {
+                zl_close(k.parent_fd);
+                zl_container_free(k.c);
+                return r;
+        }
+        k.c->sync_fd = k.parent_fd;
+        *ret = k.c;
+        return 0;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of the container engine; not for other rooms.
+ *
+ * The shape: the parent turns the config into a struct zl_plan (plan*.c) in which nothing is left to look up, parse or
+ * allocate; then it clones. The child (child*.c) walks through the plan with raw calls only and tells
+ * what went wrong by one fixed record; report.c makes the message.
+ */
+#pragma once
+
+#include <limits.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "container/container.h"
+#include "linux/caps.h"
+#include "linux/mounts.h"
+#include "schema/arena.h"
+
+/* ---- the wire between parent and child (SOCK_SEQPACKET, both on this machine and of one binary) ----------- */
+
+enum zl_stage {
+        ZL_STAGE_NONE,
+        ZL_STAGE_SYNC,
+        ZL_STAGE_NAMESPACE,
+        ZL_STAGE_ID_MAP,
+        ZL_STAGE_TIME_OFFSET,
+        ZL_STAGE_HOSTNAME,
+        ZL_STAGE_LOOPBACK,
+        ZL_STAGE_PROC_HANDLE,
+        ZL_STAGE_OOM_SCORE,
+        ZL_STAGE_PROPAGATION,
+        ZL_STAGE_ROOTFS,
+        ZL_STAGE_OVERLAY,
+        ZL_STAGE_MOUNT_SOURCE,
+        ZL_STAGE_MOUNT_TARGET,
+        ZL_STAGE_MOUNT,
+        ZL_STAGE_MOUNT_FLAGS,
+        ZL_STAGE_COPY_UP,
+        ZL_STAGE_DEVICE,
+        ZL_STAGE_SYMLINK,
+        ZL_STAGE_MASK,
+        ZL_STAGE_READONLY,
+        ZL_STAGE_CONSOLE,
+        ZL_STAGE_HOOK,
+        ZL_STAGE_PIVOT,
+        ZL_STAGE_SYSCTL,
+        ZL_STAGE_CGROUP_NAMESPACE,
+        ZL_STAGE_KEYRING,
+        ZL_STAGE_USER,
+        ZL_STAGE_GROUPS,
+        ZL_STAGE_RLIMIT,
+        ZL_STAGE_SCHEDULER,
+        ZL_STAGE_IO_PRIORITY,
+        ZL_STAGE_PERSONALITY,
+        ZL_STAGE_LABEL,
+        ZL_STAGE_CWD,
+        ZL_STAGE_CAPABILITIES,
+        ZL_STAGE_NO_NEW_PRIVS,
+        ZL_STAGE_SECCOMP,
+        ZL_STAGE_STDIO,
+        ZL_STAGE_EXEC,
+        ZL_STAGE_CPU_AFFINITY,
+        ZL_STAGE_MAX_,
+};
+
+enum zl_message_kind {
+        ZL_MSG_ERROR = 1,
+        ZL_MSG_RUN_HOOKS, /* child: run the hooks of the host, then answer */
+        ZL_MSG_CONSOLE,   /* child: here is the pty master (one descriptor) */
+        ZL_MSG_READY,     /* child: all done, waiting at the gate */
+        ZL_MSG_MAPPED,    /* parent: the id maps are written */
+        ZL_MSG_JOINED,    /* parent: you are in your cgroup; `value` is your pid on the host */
+        ZL_MSG_HOOKS_DONE,
+        ZL_MSG_START,
+};
+
+struct zl_message {
+        int32_t kind;
+        int32_t stage;
+        int32_t errnum;
+        int32_t value;
+        char subject[240];
+};
+
+/* Fills `err` from a record of the child. `what` is the prefix ("container x"). Returns a negative errno. */
+int zl_report_fail(const struct zl_message *m, const char *command, struct zl_error *err);
+
+/* ---- the plan ----------------------------------------------------------------------------------------------- */
+
+struct zl_namespace_plan {
+        int flag; /* CLONE_NEW… */
+        int fd;   /* of the namespace to join */
+        const char *path;
+};
+
+enum zl_mount_kind { ZL_MOUNT_FS, ZL_MOUNT_BIND, ZL_MOUNT_CGROUP };
+
+struct zl_mount_plan {
+        enum zl_mount_kind kind;
+        const char *destination, *type, *source;
+        struct zl_mount_options options;
+        int userns_fd; /* id-mapped, or -1 */
+};
+
+struct zl_device_plan {
+        const char *path; /* in the container */
+        mode_t mode;      /* with the type */
+        dev_t dev;
+        uid_t uid;
+        gid_t gid;
+};
+
+struct zl_rlimit_plan {
+        int resource;
+        struct rlimit limit;
+        const char *name;
+};
+
+struct zl_sysctl_plan {
+        const char *file; /* below /proc/sys */
+        const char *value;
+        const char *name;
+};
+
+/* struct sched_attr of the kernel; its header clashes with libc's. */
+struct zl_sched_attr {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+        uint32_t util_min, util_max;
+};
+
+/* What the first process and an exec have in common. */
+struct zl_process_plan {
+        char *const *argv;
+        char **envp; /* the slot before the final NULL is free for HOME */
+        size_t n_env;
+        const char *path_env; /* value of PATH for the search */
+        bool has_home;
+        const char *cwd;
+        const char *user_text; /* looked up inside; or NULL: uid and gid */
+        uid_t uid;
+        gid_t gid;
+        gid_t *groups; /* room for ZL_GROUPS_MAX */
+        size_t n_groups;
+        bool no_setgroups; /* a user namespace of an unprivileged user denies it */
+        mode_t umask;
+        struct zl_caps caps;
+        bool no_new_privs;
+        bool new_keyring;
+        struct zl_rlimit_plan *rlimits;
+        size_t n_rlimits;
+        bool has_oom_score_adj;
+        char oom_score_adj[12];
+        struct zl_sched_attr *scheduler;
+        int io_priority;                        /* encoded, or -1 */
+        long personality;                       /* or -1 */
+        unsigned long *cpu_initial, *cpu_final; /* masks of ZL_CPU_WORDS words, or NULL */
+        const char *apparmor, *selinux;         /* "exec …" texts, or NULL */
+        const struct zl_seccomp_program *seccomp;
+        const char *seccomp_state; /* JSON that goes with the listener: head … */
+        int seccomp_socket;        /* where the listener goes, or -1 */
+        int stdio[3];
+        bool tty;
+        uint16_t rows, cols;
+        const int *preserve_fds;
+        size_t n_preserve_fds;
+        bool die_with_parent;
+};
+enum { ZL_GROUPS_MAX = 1024, ZL_CPU_WORDS = 128 };
+
+struct zl_plan {
+        struct zl_arena *arena;
+        const struct zl_oci_config *config;
+        const struct zl_container_options *options;
+        struct zl_process_plan process;
+        uint64_t clone_flags; /* new namespaces made by clone */
+        bool new_cgroup_ns, new_time_ns, new_user_ns, new_net_ns, new_uts_ns;
+        struct zl_namespace_plan joins[8]; /* in the order in which to join them */
+        size_t n_joins;
+        int join_pid_fd;  /* joined before clone, by the parent */
+        int join_user_fd; /* joined first of all */
+        char *uid_map, *gid_map;
+        char *time_offsets; /* text for /proc/self/timens_offsets */
+        const char *rootfs; /* absolute */
+        struct zl_overlay_plan overlay;
+        bool has_overlay;
+        unsigned long root_propagation; /* asked for, or 0 */
+        bool keep_propagation;          /* a mount must stay shared with the host */
+        struct zl_mount_plan *mounts;
+        size_t n_mounts;
+        bool setup_dev;
+        struct zl_device_plan *devices;
+        size_t n_devices;
+        struct zl_sysctl_plan *sysctls;
+        size_t n_sysctls;
+        char **cgroup_dirs; /* absolute paths of the group in each hierarchy, for type "cgroup" */
+        const char *state_head, *state_tail; /* the state document around status and pid */
+        char *state_buf;
+        size_t state_size;
+        bool has_host_hooks;
+        int sync_fd; /* child's end */
+        int gate_fd; /* listening socket, or -1: the gate is sync_fd */
+};
+
+int zl_plan_make(const struct zl_container_options *options, struct zl_plan *plan,
+                 struct zl_error *err);
+void zl_plan_done(struct zl_plan *plan);
+/* The part of the process; `base` gives what `p` leaves open (exec), or NULL. */
+int zl_plan_process(struct zl_arena *arena, const struct zl_oci_process *p,
+                    struct zl_process_plan *ret, struct zl_error *err);
+int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err);
+char **zl_plan_env(struct zl_arena *arena, char *const *env, struct zl_process_plan *p);
+
+/* ---- the child ------------------------------------------------------------------------------------------------ */
+
+struct zl_child {
+        const struct zl_plan *plan;
+        const struct zl_process_plan *process;
+        int sync_fd;
+        int report_fd; /* where errors go: sync_fd, or the connection at the gate */
+        int proc_fd;   /* the host's procfs, verified */
+        int root_fd;   /* of the container's root mount */
+        int tty_fd;    /* slave, or -1 */
+        pid_t host_pid;
+        struct zl_message report;
+        gid_t groups[ZL_GROUPS_MAX];
+        size_t n_groups;
+        uid_t uid;
+        gid_t gid;
+        char home[4096];
+};
+
+/* Fills the report; returns -errnum. */
+int zl_child_fail(struct zl_child *c, enum zl_stage stage, int errnum, const char *subject);
+void zl_child_send_report(struct zl_child *c);
+void zl_child_main(const struct zl_plan *plan) __attribute__((noreturn));
+
+int zl_child_open_proc(struct zl_child *c);
+int zl_child_write_proc(struct zl_child *c, const char *file, const char *value);
+int zl_child_rootfs(struct zl_child *c); /* mounts, devices, masks */
+int zl_child_dev(struct zl_child *c);    /* nodes and links in /dev */
+int zl_child_mask(struct zl_child *c);   /* masked and read-only paths */
+int zl_child_copy_up(int from_fd, int to_fd);
+int zl_child_console(struct zl_child *c, bool mount_console);
+int zl_child_pivot(struct zl_child *c);
+/* Everything between "in the namespaces" and exec; see child_process.c for the order. */
+int zl_child_user_lookup(struct zl_child *c);
+int zl_child_attributes(struct zl_child *c); /* rlimits, scheduler … needing privileges */
+int zl_child_privileges(struct zl_child *c); /* groups, ids, capabilities */
+int zl_child_stdio(struct zl_child *c);
+int zl_child_seccomp(struct zl_child *c, bool late);
+int zl_child_exec(struct zl_child *c); /* returns only on failure */
+void zl_child_reaper(pid_t main_pid) __attribute__((noreturn));
+/* The signal mask and dispositions a command expects. */
+void zl_child_reset_signals(void);
+
+/* Names of users inside `root_fd`; async-signal-safe. */
+struct zl_user_result {
+        uid_t uid;
+        gid_t gid;
+        gid_t *groups; /* room for ZL_GROUPS_MAX, first n_groups are in use */
+        size_t n_groups;
+        char home[4096]; /* "" if unknown */
+};
+int zl_user_lookup(int root_fd, const char *text, struct zl_user_result *ret);
+/* The home directory of a uid; "" if there is no entry. */
+void zl_user_home(int root_fd, uid_t uid, char *home, size_t size);
+
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+/* Runs hooks in order with `state` on their standard input; async-signal-safe. 0, or a negative errno with `*ret_failed` the hook:
+ * -ETIMEDOUT; -ECHILD: it ended with a status other than 0. */
+int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, const char *state,
+                 const struct zl_oci_hook **ret_failed);
+
+/* ---- the container object ------------------------------------------------------------------------------------------ */
+
+struct zl_container {
+        char *id;
+        char *bundle;
+        char *rootfs;
+        char *root;   /* directory of states, or NULL */
+        int state_fd; /* our directory in it */
+        int lock_fd;
+        pid_t pid;
+        bool no_new_keyring;
+        uint64_t pid_start; /* start time from /proc, against reused pids */
+        int pidfd;
+        int sync_fd; /* parent's end; the gate when there is no socket */
+        int console_fd;
+        bool is_child; /* of this process */
+        bool started;
+        bool systemd_cgroup;
+        bool owns_config;
+        int64_t created;
+        struct zl_cgroup *cgroup;
+        char *cgroup_path;
+        const struct zl_oci_config *config;
+        struct zl_oci_config *own_config;
+        struct zl_seccomp_program seccomp; /* for exec */
+};
+
+/* Reads the start time (clock ticks since boot) of a process; 0 if it is gone. */
+uint64_t zl_process_start_time(pid_t pid);
+
+/* Keeps state.json and config.json as long as the container exists; the socket is the gate of created ones. */
+#define ZL_STATE_FILE "state.json"
+#define ZL_CONFIG_FILE "config.json"
+#define ZL_GATE_FILE "start.sock"
+
+/* A container's object with everything at "none". */
+struct zl_container *zl_container_new(const char *id, const char *bundle);
+/* Sends one message; negative errno. */
+int zl_sync_tell(int fd, int kind, int value);
+/* Receives one: 1, 0 at the end of the stream, negative errno. A descriptor that comes along goes to *ret_fd (may be NULL). */
+int zl_sync_recv(int fd, struct zl_message *m, int *ret_fd);
+/* The gate's other side: sends START and waits for the exec or its error. */
+int zl_gate_pass(int fd, const char *command, struct zl_error *err);
+/* Sends a pty master to a console socket, as runc does: the descriptor and a name. */
+int zl_console_send(int socket_fd, int master, struct zl_error *err);
+/* Fills what the process needs beyond its plan: seccomp (compiled into `own` if need be), stdio, personality. `null_fd` is
+ * opened here and closed by the caller. */
+int zl_process_equip(struct zl_process_plan *p, const int stdio[3], int *null_fd,
+                     struct zl_error *err);
+
+/* Writes state.json. */
+int zl_state_save(struct zl_container *c, struct zl_error *err);
+/* The state document of the OCI with a given status. */
+char *zl_state_document(const struct zl_oci_config *config, const char *id, const char *status,
+                        pid_t pid, const char *bundle);
+int zl_container_lock(struct zl_container *c, struct zl_error *err);

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Groups in all hierarchies of the machine: which there are, making, joining, removing.
+ *
+ * The layout is read from the directory /sys/fs/cgroup itself: its file system type tells version 2 at once, and on version 1 every
+ * directory in it that holds a cgroup.procs file is a hierarchy named after its controllers. That needs no
+ * mountinfo, which on a busy machine has thousands of lines.
+ *
+ * What may go wrong: on version 1 a fresh cpuset is empty and refuses processes (ENOSPC): it is filled from its
+ * parent then. A group whose processes are dying cannot be removed (EBUSY): removal retries for a while.
+ */
+#include "linux/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "linux/cgroup_internal.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+static int add_hierarchy(struct zl_cgroup *cg, const char *dir, bool v2)
+{
+        if (cg->n == ZL_HIERARCHIES_MAX)
+                return -E2BIG;
+        cg->h[cg->n] = (struct zl_hierarchy){ .dir = strdup(dir), .v2 = v2 };
+        return cg->h[cg->n++].dir ? 0 : -ENOMEM;
+}
+
+/* Version 1 and hybrid: every real directory is a hierarchy; symbolic links ("cpu" to "cpu,cpuacct") are not. */
+static int find_v1(struct zl_cgroup *cg)
+{
+        int fd = openat(cg->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *d;
+        int r = 0;
+
+        if (!dir) {
+                r = -errno;
+                zl_close(fd);
+                return r;
+        }
+        while (r == 0 && (d = readdir(dir)))
+                if (d->d_type == DT_DIR && d->d_name[0] != '.')
+                        r = add_hierarchy(cg, d->d_name, zl_streq(d->d_name, "unified"));
+        closedir(dir);
+        return r;
+}
+
+static int find_layout(struct zl_cgroup *cg, struct zl_error *err)
+{
+        struct statfs fs;
+        int r;
+
+        cg->root_fd = open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (cg->root_fd < 0 || fstatfs(cg->root_fd, &fs) < 0)
+                return zl_fail_errno(err, errno, "cannot open %s", CGROUP_ROOT);
+        cg->v2 = fs.f_type == CGROUP2_SUPER_MAGIC;
+        r = cg->v2 ? add_hierarchy(cg, ".", true) : find_v1(cg);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot read the hierarchies in %s", CGROUP_ROOT);
+        if (cg->n == 0)
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0, "no cgroup hierarchy is mounted in %s",
+                               CGROUP_ROOT);
+        return 0;
+}
+
+static bool list_has(const char *list, const char *name, size_t len)
+{
+        while (*list) {
+                size_t n = strcspn(list, ", \n");
+
+                if (n == len && memcmp(list, name, n) == 0)
+                        return true;
+                list += n + (list[n] != 0);
+        }
+        return false;
+}
+
+const struct zl_hierarchy *zl_cgroup_controller(const struct zl_cgroup *cg, const char *name)
+{
+        if (cg->v2) {
+                _cleanup_free_ char *text = NULL;
+
+                if (zl_cgroup_read(cg, &cg->h[0], "cgroup.controllers", &text) < 0)
+                        return NULL;
+                return list_has(text, name, strlen(name)) ? &cg->h[0] : NULL;
+        }
+        for (size_t i = 0; i < cg->n; i++)
+                if (!cg->h[i].v2 && list_has(cg->h[i].dir, name, strlen(name)))
+                        return &cg->h[i];
+        return NULL;
+}
+
+const struct zl_hierarchy *zl_cgroup_any(const struct zl_cgroup *cg)
+{
+        const struct zl_hierarchy *pids = NULL;
+
+        for (size_t i = 0; i < cg->n; i++)
+                if (cg->h[i].v2)
+                        return &cg->h[i];
+        pids = zl_cgroup_controller(cg, "pids");
+        return pids ? pids : &cg->h[0];
+}
+
+/* --- files ---------------------------------------------------------------------------------------- */
+
+int zl_cgroup_open_file(const struct zl_cgroup *cg, const struct zl_hierarchy *h, const char *file,
+                        int flags)
+{
+        char path[PATH_MAX];
+        int fd;
+
+        if (snprintf(path, sizeof path, "%s/%s/%s", h->dir, cg->path, file) >= (int)sizeof path)
+                return -ENAMETOOLONG;
+        fd = openat(cg->root_fd, path, flags | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+int zl_cgroup_read(const struct zl_cgroup *cg, const struct zl_hierarchy *h, const char *file,
+                   char **ret)
+{
+        _cleanup_close_ int fd = zl_cgroup_open_file(cg, h, file, O_RDONLY);
+
+        if (fd < 0)
+                return fd;
+        return zl_read_fd(fd, ZL_CGROUP_TEXT_MAX, ret, NULL);
+}
+
+uint64_t zl_cgroup_read_u64(const struct zl_cgroup *cg, const struct zl_hierarchy *h,
+                            const char *file, uint64_t fallback)
+{
+        _cleanup_free_ char *text = NULL;
+        char *end;
+        uint64_t value;
+
+        if (!h || zl_cgroup_read(cg, h, file, &text) < 0)
+                return fallback;
+        if (zl_startswith(text, "max"))
+                return UINT64_MAX;
+        errno = 0;
+        value = strtoull(text, &end, 10);
+        return errno || end == text || (*end && *end != '\n' && *end != ' ') ? fallback : value;
+}
+
+uint64_t zl_cgroup_stat_value(const char *text, const char *key, uint64_t fallback)
+{
+        size_t len = strlen(key);
+
+        for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, key, len) == 0 && line[len] == ' ')
+                        return strtoull(line + len + 1, NULL, 10);
+        }
+        return fallback;
+}
+
+int zl_cgroup_write(const struct zl_cgroup *cg, const struct zl_hierarchy *h, const char *file,
+                    const char *value, struct zl_error *err)
+{
+        char path[PATH_MAX];
+        int r;
+
+        if (snprintf(path, sizeof path, "%s/%s/%s", h->dir, cg->path, file) >= (int)sizeof path)
+                return zl_fail(err, ZL_E_INVALID, ENAMETOOLONG, "cgroup %s", cg->path);
+        r = zl_write_string_at(cg->root_fd, path, value);
+        if (r == -ENOENT || r == -EACCES)
+                return zl_fail(err, ZL_E_UNSUPPORTED, -r, "this kernel has no %s in cgroup %s",
+                               file, cg->shown_path);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot write \"%s\" to %s of cgroup %s", value, file,
+                                     cg->shown_path);
+        return 0;
+}
+
+/* --- making ------------------------------------------------------------------------------------------ */
+
+/* A cpuset of version 1 begins empty. The parent's values are copied, upwards as far as needed. `path` is the
+ * group below the hierarchy and is cut and restored on the way. */
+static int fill_cpuset(int hierarchy_fd, char *path)
+{
+        static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+        char *slash = strrchr(path, '/');
+        int r = 0;
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(files) && r == 0; i++) {
+                _cleanup_free_ char *own = zl_path_join(path, files[i]);
+                _cleanup_free_ char *value = NULL, *parent_value = NULL, *parent_file = NULL;
+
+                if (!own)
+                        return -ENOMEM;
+                r = zl_read_file_at(hierarchy_fd, own, 4096, &value, NULL);
+                if (r < 0 || (*value && *value != '\n'))
+                        continue;
+                if (slash) {
+                        *slash = 0;
+                        r = fill_cpuset(hierarchy_fd, path);
+                        parent_file = zl_path_join(path, files[i]);
+                        *slash = '/';
+                } else {
+                        parent_file = strdup(files[i]);
+                }
+                if (r == 0 && !parent_file)
+                        r = -ENOMEM;
+                if (r == 0)
+                        r = zl_read_file_at(hierarchy_fd, parent_file, 4096, &parent_value, NULL);
+                if (r == 0)
+                        r = zl_write_string_at(hierarchy_fd, own, parent_value);
+        }
+        return r;
+}
+
+static int fill_cpuset_of(struct zl_cgroup *cg, const struct zl_hierarchy *h)
+{
+        _cleanup_close_ int fd = openat(cg->root_fd, h->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_free_ char *path = strdup(cg->path);
+
+        if (fd < 0)
+                return -errno;
+        return path ? fill_cpuset(fd, path) : -ENOMEM;
+}
+
+/* Every controller of `dir` is handed on to its children. One by one when all at once is refused: one that cannot (busy, threaded)
+ * must not keep the others away. What is then missing is named when a limit asks for it. */
+static void enable_controllers(int root_fd, const char *dir)
+{
+        _cleanup_free_ char *text = NULL, *file = NULL, *all = NULL;
+        char *save = NULL;
+        size_t len = 0;
+
+        if (asprintf(&file, "%s/cgroup.controllers", dir) < 0 ||
+            zl_read_file_at(root_fd, file, 4096, &text, NULL) < 0)
+                return;
+        all = malloc(2 * strlen(text) + 2);
+        if (!all)
+                return;
+        zl_freep(&file);
+        if (asprintf(&file, "%s/cgroup.subtree_control", dir) < 0) {
+                file = NULL;
+                return;
+        }
+        for (const char *p = text; *p && *p != '\n';) {
+                size_t n = strcspn(p, " \n");
+
+                len += (size_t)sprintf(all + len, "%s+%.*s", len ? " " : "", (int)n, p);
+                p += n + (p[n] == ' ');
+        }
+        if (len == 0 || zl_write_string_at(root_fd, file, all) == 0)
+                return;
+        for (char *word = strtok_r(all, " ", &save); word; word = strtok_r(NULL, " ", &save))
+                zl_write_string_at(root_fd, file, word);
+}
+
+/* Makes the parents that are missing. On v1 the first of them hands its cpuset down by itself from then on. */
+static int make_parents(struct zl_cgroup *cg, const struct zl_hierarchy *h, char *path)
+{
+        for (char *p = path + strlen(h->dir) + 1; (p = strchr(p, '/')); p++) {
+                *p = 0;
+                if (mkdirat(cg->root_fd, path, 0755) < 0 && errno != EEXIST) {
+                        *p = '/';
+                        return -errno;
+                }
+                if (!h->v2 && list_has(h->dir, "cpuset", 6)) {
+                        _cleanup_close_ int fd = openat(cg->root_fd, h->dir,
+                                                        O_PATH | O_DIRECTORY | O_CLOEXEC);
+                        _cleanup_free_ char *flag = zl_path_join(path, "cgroup.clone_children");
+
+                        if (fd >= 0)
+                                fill_cpuset(fd, path + strlen(h->dir) + 1);
+                        if (flag)
+                                zl_write_string_at(cg->root_fd, flag, "1");
+                }
+                *p = '/';
+        }
+        return 0;
+}
+
+static void enable_on_the_way(struct zl_cgroup *cg, char *path)
+{
+        enable_controllers(cg->root_fd, ".");
+        for (char *p = path + 2; (p = strchr(p, '/')); p++) {
+                *p = 0;
+                enable_controllers(cg->root_fd, path);
+                *p = '/';
+        }
+}
+
+static int make_group(struct zl_cgroup *cg, struct zl_hierarchy *h)
+{
+        _cleanup_free_ char *path = zl_path_join(h->dir, cg->path);
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        if (mkdirat(cg->root_fd, path, 0755) == 0) {
+                h->created = true;
+        } else if (errno == ENOENT) {
+                r = make_parents(cg, h, path);
+                if (r < 0)
+                        return r;
+                if (mkdirat(cg->root_fd, path, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                h->created = true;
+        } else if (errno != EEXIST) {
+                return -errno;
+        }
+        if (cg->v2)
+                enable_on_the_way(cg, path);
+        return 0;
+}
+
+static int check_empty(struct zl_cgroup *cg, struct zl_error *err)
+{
+        _cleanup_free_ pid_t *pids = NULL;
+        bool fresh = true;
+        size_t n = 0;
+        int r;
+
+        for (size_t i = 0; i < cg->n; i++)
+                fresh = fresh && cg->h[i].created;
+        if (fresh)
+                return 0;
+        r = zl_cgroup_pids(cg, &pids, &n, err);
+        if (r < 0)
+                return r;
+        if (n > 0)
+                return zl_fail(err, ZL_E_BUSY, EBUSY, "cgroup %s holds %zu processes already",
+                               cg->shown_path, n);
+        return 0;
+}
+
+static int create_groups(struct zl_cgroup *cg, bool exclusive, struct zl_error *err)
+{
+        size_t made = 0;
+        int r;
+
+        for (size_t i = 0; i < cg->n; i++) {
+                r = make_group(cg, &cg->h[i]);
+                /* A hierarchy that cannot be written (read-only, delegated elsewhere) is skipped; a limit that needs it
+                 * will name it. */
+                if (r == -EROFS || r == -EACCES || r == -EPERM) {
+                        if (cg->n == 1)
+                                return zl_fail_errno(err, -r, "cannot create cgroup %s",
+                                                     cg->shown_path);
+                        free(cg->h[i].dir);
+                        memmove(&cg->h[i], &cg->h[i + 1], (cg->n - i - 1) * sizeof cg->h[0]);
+                        cg->n--;
+                        i--;
+                        continue;
+                }
+                if (r < 0)
+                        return zl_fail_errno(err, -r, "cannot create cgroup %s in %s/%s",
+                                             cg->shown_path, CGROUP_ROOT, cg->h[i].dir);
+                made++;
+        }
+        if (made == 0)
+                return zl_fail(err, ZL_E_PERMISSION, 0, "no cgroup hierarchy can be written");
+        return exclusive ? check_empty(cg, err) : 0;
+}
+
+static int find_groups(struct zl_cgroup *cg, bool owned, struct zl_error *err)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < cg->n; i++) {
+                _cleanup_free_ char *path = zl_path_join(cg->h[i].dir, cg->path);
+
+                if (path && faccessat(cg->root_fd, path, F_OK, 0) == 0) {
+                        cg->h[i].created = owned;
+                        cg->h[n++] = cg->h[i];
+                } else {
+                        free(cg->h[i].dir);
+                }
+        }
+        cg->n = n;
+        if (n == 0)
+                return zl_fail(err, ZL_E_NOT_FOUND, ENOENT, "cgroup %s does not exist",
+                               cg->shown_path);
+        return 0;
+}
+
+static int open_into(struct zl_cgroup *cg, const struct zl_cgroup_options *options,
+                     struct zl_error *err)
+{
+        const char *path = options->path + strspn(options->path, "/");
+        int r;
+
+        if (!zl_path_is_clean_relative(path))
+                return zl_fail(err, ZL_E_INVALID, 0, "bad cgroup path \"%s\"", options->path);
+        cg->path = strdup(path);
+        if (!cg->path || asprintf(&cg->shown_path, "/%s", path) < 0)
+                return zl_fail_oom(err);
+        r = find_layout(cg, err);
+        if (r < 0)
+                return r;
+        if (options->create)
+                r = create_groups(cg, options->exclusive, err);
+        else
+                r = find_groups(cg, options->owned, err);
+        if (r < 0)
+                return r;
+        if (cg->v2) {
+                cg->dir_fd = zl_cgroup_open_file(cg, &cg->h[0], ".", O_RDONLY | O_DIRECTORY);
+                if (cg->dir_fd < 0)
+                        return zl_fail_errno(err, -cg->dir_fd, "cannot open cgroup %s",
+                                             cg->shown_path);
+        }
+        return 0;
+}
+
+int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,
+                   struct zl_error *err)
+{
+        struct zl_cgroup *cg = calloc(1, sizeof *cg);
+        int r;
+
+        if (!cg)
+                return zl_fail_oom(err);
+        cg->root_fd = cg->dir_fd = -EBADF;
+        r = open_into(cg, options, err);
+        if (r < 0) {
+                if (options->create)
+                        zl_cgroup_remove(cg, NULL);
+                zl_cgroup_free(cg);
+                return r;
+        }
+        *ret = cg;
+        return 0;
+}
+
+void zl_cgroup_free(struct zl_cgroup *cg)
+{
+        if (!cg)
+                return;
+        for (size_t i = 0; i < cg->n; i++)
+                free(cg->h[i].dir);
+        zl_close(cg->root_fd);
+        zl_close(cg->dir_fd);
+        free(cg->path);
+        free(cg->shown_path);
+        free(cg);
+}
+
+const char *zl_cgroup_path(const struct zl_cgroup *cg)
+{
+        return cg->shown_path;
+}
+
+bool zl_cgroup_is_v2(const struct zl_cgroup *cg)
+{
+        return cg->v2;
+}
+
+const char *zl_cgroup_hierarchy(const struct zl_cgroup *cg, size_t i)
+{
+        return i < cg->n ? cg->h[i].dir : NULL;
+}
+
+int zl_cgroup_dir_fd(const struct zl_cgroup *cg)
+{
+        return cg->v2 ? cg->dir_fd : -1;
+}
+
+int zl_cgroup_apply(struct zl_cgroup *cg, const struct zl_oci_resources *resources,
+                    struct zl_error *err)
+{
+        if (!resources)
+                return 0;
+        return cg->v2 ? zl_cgroup_apply_v2(cg, resources, err)
+                      : zl_cgroup_apply_v1(cg, resources, err);
+}
+
+/* --- joining ----------------------------------------------------------------------------------------- */
+
+int zl_cgroup_attach(struct zl_cgroup *cg, pid_t pid, struct zl_error *err)
+{
+        char path[PATH_MAX], text[24];
+
+        snprintf(text, sizeof text, "%d", pid);
+        for (size_t i = 0; i < cg->n; i++) {
+                const struct zl_hierarchy *h = &cg->h[i];
+                int r;
+
+                if (snprintf(path, sizeof path, "%s/%s/cgroup.procs", h->dir, cg->path) >=
+                    (int)sizeof path)
+                        return zl_fail(err, ZL_E_INVALID, ENAMETOOLONG, "cgroup %s",
+                                       cg->shown_path);
+                r = zl_write_string_at(cg->root_fd, path, text);
+                if (r == -ENOSPC && !h->v2 && list_has(h->dir, "cpuset", 6)) {
+                        r = fill_cpuset_of(cg, h);
+                        if (r == 0)
+                                r = zl_write_string_at(cg->root_fd, path, text);
+                }
+                if (r == -ESRCH)
+                        return zl_fail(err, ZL_E_NOT_FOUND, ESRCH,
+                                       "process %d ended while joining cgroup %s", pid,
+                                       cg->shown_path);
+                if (r < 0)
+                        return zl_fail_errno(err, -r, "process %d cannot join cgroup %s in %s/%s",
+                                             pid, cg->shown_path, CGROUP_ROOT, h->dir);
+        }
+        return 0;
+}

@@ -35,7 +35,7 @@
 #define OPAQUE_XATTR "trusted.overlay.opaque"
 #define WHITEOUT_PREFIX ".wh."
 #define OPAQUE_NAME ".wh..wh..opq"
-enum { FLUSH_BYTES = 8 << 20 };
+enum { FLUSH_BYTES = 8 << 20, PATH_BYTES_MAX = 4095 };
 
 struct zl_unpack {
         int root;
@@ -58,6 +58,8 @@ struct zl_unpack {
 
         FILE *times; /* mtimes of directories, set when all is in them */
         bool told_xattr;
+        bool is_root; /* new files belong to 0:0 */
+        bool fresh;   /* the entry was made just now, with the mode asked for */
 };
 
 int zl_unpack_thread_init(struct zl_error *err)
@@ -94,6 +96,7 @@ int zl_unpack_new(int root, int scratch, const struct zl_image_limits *limits,
         u->root = root;
         u->limits = *limits;
         u->parent = u->file = -EBADF;
+        u->is_root = geteuid() == 0 && getegid() == 0;
         u->times = open_scratch(scratch);
         if (!u->times)
                 return zl_fail_errno(err, errno, "cannot make a temporary file");
@@ -172,6 +175,9 @@ static int clean_name(const char *name, const char *for_entry, char **ret, struc
 
         if (!out)
                 return zl_fail_oom(err);
+        /* No program in the container could name it. */
+        if (strlen(name) > PATH_BYTES_MAX)
+                return hostile(err, for_entry, "its name is too long");
         if (name[0] == '/' && name[1])
                 return hostile(err, for_entry, "its name or link target is an absolute path");
         for (const char *p = name; *p;) {
@@ -335,6 +341,12 @@ static int set_xattrs(struct zl_unpack *u, int fd, const char *base,
         return 0;
 }
 
+/* Does a new file have this owner without our doing? */
+static bool owner_is_right(const struct zl_unpack *u, uint32_t uid, uint32_t gid)
+{
+        return u->is_root && uid == 0 && gid == 0 && !u->parent_is_setgid;
+}
+
 /* Owner, mode, attributes and time of what is not a regular file. `dirfd` and `base` name it. */
 static int set_metadata(struct zl_unpack *u, int dirfd, const char *base,
                         const struct zl_tar_entry *e, struct zl_error *err)
@@ -342,9 +354,11 @@ static int set_metadata(struct zl_unpack *u, int dirfd, const char *base,
         const struct timespec times[2] = { u->mtime, u->mtime };
         int r;
 
-        if (fchownat(dirfd, base, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        if ((!u->fresh || !owner_is_right(u, e->uid, e->gid)) &&
+            fchownat(dirfd, base, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
                 return zl_fail_errno(err, errno, "cannot set the owner of %.300s", u->path);
-        if (e->type != '2' && fchmodat(dirfd, base, e->mode & 07777, 0) < 0)
+        if (e->type != '2' && (!u->fresh || (e->mode & 07000)) &&
+            fchmodat(dirfd, base, e->mode & 07777, 0) < 0)
                 return zl_fail_errno(err, errno, "cannot set the mode of %.300s", u->path);
         if (e->n_xattrs) {
                 /* There is no lsetxattrat(); the working directory is this thread's own. */
@@ -416,18 +430,22 @@ static int whiteout(struct zl_unpack *u, const char *base, struct zl_error *err)
         return r < 0 ? zl_fail_errno(err, -r, "cannot make the white-out %.300s", u->path) : 0;
 }
 
-static int make_dir(struct zl_unpack *u, const char *base, struct zl_error *err)
+static int make_dir(struct zl_unpack *u, const char *base, const struct zl_tar_entry *e,
+                    struct zl_error *err)
 {
+        const mode_t mode = e->mode & 0777;
         int r = 0;
 
-        if (mkdirat(u->parent, base, 0700) < 0) {
+        if (mkdirat(u->parent, base, mode) < 0) {
                 struct stat st;
 
                 if (errno == EEXIST && fstatat(u->parent, base, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    S_ISDIR(st.st_mode))
+                    S_ISDIR(st.st_mode)) {
+                        u->fresh = false;
                         return 0;
+                }
                 r = errno == EEXIST ? clear_name(u, base) : -errno;
-                if (r >= 0 && mkdirat(u->parent, base, 0700) < 0)
+                if (r >= 0 && mkdirat(u->parent, base, mode) < 0)
                         r = -errno;
                 if (r == 1)
                         r = set_opaque(u->parent, base);
@@ -504,10 +522,10 @@ static int make_node(struct zl_unpack *u, const char *base, const struct zl_tar_
         /* Majors have 12 bits and minors 20 in the kernel; makedev() would cut silently. */
         if (type != S_IFIFO && (e->major >= 1U << 12 || e->minor >= 1U << 20))
                 return hostile(err, u->path, "a device with an impossible number");
-        if (mknodat(u->parent, base, type | 0600, dev) == 0)
+        if (mknodat(u->parent, base, type | (e->mode & 0777), dev) == 0)
                 return 0;
         r = errno == EEXIST ? clear_name(u, base) : -errno;
-        if (r >= 0 && mknodat(u->parent, base, type | 0600, dev) < 0)
+        if (r >= 0 && mknodat(u->parent, base, type | (e->mode & 0777), dev) < 0)
                 r = -errno;
         return r < 0 ? zl_fail_errno(err, -r, "cannot make the node %.300s", u->path) : 0;
 }
@@ -586,6 +604,7 @@ static int root_entry(struct zl_unpack *u, const struct zl_tar_entry *e, struct 
         if (e->type != '5')
                 return hostile(err, "/", "the root is not a directory");
         forget_parent(u);
+        u->fresh = false;
         r = set_metadata(u, u->root, ".", e, err);
         return r < 0 ? r : remember_time(u, err);
 }
@@ -595,6 +614,7 @@ static int other_entry(struct zl_unpack *u, const char *base, const struct zl_ta
 {
         int r;
 
+        u->fresh = true;
         switch (e->type) {
         case '1':
                 return make_hard_link(u, base, e, err); /* the file has its attributes already */
@@ -602,7 +622,7 @@ static int other_entry(struct zl_unpack *u, const char *base, const struct zl_ta
                 r = make_symlink(u, base, e, err);
                 break;
         case '5':
-                r = make_dir(u, base, err);
+                r = make_dir(u, base, e, err);
                 break;
         default:
                 r = make_node(u, base, e, err);
@@ -683,8 +703,7 @@ int zl_unpack_entry_end(struct zl_unpack *u, struct zl_error *err)
                 return 0;
         if (u->written < u->file_size && ftruncate(u->file, (off_t)u->file_size) < 0)
                 return zl_fail_errno(err, errno, "cannot set the size of %.300s", u->path);
-        if ((u->uid || u->gid || u->parent_is_setgid || geteuid() != 0) &&
-            fchown(u->file, u->uid, u->gid) < 0)
+        if (!owner_is_right(u, u->uid, u->gid) && fchown(u->file, u->uid, u->gid) < 0)
                 return zl_fail_errno(err, errno, "cannot set the owner of %.300s", u->path);
         if ((u->mode & 07000) && fchmod(u->file, u->mode) < 0)
                 return zl_fail_errno(err, errno, "cannot set the mode of %.300s", u->path);

@@ -154,6 +154,7 @@ int zl_cli_table_print(const struct zl_cli_table *table, const struct zl_cli *cl
 
 /* ---- the commands ------------------------------------------------------------------------------------ */
 
+extern const struct zl_cli_command zl_cmd_image;
 extern const struct zl_cli_command zl_cmd_info;
 extern const struct zl_cli_command zl_cmd_schema;
 extern const struct zl_cli_command zl_cmd_validate;

@@ -420,6 +420,7 @@ static int count(void *ctx, const void *data, size_t len, struct zl_error *err)
 }
 
 /* The blob from one place, until it is complete or trying again is of no use. */
+/* zl-size: everything belongs to the caller; the loop is apart only so that it can be read */
 static int blob_from(struct zl_registry *reg, struct zl_http *http, const char *url, bool foreign,
                      const struct zl_descriptor *blob, struct counted *c,
                      struct zl_http_response *answer, struct zl_error *err)

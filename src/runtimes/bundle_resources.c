@@ -280,6 +280,7 @@ int bundle_limits(struct bundle_builder *b)
 
 /* ---- devices ------------------------------------------------------------------------------------- */
 
+/* zl-size: the fields of a device rule, in the order in which rules are written */
 static int add_rule(struct bundle_builder *b, bool allow, char type, int64_t major, int64_t minor,
                     const char *access)
 {

@@ -178,6 +178,7 @@ static int link_earlier(struct copier *c, int to_dir, const char *name, const ch
 
 static int copy_dir(struct copier *c, int from, int to, const char *path, unsigned depth);
 
+/* zl-size: both sides, the name in both forms and the depth change at every level */
 static int copy_subdir(struct copier *c, int from_dir, int to_dir, const char *name,
                        const char *path, unsigned depth)
 {
@@ -191,6 +192,7 @@ static int copy_subdir(struct copier *c, int from_dir, int to_dir, const char *n
         return to < 0 ? -errno : copy_dir(c, from, to, path, depth);
 }
 
+/* zl-size: both sides, the name in both forms and the depth change at every level */
 static int copy_entry(struct copier *c, int from_dir, int to_dir, const char *name,
                       const char *parent, unsigned depth)
 {

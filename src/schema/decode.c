@@ -479,6 +479,7 @@ static size_t find_field(const struct zl_field *fields, size_t n, size_t from, c
         return n;
 }
 
+/* zl-size: the state of one struct being decoded; an object for it would live for this call only */
 static int absent_fields(struct zl_decoder *dec, const struct zl_field *fields, size_t n,
                          uint64_t seen, const struct zl_node *node, void *base)
 {
@@ -503,6 +504,7 @@ static int absent_fields(struct zl_decoder *dec, const struct zl_field *fields, 
 }
 
 /* One key of a struct: which field it is, whether it is the first time, and its value. */
+/* zl-size: the state of one struct being decoded; an object for it would live for this call only */
 static int decode_member(struct zl_decoder *dec, const struct zl_type *type,
                          const struct zl_variant *variant, const struct zl_node *child, void *base,
                          uint64_t *seen, size_t *from)
@@ -688,6 +690,7 @@ int zl_schema_decode(const struct zl_type *type, const struct zl_node *root,
         return r;
 }
 
+/* zl-size: all in one call for programs that read one small document */
 int zl_schema_read_json(const struct zl_type *type, const char *text, size_t len, const char *what,
                         struct zl_arena *arena, void *value, struct zl_error *err)
 {

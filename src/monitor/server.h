@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of zlayer-monitor: one struct, one thread, one epoll loop. Each file of the server has one subject:
+ *
+ *   server.c         the loop, signals, timers, memory
+ *   server_launch.c  from the launch request to the created container
+ *   server_life.c    start, stop, pause, the end and its record
+ *   server_conn.c    connections: accept, receive, queues of messages
+ *   server_request.c what a message asks for
+ *   server_output.c  the workload's output into the log and to those attached; their input
+ *   server_exec.c    commands run inside
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "container/container.h"
+#include "monitor/client_internal.h"
+#include "monitor/log_writer.h"
+#include "monitor/protocol.h"
+
+enum {
+        ZL_SERVER_CONNS_MAX = 1024,
+        ZL_SERVER_EVENTS = 16, /* taken from epoll at once */
+        /* One buffer serves for messages and for output; pages that were never used are no memory. */
+        ZL_SERVER_SCRATCH = ZL_WIRE_MAX + 1024,
+        /* Above this much unsent output the drain waits for the client, up to STALL nsec in which it takes TAKE_MIN. */
+        ZL_SERVER_STALL_AT = 128 * 1024,
+        ZL_SERVER_TAKE_MIN = 256 * 1024,
+        ZL_SERVER_QUEUE_MAX = 1024 * 1024,
+};
+
+#define ZL_SERVER_STALL_NSEC (2 * ZL_NSEC_PER_SEC)
+#define ZL_SERVER_DRAIN_NSEC (2 * ZL_NSEC_PER_SEC)
+#define ZL_SERVER_LINGER_NSEC (200 * ZL_NSEC_PER_MSEC)
+#define ZL_SERVER_FLUSH_NSEC (2 * ZL_NSEC_PER_SEC)
+
+struct zl_server;
+
+/* What epoll hands back. The first member of whoever has a descriptor in the loop. */
+struct zl_source {
+        int fd;
+        uint32_t events; /* registered now; 0: not registered */
+        void (*ready)(struct zl_server *s, struct zl_source *source, uint32_t events);
+};
+
+enum zl_conn_role {
+        ZL_CONN_CONTROL,
+        ZL_CONN_SUBSCRIBER,
+        ZL_CONN_EXEC,
+        ZL_CONN_ATTACHED,
+        ZL_CONN_CLOSING, /* closed as soon as its queue is empty */
+};
+
+struct zl_conn {
+        struct zl_source source;
+        struct zl_conn *next;
+        enum zl_conn_role role;
+        bool dead; /* freed at the end of the round */
+        bool waits_start, waits_stop;
+        uint32_t start_serial, stop_serial;
+        struct zl_buf queue; /* messages not sent yet, each behind its uint32_t length */
+        size_t taken;        /* bytes sent since the drain began to wait for it */
+};
+
+struct zl_server_exec {
+        struct zl_source terminal; /* master, kept so that the end of the client is no hang-up */
+        struct zl_server_exec *next;
+        struct zl_conn *conn; /* NULL: the client has gone */
+        pid_t pid;
+        int pidfd;
+        bool ended;
+};
+
+struct zl_output {
+        struct zl_source source;
+        int stream;
+};
+
+enum zl_server_phase {
+        ZL_LIFE_PENDING,
+        ZL_LIFE_RUNNING,
+        ZL_LIFE_DEAD,  /* the first process has ended, its output is being drained */
+        ZL_LIFE_ENDED, /* on record and told */
+};
+
+struct zl_server {
+        int epoll_fd, lock_fd, state_dir_fd, run_dir_fd;
+        int terminal_fd; /* the other side of the terminal, held so that it has no end before the workload's */
+        struct zl_source listener, signals;
+        struct zl_conn *conns;
+        size_t n_conns;
+        char *scratch;
+        struct zl_buf message; /* the one being made */
+
+        char *name;
+        char **env; /* of the workload, for commands run inside */
+        int stop_signal;
+        int64_t grace_nsec;
+
+        struct zl_container *container;
+        pid_t pid;
+        enum zl_server_phase phase;
+        bool paused, terminal, dirty; /* dirty: memory was used that can be given back */
+        bool logs;
+        struct zl_error start_error;
+        struct zl_exit_record record;
+        unsigned record_attempts;
+
+        struct zl_log_writer log;
+        struct zl_output outputs[2];
+        bool stalled;
+        struct zl_source input;     /* the workload's stdin or a copy of its terminal's master */
+        struct zl_buf input_queue;  /* what it has not taken yet */
+        bool input_ends, has_input; /* has_input: was open at the begin */
+        struct zl_server_exec *execs;
+
+        /* Monotonic instants; 0: not set. */
+        int64_t kill_at, stall_at, drain_until, record_at, linger_until, flush_until, trim_at;
+};
+
+/* ---- server.c */
+int zl_source_set(struct zl_server *s, struct zl_source *source, uint32_t events);
+void zl_source_close(struct zl_server *s, struct zl_source *source);
+/* Runs until the workload's end has been told; returns the exit status of the program. */
+int zl_server_loop(struct zl_server *s);
+/* Takes up children that have ended. */
+void zl_server_reap(struct zl_server *s);
+void zl_server_trim(struct zl_server *s);
+
+/* ---- server_launch.c */
+int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, struct zl_error *err);
+/* Undoes what launch did in RUN_DIR: socket and lock. */
+void zl_server_leave(struct zl_server *s);
+
+/* ---- server_life.c */
+enum zl_workload_state zl_server_state(const struct zl_server *s);
+void zl_server_fill_status(struct zl_server *s, struct zl_monitor_status *ret);
+void zl_server_start(struct zl_server *s, struct zl_conn *conn, uint32_t serial);
+int zl_server_stop(struct zl_server *s, int sig, int64_t grace_nsec, struct zl_error *err);
+int zl_server_pause(struct zl_server *s, bool pause, struct zl_error *err);
+void zl_server_init_ended(struct zl_server *s, int code, int sig);
+void zl_server_try_finish(struct zl_server *s);
+void zl_server_timers(struct zl_server *s, int64_t now);
+
+/* ---- server_conn.c */
+int zl_server_add_conn(struct zl_server *s, int fd);
+void zl_server_accept(struct zl_server *s, struct zl_source *source, uint32_t events);
+/* Sends s->message (begun by the caller), or queues it. Failures make the connection dead. */
+void zl_conn_send(struct zl_server *s, struct zl_conn *conn);
+void zl_conn_send_ok(struct zl_server *s, struct zl_conn *conn, uint32_t serial);
+void zl_conn_send_error(struct zl_server *s, struct zl_conn *conn, uint32_t serial,
+                        const struct zl_error *err);
+/* As zl_conn_send() with one descriptor; it must go at once. */
+void zl_conn_send_fd(struct zl_server *s, struct zl_conn *conn, int fd);
+/* A frame of output, without a copy if the socket takes it. */
+void zl_conn_send_output(struct zl_server *s, struct zl_conn *conn, int stream, const char *data,
+                         size_t len);
+void zl_conn_drop(struct zl_server *s, struct zl_conn *conn);
+/* Watches for what the connection can do now: read, unless input waits; write, if something is queued. */
+void zl_conn_update(struct zl_server *s, struct zl_conn *conn);
+void zl_server_tell_state(struct zl_server *s);
+void zl_server_bury_conns(struct zl_server *s);
+
+/* ---- server_request.c */
+void zl_server_request(struct zl_server *s, struct zl_conn *conn, size_t len, int *fds,
+                       size_t n_fds);
+
+/* ---- server_output.c */
+void zl_output_ready(struct zl_server *s, struct zl_source *source, uint32_t events);
+/* Reads all that is there; true when every output is at its end. */
+bool zl_server_drain(struct zl_server *s);
+void zl_server_close_outputs(struct zl_server *s);
+void zl_server_check_stall(struct zl_server *s, int64_t now);
+void zl_input_ready(struct zl_server *s, struct zl_source *source, uint32_t events);
+void zl_server_input(struct zl_server *s, const char *data, size_t len);
+int zl_server_resize(struct zl_server *s, uint32_t rows, uint32_t cols, struct zl_error *err);
+
+/* ---- server_exec.c */
+void zl_server_exec(struct zl_server *s, struct zl_conn *conn, uint32_t serial,
+                    struct zl_wire *wire, const int *fds, size_t n_fds);
+void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig);
+bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code);
+/* The client of a command is gone. */
+void zl_server_exec_orphan(struct zl_server *s, struct zl_conn *conn);

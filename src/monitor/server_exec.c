@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands run inside the container. The engine makes the process a child of ours; its streams are the client's own
+ * descriptors, so no byte of them passes here. Of a terminal the client gets the master; a copy stays here, so that the
+ * command does not get a hang-up when the client goes, and is drained from then on.
+ */
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/strv.h"
+#include "monitor/server.h"
+
+struct request {
+        char **argv, **env;
+        const char *cwd, *user;
+        bool privileged, tty;
+        uint32_t rows, cols;
+        uint8_t mask;
+};
+
+static void request_done(struct request *q)
+{
+        free(q->argv);
+        free(q->env);
+}
+
+static int decode(struct zl_wire *wire, struct request *q, size_t n_fds)
+{
+        q->argv = zl_wire_get_strv(wire);
+        q->env = zl_wire_get_strv(wire);
+        q->cwd = zl_wire_get_str(wire);
+        q->user = zl_wire_get_str(wire);
+        q->privileged = zl_wire_get_bool(wire);
+        q->tty = zl_wire_get_bool(wire);
+        q->rows = zl_wire_get_u32(wire);
+        q->cols = zl_wire_get_u32(wire);
+        q->mask = zl_wire_get_u8(wire);
+        if (zl_wire_finish(wire) == 0 &&
+            (!q->argv || !q->argv[0] || q->rows > UINT16_MAX || q->cols > UINT16_MAX ||
+             q->mask > 7 || (size_t)__builtin_popcount(q->mask) != n_fds || (q->tty && q->mask)))
+                wire->bad = true;
+        return zl_wire_finish(wire);
+}
+
+static int check_state(const struct zl_server *s, struct zl_error *err)
+{
+        if (s->phase != ZL_LIFE_RUNNING)
+                return zl_fail(err, ZL_E_STATE, 0, "%s does not run", s->name);
+        /* A new process would join the frozen group and never get as far as its exec. */
+        if (s->paused)
+                return zl_fail(err, ZL_E_STATE, 0, "%s is paused", s->name);
+        return 0;
+}
+
+static int merge_env(const struct zl_server *s, char *const *more, char ***ret)
+{
+        _cleanup_strv_ char **env = NULL;
+
+        if (zl_strv_dup(s->env, &env) < 0)
+                return -ENOMEM;
+        ZL_STRV_FOREACH(p, more) {
+                const char *eq = strchr(*p, '=');
+                _cleanup_free_ char *name = eq ? strndup(*p, (size_t)(eq - *p)) : NULL;
+
+                if (eq && (!name || zl_env_set(&env, name, eq + 1) < 0))
+                        return -ENOMEM;
+        }
+        *ret = zl_take_ptr(env);
+        return 0;
+}
+
+static int run(struct zl_server *s, const struct request *q, const int *fds,
+               struct zl_exec_result *ret, struct zl_error *err)
+{
+        struct zl_exec_process process = ZL_EXEC_PROCESS_INIT;
+        _cleanup_strv_ char **env = NULL;
+        size_t n = 0;
+
+        process.argv = q->argv;
+        if (q->env) {
+                if (merge_env(s, q->env, &env) < 0)
+                        return zl_fail_oom(err);
+                process.env = env;
+        }
+        process.cwd = q->cwd;
+        process.user = q->user;
+        process.privileged = q->privileged;
+        process.tty = q->tty;
+        process.rows = (uint16_t)(q->rows ? q->rows : 24);
+        process.cols = (uint16_t)(q->cols ? q->cols : 80);
+        process.die_with_parent = true;
+        for (int i = 0; i < 3; i++) {
+                if (q->mask & 1 << i)
+                        process.stdio[i] = fds[n++];
+        }
+        return zl_container_exec(s->container, &process, ret, err);
+}
+
+/* Output of a terminal that nobody reads any more. */
+static void terminal_ready(struct zl_server *s, struct zl_source *source, uint32_t events)
+{
+        ssize_t n = read(source->fd, s->scratch, 4096);
+
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+                zl_source_close(s, source);
+}
+
+static int remember(struct zl_server *s, struct zl_conn *conn, struct zl_exec_result *result)
+{
+        struct zl_server_exec *exec = calloc(1, sizeof(*exec));
+
+        if (!exec)
+                return -ENOMEM;
+        *exec = (struct zl_server_exec){
+                .terminal = { .fd = result->console_fd, .ready = terminal_ready },
+                .next = s->execs,
+                .conn = conn,
+                .pid = result->pid,
+                .pidfd = result->pidfd,
+        };
+        s->execs = exec;
+        conn->role = ZL_CONN_EXEC;
+        return 0;
+}
+
+void zl_server_exec(struct zl_server *s, struct zl_conn *conn, uint32_t serial,
+                    struct zl_wire *wire, const int *fds, size_t n_fds)
+{
+        _cleanup_(request_done) struct request q = { 0 };
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        struct zl_exec_result result = { .pidfd = -1, .console_fd = -1 };
+        int r;
+
+        if (decode(wire, &q, n_fds) < 0)
+                return;
+        r = check_state(s, &err);
+        if (r >= 0)
+                r = run(s, &q, fds, &result, &err);
+        if (r >= 0 && remember(s, conn, &result) < 0) {
+                kill(result.pid, SIGKILL);
+                zl_close(result.pidfd);
+                zl_close(result.console_fd);
+                r = zl_fail_oom(&err);
+        }
+        s->dirty = true;
+        if (r < 0) {
+                zl_conn_send_error(s, conn, serial, &err);
+                return;
+        }
+        zl_wire_begin(&s->message, ZL_WIRE_EXEC_STARTED, serial);
+        zl_wire_put_i32(&s->message, result.pid);
+        if (result.console_fd >= 0)
+                zl_conn_send_fd(s, conn, result.console_fd);
+        else
+                zl_conn_send(s, conn);
+}
+
+static struct zl_server_exec *find_by_conn(struct zl_server *s, const struct zl_conn *conn)
+{
+        for (struct zl_server_exec *e = s->execs; e; e = e->next) {
+                if (e->conn == conn)
+                        return e;
+        }
+        return NULL;
+}
+
+void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig)
+{
+        struct zl_server_exec *exec = find_by_conn(s, conn);
+
+        /* It is our child and not waited for while it is in the list: the pid is its own. */
+        if (exec)
+                kill(exec->pid, sig);
+}
+
+bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code)
+{
+        for (struct zl_server_exec **p = &s->execs; *p; p = &(*p)->next) {
+                struct zl_server_exec *exec = *p;
+
+                if (exec->pid != pid)
+                        continue;
+                if (exec->conn && !exec->conn->dead) {
+                        zl_wire_begin(&s->message, ZL_WIRE_EXEC_EXITED, 0);
+                        zl_wire_put_i32(&s->message, code);
+                        zl_conn_send(s, exec->conn);
+                }
+                *p = exec->next;
+                zl_source_close(s, &exec->terminal);
+                zl_close(exec->pidfd);
+                free(exec);
+                return true;
+        }
+        return false;
+}
+
+void zl_server_exec_orphan(struct zl_server *s, struct zl_conn *conn)
+{
+        struct zl_server_exec *exec = find_by_conn(s, conn);
+
+        if (!exec)
+                return;
+        exec->conn = NULL;
+        if (exec->terminal.fd < 0)
+                return;
+        zl_fd_set_nonblock(exec->terminal.fd, true);
+        zl_source_set(s, &exec->terminal, EPOLLIN);
+}

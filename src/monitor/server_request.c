@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a message asks for: a table from type to handler, with the roles in which it is allowed. A message that does
+ * not decode to its last byte, or comes in a role in which it makes no sense, ends the connection.
+ */
+#include <signal.h>
+
+#include "base/log.h"
+#include "monitor/server.h"
+
+enum {
+        CONTROL = 1 << ZL_CONN_CONTROL,
+        EXEC = 1 << ZL_CONN_EXEC,
+        ATTACHED = 1 << ZL_CONN_ATTACHED,
+};
+
+struct request {
+        struct zl_server *s;
+        struct zl_conn *conn;
+        struct zl_wire *wire;
+        uint32_t serial;
+        const int *fds;
+        size_t n_fds;
+};
+
+/* Each returns -EPROTO if the message does not decode. */
+
+static int on_status(struct request *q)
+{
+        struct zl_monitor_status status;
+
+        if (zl_wire_finish(q->wire) < 0)
+                return -EPROTO;
+        zl_server_fill_status(q->s, &status);
+        zl_wire_begin(&q->s->message, ZL_WIRE_STATE, q->serial);
+        zl_wire_put_status(&q->s->message, &status);
+        zl_conn_send(q->s, q->conn);
+        return 0;
+}
+
+static int on_start(struct request *q)
+{
+        if (zl_wire_finish(q->wire) < 0)
+                return -EPROTO;
+        zl_server_start(q->s, q->conn, q->serial);
+        return 0;
+}
+
+static int answer(struct request *q, int r, const struct zl_error *err)
+{
+        if (r < 0)
+                zl_conn_send_error(q->s, q->conn, q->serial, err);
+        else
+                zl_conn_send_ok(q->s, q->conn, q->serial);
+        return 0;
+}
+
+static void send_exited(struct zl_server *s, struct zl_conn *conn, uint32_t serial)
+{
+        zl_wire_begin(&s->message, ZL_WIRE_EXITED, serial);
+        zl_wire_put_record(&s->message, &s->record);
+        zl_conn_send(s, conn);
+}
+
+static int on_stop(struct request *q)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        int32_t sig = zl_wire_get_i32(q->wire);
+        int64_t grace = zl_wire_get_i64(q->wire);
+
+        if (zl_wire_finish(q->wire) < 0 || sig < 0 || sig > SIGRTMAX)
+                return -EPROTO;
+        if (q->s->phase == ZL_LIFE_ENDED) {
+                send_exited(q->s, q->conn, q->serial);
+                return 0;
+        }
+        /* One at a time: the answer has one serial. */
+        if (q->conn->waits_stop)
+                return -EPROTO;
+        q->conn->waits_stop = true;
+        q->conn->stop_serial = q->serial;
+        if (zl_server_stop(q->s, sig, grace, &err) < 0) {
+                q->conn->waits_stop = false;
+                zl_conn_send_error(q->s, q->conn, q->serial, &err);
+        }
+        return 0;
+}
+
+static int on_kill(struct request *q)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        int32_t sig = zl_wire_get_i32(q->wire);
+        bool all = zl_wire_get_bool(q->wire);
+        int r;
+
+        if (zl_wire_finish(q->wire) < 0 || sig < 0 || sig > SIGRTMAX)
+                return -EPROTO;
+        if (q->s->phase > ZL_LIFE_RUNNING)
+                r = zl_fail(&err, ZL_E_STATE, ESRCH, "%s has ended", q->s->name);
+        else
+                r = zl_container_kill(q->s->container, sig, all, &err);
+        return answer(q, r, &err);
+}
+
+static int on_pause(struct request *q)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        bool pause = zl_wire_get_bool(q->wire);
+
+        if (zl_wire_finish(q->wire) < 0)
+                return -EPROTO;
+        return answer(q, zl_server_pause(q->s, pause, &err), &err);
+}
+
+static int on_resize(struct request *q)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        uint32_t rows = zl_wire_get_u32(q->wire), cols = zl_wire_get_u32(q->wire);
+        int r;
+
+        if (zl_wire_finish(q->wire) < 0 || rows > UINT16_MAX || cols > UINT16_MAX)
+                return -EPROTO;
+        r = zl_server_resize(q->s, rows, cols, &err);
+        /* Those attached get output only. */
+        return q->conn->role == ZL_CONN_ATTACHED ? 0 : answer(q, r, &err);
+}
+
+static int on_subscribe(struct request *q)
+{
+        struct zl_monitor_status status;
+
+        if (zl_wire_finish(q->wire) < 0)
+                return -EPROTO;
+        q->conn->role = ZL_CONN_SUBSCRIBER;
+        zl_server_fill_status(q->s, &status);
+        zl_wire_begin(&q->s->message, ZL_WIRE_STATE, 0);
+        zl_wire_put_status(&q->s->message, &status);
+        zl_conn_send(q->s, q->conn);
+        return 0;
+}
+
+static int on_exec(struct request *q)
+{
+        zl_server_exec(q->s, q->conn, q->serial, q->wire, q->fds, q->n_fds);
+        return zl_wire_finish(q->wire);
+}
+
+static int on_exec_kill(struct request *q)
+{
+        int32_t sig = zl_wire_get_i32(q->wire);
+
+        if (zl_wire_finish(q->wire) < 0 || sig < 0 || sig > SIGRTMAX)
+                return -EPROTO;
+        zl_server_exec_kill(q->s, q->conn, sig);
+        return 0;
+}
+
+static int on_attach(struct request *q)
+{
+        if (zl_wire_finish(q->wire) < 0)
+                return -EPROTO;
+        zl_wire_begin(&q->s->message, ZL_WIRE_OK, q->serial);
+        zl_wire_put_u8(&q->s->message, q->s->has_input);
+        zl_conn_send(q->s, q->conn);
+        q->conn->role = ZL_CONN_ATTACHED;
+        if (q->s->phase == ZL_LIFE_ENDED) {
+                zl_wire_begin(&q->s->message, ZL_WIRE_END, 0);
+                zl_conn_send(q->s, q->conn);
+        }
+        return 0;
+}
+
+static int on_input(struct request *q)
+{
+        size_t len;
+        const char *data = zl_wire_get_rest(q->wire, &len);
+
+        if (zl_wire_finish(q->wire) < 0)
+                return -EPROTO;
+        zl_server_input(q->s, data, len);
+        return 0;
+}
+
+static const struct {
+        int (*handle)(struct request *q);
+        unsigned roles;
+} requests[] = {
+        [ZL_WIRE_STATUS] = { on_status, CONTROL },
+        [ZL_WIRE_START] = { on_start, CONTROL },
+        [ZL_WIRE_STOP] = { on_stop, CONTROL },
+        [ZL_WIRE_KILL] = { on_kill, CONTROL },
+        [ZL_WIRE_PAUSE] = { on_pause, CONTROL },
+        [ZL_WIRE_RESIZE] = { on_resize, CONTROL | ATTACHED },
+        [ZL_WIRE_SUBSCRIBE] = { on_subscribe, CONTROL },
+        [ZL_WIRE_EXEC] = { on_exec, CONTROL },
+        [ZL_WIRE_EXEC_KILL] = { on_exec_kill, EXEC },
+        [ZL_WIRE_ATTACH] = { on_attach, CONTROL },
+        [ZL_WIRE_INPUT] = { on_input, ATTACHED },
+};
+
+void zl_server_request(struct zl_server *s, struct zl_conn *conn, size_t len, int *fds,
+                       size_t n_fds)
+{
+        struct zl_wire_head head;
+        struct zl_wire wire;
+        struct request q = { s, conn, &wire, 0, fds, n_fds };
+        int r = zl_wire_open(&wire, s->scratch, len, &head);
+
+        if (r == -EPROTONOSUPPORT) {
+                _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+
+                zl_fail(&err, ZL_E_PROTOCOL, 0, "this monitor speaks version %d, not %u",
+                        ZL_WIRE_VERSION, head.version);
+                zl_conn_send_error(s, conn, head.serial, &err);
+                conn->role = ZL_CONN_CLOSING;
+                zl_conn_update(s, conn);
+                return;
+        }
+        if (r == 0 && (head.type >= ZL_ARRAY_SIZE(requests) || !requests[head.type].handle ||
+                       !(requests[head.type].roles & 1U << conn->role)))
+                r = -EPROTO;
+        if (r == 0) {
+                q.serial = head.serial;
+                r = requests[head.type].handle(&q);
+        }
+        if (r < 0) {
+                zl_warn("a client's message makes no sense: its connection is closed");
+                zl_conn_drop(s, conn);
+        }
+}

@@ -167,7 +167,8 @@ ZL_PUBLIC int zl_runtime_create(struct zl_runtime *rt, const struct zl_create_op
  * 127 / 126). */
 ZL_PUBLIC int zl_runtime_start(struct zl_runtime *rt, const char *name, struct zl_error *err);
 /* Sends the stop signal of the workload, and KILL to everything in it when `grace_nsec` is over (negative: the
- * workload's own grace period). Returns when it has ended. Success if it had ended already. */
+ * workload's own grace period). Returns when it has ended. Success if it had ended already. A workload that was never started is
+ * killed at once: EXITED with 137. */
 ZL_PUBLIC int zl_runtime_stop(struct zl_runtime *rt, const char *name, int64_t grace_nsec,
                               struct zl_error *err);
 /* Sends a signal to the first process, or to all with `all`. */

@@ -280,13 +280,17 @@ int bundle_limits(struct bundle_builder *b)
 
 /* ---- devices ------------------------------------------------------------------------------------- */
 
-/* zl-size: the fields of a device rule, in the order in which rules are written */
-static int add_rule(struct bundle_builder *b, bool allow, char type, int64_t major, int64_t minor,
+struct rule {
+        char type;            /* 'a' for all, then the numbers do not count */
+        int64_t major, minor; /* -1: any */
+};
+
+static int add_rule(struct bundle_builder *b, bool allow, const struct rule *what,
                     const char *access)
 {
         struct zl_oci_resources *res = get_resources(b);
         struct zl_oci_device_rule *rule;
-        char text[2] = { type, 0 };
+        char text[2] = { what->type, 0 };
 
         if (!res)
                 return zl_fail_oom(b->err);
@@ -298,14 +302,10 @@ static int add_rule(struct bundle_builder *b, bool allow, char type, int64_t maj
         rule->access = strdup(access);
         if (!rule->type || !rule->access)
                 return zl_fail_oom(b->err);
-        if (type != 'a' && major >= 0) {
-                rule->has_major = true;
-                rule->major = major;
-        }
-        if (type != 'a' && minor >= 0) {
-                rule->has_minor = true;
-                rule->minor = minor;
-        }
+        rule->has_major = what->type != 'a' && what->major >= 0;
+        rule->major = rule->has_major ? what->major : 0;
+        rule->has_minor = what->type != 'a' && what->minor >= 0;
+        rule->minor = rule->has_minor ? what->minor : 0;
         return 0;
 }
 
@@ -339,10 +339,11 @@ static int add_devices(struct bundle_builder *b, const char *path, const char *a
         if (r == 0 && n == 0)
                 r = -ENOENT;
         for (size_t i = 0; r == 0 && i < n; i++) {
+                const struct rule rule = { devices[i].type, devices[i].major, devices[i].minor };
+
                 r = add_node(b, &devices[i]);
                 if (r == 0)
-                        r = add_rule(b, true, devices[i].type, devices[i].major, devices[i].minor,
-                                     access);
+                        r = add_rule(b, true, &rule, access);
         }
         zl_bundle_devices_free(devices, n);
         return r;
@@ -417,14 +418,15 @@ static void gpu_devices(struct bundle_builder *b)
 
 int bundle_devices(struct bundle_builder *b)
 {
-        static const struct {
-                int64_t major, minor;
-        } standard[] = { { 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 },   { 1, 9 },
-                         { 5, 0 }, { 5, 1 }, { 5, 2 }, { 136, -1 } };
+        static const struct rule all = { 'a', -1, -1 },
+                                 nodes[] = { { 'c', -1, -1 }, { 'b', -1, -1 } };
+        static const struct rule standard[] = { { 'c', 1, 3 }, { 'c', 1, 5 }, { 'c', 1, 7 },
+                                                { 'c', 1, 8 }, { 'c', 1, 9 }, { 'c', 5, 0 },
+                                                { 'c', 5, 1 }, { 'c', 5, 2 }, { 'c', 136, -1 } };
         int r;
 
         if (b->spec->privileged) {
-                r = add_rule(b, true, 'a', -1, -1, "rwm");
+                r = add_rule(b, true, &all, "rwm");
                 if (r == 0)
                         r = add_devices(b, "/dev", "rwm");
                 if (r < 0 && r != -ENOMEM)
@@ -432,14 +434,12 @@ int bundle_devices(struct bundle_builder *b)
                                     strerror(-r));
                 return r == -ENOMEM ? zl_fail_oom(b->err) : 0;
         }
-        r = add_rule(b, false, 'a', -1, -1, "rwm");
+        r = add_rule(b, false, &all, "rwm");
         /* Making nodes is harmless, using them is what the rules are for (and what runc allows, too). */
-        if (r == 0)
-                r = add_rule(b, true, 'c', -1, -1, "m");
-        if (r == 0)
-                r = add_rule(b, true, 'b', -1, -1, "m");
+        for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(nodes); i++)
+                r = add_rule(b, true, &nodes[i], "m");
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(standard); i++)
-                r = add_rule(b, true, 'c', standard[i].major, standard[i].minor, "rwm");
+                r = add_rule(b, true, &standard[i], "rwm");
         for (size_t i = 0; r == 0 && i < b->spec->n_devices; i++)
                 r = spec_device(b, i);
         if (r == 0 && b->spec->resources.gpu)

@@ -176,59 +176,64 @@ static int link_earlier(struct copier *c, int to_dir, const char *name, const ch
         return 0;
 }
 
-static int copy_dir(struct copier *c, int from, int to, const char *path, unsigned depth);
+/* One directory on both sides. */
+struct level {
+        int from, to;
+        const char *path; /* below the volume; "" for its root */
+        unsigned depth;
+};
 
-/* zl-size: both sides, the name in both forms and the depth change at every level */
-static int copy_subdir(struct copier *c, int from_dir, int to_dir, const char *name,
-                       const char *path, unsigned depth)
+static int copy_dir(struct copier *c, const struct level *l);
+
+static int copy_subdir(struct copier *c, const struct level *l, const char *name, const char *path)
 {
-        _cleanup_close_ int from = openat(from_dir, name,
+        _cleanup_close_ int from = openat(l->from, name,
                                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_close_ int to = -EBADF;
 
-        if (from < 0 || mkdirat(to_dir, name, 0700) < 0)
+        if (from < 0 || mkdirat(l->to, name, 0700) < 0)
                 return -errno;
-        to = openat(to_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return to < 0 ? -errno : copy_dir(c, from, to, path, depth);
+        to = openat(l->to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (to < 0)
+                return -errno;
+        return copy_dir(c, &(struct level){ from, to, path, l->depth + 1 });
 }
 
-/* zl-size: both sides, the name in both forms and the depth change at every level */
-static int copy_entry(struct copier *c, int from_dir, int to_dir, const char *name,
-                      const char *parent, unsigned depth)
+static int copy_entry(struct copier *c, const struct level *l, const char *name)
 {
-        _cleanup_free_ char *path = *parent ? zl_path_join(parent, name) : strdup(name);
+        _cleanup_free_ char *path = *l->path ? zl_path_join(l->path, name) : strdup(name);
         struct stat st;
         int r;
 
         if (!path)
                 return -ENOMEM;
-        if (fstatat(from_dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(l->from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        r = link_earlier(c, to_dir, name, path, &st);
+        r = link_earlier(c, l->to, name, path, &st);
         if (r != 0)
                 return r < 0 ? r : 0;
         if (S_ISDIR(st.st_mode))
-                return copy_subdir(c, from_dir, to_dir, name, path, depth + 1);
+                return copy_subdir(c, l, name, path);
         if (S_ISREG(st.st_mode))
-                return copy_regular(from_dir, to_dir, name, &st);
+                return copy_regular(l->from, l->to, name, &st);
         if (S_ISLNK(st.st_mode))
-                return copy_symlink(from_dir, to_dir, name, &st);
+                return copy_symlink(l->from, l->to, name, &st);
         /* The image store's white-outs (only seen without an overlay, where they hide nothing). */
         if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
                 return 0;
-        return copy_special(to_dir, name, &st);
+        return copy_special(l->to, name, &st);
 }
 
-static int copy_dir(struct copier *c, int from, int to, const char *path, unsigned depth)
+static int copy_dir(struct copier *c, const struct level *l)
 {
-        int dup_fd = depth > DEPTH_MAX ? -1 : fcntl(from, F_DUPFD_CLOEXEC, 3);
-        DIR *dir = dup_fd >= 0 ? fdopendir(dup_fd) : NULL;
+        int fd = l->depth > DEPTH_MAX ? -1 : fcntl(l->from, F_DUPFD_CLOEXEC, 3);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
         struct stat st;
         int r = 0;
 
         if (!dir) {
-                r = depth > DEPTH_MAX ? -ELOOP : -errno;
-                zl_close(dup_fd);
+                r = l->depth > DEPTH_MAX ? -ELOOP : -errno;
+                zl_close(fd);
                 return r;
         }
         while (r == 0) {
@@ -240,14 +245,13 @@ static int copy_dir(struct copier *c, int from, int to, const char *path, unsign
                         r = -errno;
                         break;
                 }
-                if (zl_streq(de->d_name, ".") || zl_streq(de->d_name, ".."))
-                        continue;
-                r = copy_entry(c, from, to, de->d_name, path, depth);
+                if (!zl_streq(de->d_name, ".") && !zl_streq(de->d_name, ".."))
+                        r = copy_entry(c, l, de->d_name);
         }
         closedir(dir);
-        if (r == 0 && fstat(from, &st) < 0)
+        if (r == 0 && fstat(l->from, &st) < 0)
                 r = -errno;
-        return r < 0 ? r : copy_meta(from, to, &st);
+        return r < 0 ? r : copy_meta(l->from, l->to, &st);
 }
 
 /* ---- the merged view ----------------------------------------------------------------------------- */
@@ -323,7 +327,9 @@ int zl_copy_up(char *const *lower_dirs, const char *path, int to_fd, struct zl_e
                 zl_map_free(c.links);
                 return 0;
         }
-        r = from < 0 ? from : c.links ? copy_dir(&c, from, to_fd, "", 0) : -ENOMEM;
+        r = from < 0  ? from
+            : c.links ? copy_dir(&c, &(struct level){ from, to_fd, "", 0 })
+                      : -ENOMEM;
         zl_map_free(c.links);
         return r < 0 ? zl_fail_errno(err, -r, "cannot copy the image's %s into a volume", path) : 0;
 }

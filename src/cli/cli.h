@@ -51,8 +51,8 @@ enum zl_cli_option_type {
         ZL_CLI_U64,    /* struct zl_cli_u64 */
         ZL_CLI_DURATION, /* struct zl_cli_i64 in nanoseconds: "90s", "1h30m", "500ms", plain seconds */
         ZL_CLI_SIZE,     /* struct zl_cli_u64 in bytes: "512Mi", "1g", "100M" (as zl_parse_size) */
-        ZL_CLI_DOUBLE, /* struct zl_cli_double, finite and > 0 */
-        ZL_CLI_SIGNAL, /* int: "TERM", "SIGTERM", "15" */
+        ZL_CLI_DOUBLE,   /* struct zl_cli_double, finite and > 0 */
+        ZL_CLI_SIGNAL,   /* int: "TERM", "SIGTERM", "15" */
         ZL_CLI_OPTIONAL, /* const char *: what stands behind '=', "" without; the metavar is "[=X]" */
 };
 

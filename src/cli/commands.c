@@ -6,9 +6,5 @@
 #include "cli/cli.h"
 
 const struct zl_cli_command *const zl_cli_commands[] = {
-        &zl_cmd_validate,
-        &zl_cmd_schema,
-        &zl_cmd_image,
-        &zl_cmd_version,
-        NULL,
+        &zl_cmd_validate, &zl_cmd_schema, &zl_cmd_image, &zl_cmd_version, NULL,
 };

@@ -88,6 +88,7 @@ static size_t split(char *line, char *fields[FIELDS])
 }
 
 /* name:x:uid:gid:gecos:home:shell. By name, or by number when name is NULL. */
+/* zl-size: a key in two forms and a result in two parts */
 static bool find_user(int root_fd, const char *name, uid_t uid, struct zl_user_result *ret,
                       char *ret_name, size_t name_size)
 {

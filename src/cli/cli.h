@@ -154,8 +154,23 @@ int zl_cli_table_print(const struct zl_cli_table *table, const struct zl_cli *cl
 
 /* ---- the commands ------------------------------------------------------------------------------------ */
 
+extern const struct zl_cli_command zl_cmd_down;
+extern const struct zl_cli_command zl_cmd_events;
+extern const struct zl_cli_command zl_cmd_exec;
 extern const struct zl_cli_command zl_cmd_image;
 extern const struct zl_cli_command zl_cmd_info;
+extern const struct zl_cli_command zl_cmd_inspect;
+extern const struct zl_cli_command zl_cmd_kill;
+extern const struct zl_cli_command zl_cmd_logs;
+extern const struct zl_cli_command zl_cmd_ps;
+extern const struct zl_cli_command zl_cmd_rm;
+extern const struct zl_cli_command zl_cmd_run;
 extern const struct zl_cli_command zl_cmd_schema;
+extern const struct zl_cli_command zl_cmd_stats;
+extern const struct zl_cli_command zl_cmd_stop;
+extern const struct zl_cli_command zl_cmd_top;
+extern const struct zl_cli_command zl_cmd_up;
 extern const struct zl_cli_command zl_cmd_validate;
 extern const struct zl_cli_command zl_cmd_version;
+extern const struct zl_cli_command zl_cmd_volume;
+extern const struct zl_cli_command zl_cmd_wait;

@@ -281,6 +281,7 @@ int zl_cli_main(int argc, char **argv)
         } else if (first >= 0) {
                 code = dispatch(&cli, argc - first, argv + first);
         }
+        zl_runtime_free(cli.rt);
         free(cli.command);
         free(cli.root_dir);
         free(cli.runtime_dir);

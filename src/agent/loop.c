@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See loop.h. Operations go to libuv's worker pool; since a stop blocks for a grace period, the pool is made larger than
+ * its default of four, or a few stubborn workloads would hold up everything else.
+ *
+ * A store that fails does not stop the agent: workloads matter more than their history. It is told once.
+ */
+#include "agent/loop.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+
+struct zl_agent_loop {
+        struct zl_agent_loop_options options;
+        uv_loop_t uv;
+        uv_timer_t timer, fail_timer;
+        struct zl_agent *agent;
+        struct zl_op *failed; /* could not even be queued */
+        bool store_failed;
+};
+
+struct zl_loop_poll {
+        uv_poll_t handle;
+        void (*cb)(void *data);
+        void *data;
+};
+
+struct work {
+        uv_work_t request;
+        struct zl_op *op;
+        struct zl_runtime *rt;
+};
+
+/* ---- descriptors ------------------------------------------------------------------------------------------ */
+
+static void on_readable(uv_poll_t *handle, int status, int events)
+{
+        struct zl_loop_poll *poll = handle->data;
+
+        /* An error is found, and told better, by whoever reads. */
+        (void)status;
+        (void)events;
+        poll->cb(poll->data);
+}
+
+int zl_loop_poll_start(uv_loop_t *uv, int fd, void (*cb)(void *data), void *data,
+                       struct zl_loop_poll **ret)
+{
+        struct zl_loop_poll *poll = calloc(1, sizeof(*poll));
+        int r;
+
+        if (!poll)
+                return -ENOMEM;
+        poll->cb = cb;
+        poll->data = data;
+        r = uv_poll_init(uv, &poll->handle, fd);
+        if (r < 0) {
+                free(poll);
+                return r;
+        }
+        poll->handle.data = poll;
+        r = uv_poll_start(&poll->handle, UV_READABLE | UV_DISCONNECT, on_readable);
+        if (r < 0) {
+                zl_loop_poll_stop(poll);
+                return r;
+        }
+        *ret = poll;
+        return 0;
+}
+
+static void free_poll(uv_handle_t *handle)
+{
+        free(handle->data);
+}
+
+void zl_loop_poll_stop(struct zl_loop_poll *poll)
+{
+        if (!poll)
+                return;
+        uv_poll_stop(&poll->handle);
+        uv_close((uv_handle_t *)&poll->handle, free_poll);
+}
+
+/* ---- the host ------------------------------------------------------------------------------------------------ */
+
+static int64_t host_monotonic(void *data)
+{
+        (void)data;
+        return zl_now_monotonic();
+}
+
+static int64_t host_wall(void *data)
+{
+        (void)data;
+        return zl_now_realtime();
+}
+
+static uint64_t host_random(void *data)
+{
+        (void)data;
+        return zl_random_u64();
+}
+
+static const char *host_getenv(void *data, const char *name)
+{
+        (void)data;
+        return getenv(name);
+}
+
+static void work_run(uv_work_t *request)
+{
+        struct work *work = request->data;
+
+        zl_op_run(work->op, work->rt);
+}
+
+static void work_done(uv_work_t *request, int status)
+{
+        struct work *work = request->data;
+        struct zl_op *op = work->op;
+
+        (void)status; /* never cancelled */
+        free(work);
+        op->done(op);
+}
+
+/* Without memory for a request an operation fails, but on the next turn of the loop, as the contract wants. */
+static void fail_later(uv_timer_t *timer)
+{
+        struct zl_agent_loop *loop = timer->data;
+        struct zl_op *op;
+
+        while ((op = loop->failed)) {
+                loop->failed = op->next;
+                op->result = zl_fail_oom(&op->error);
+                op->done(op);
+        }
+}
+
+static void host_submit(void *data, struct zl_op *op)
+{
+        struct zl_agent_loop *loop = data;
+        struct work *work = calloc(1, sizeof(*work));
+
+        if (work) {
+                *work = (struct work){ .request.data = work, .op = op, .rt = loop->options.rt };
+                if (uv_queue_work(&loop->uv, &work->request, work_run, work_done) == 0)
+                        return;
+                free(work);
+        }
+        op->next = loop->failed;
+        loop->failed = op;
+        uv_timer_start(&loop->fail_timer, fail_later, 0, 0);
+}
+
+struct watch_poll {
+        struct zl_agent_loop *loop;
+        struct zl_loop_poll *poll;
+        void *cookie;
+};
+
+static void on_watch_readable(void *data)
+{
+        struct watch_poll *w = data;
+
+        zl_agent_on_watch(w->loop->agent, w->cookie);
+}
+
+static int host_watch_add(void *data, struct zl_watch *watch, void *cookie, void **ret_token)
+{
+        struct zl_agent_loop *loop = data;
+        struct watch_poll *w = calloc(1, sizeof(*w));
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        *w = (struct watch_poll){ .loop = loop, .cookie = cookie };
+        r = zl_loop_poll_start(&loop->uv, zl_watch_fd(watch), on_watch_readable, w, &w->poll);
+        if (r < 0) {
+                free(w);
+                return r;
+        }
+        *ret_token = w;
+        return 0;
+}
+
+static void host_watch_remove(void *data, void *token)
+{
+        struct watch_poll *w = token;
+
+        (void)data;
+        zl_loop_poll_stop(w->poll);
+        free(w);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+        struct zl_agent_loop *loop = timer->data;
+
+        zl_agent_on_time(loop->agent);
+}
+
+static void host_arm(void *data, int64_t deadline)
+{
+        struct zl_agent_loop *loop = data;
+        int64_t left;
+
+        if (deadline == INT64_MAX) {
+                uv_timer_stop(&loop->timer);
+                return;
+        }
+        left = ZL_MAX(deadline - zl_now_monotonic(), 0);
+        uv_update_time(&loop->uv);
+        /* rounded up: a timer that fires early would find nothing due */
+        uv_timer_start(&loop->timer, on_timer, (uint64_t)(left / ZL_NSEC_PER_MSEC + 1), 0);
+}
+
+static void store_fault(struct zl_agent_loop *loop, struct zl_error *err)
+{
+        if (!loop->store_failed)
+                zl_log_error(ZL_LOG_WARNING, err, "the history is incomplete from here on");
+        loop->store_failed = true;
+        zl_error_done(err);
+}
+
+static int host_save_deployment(void *data, const char *name, const char *spec, bool active,
+                                struct zl_error *err)
+{
+        struct zl_agent_loop *loop = data;
+
+        return zl_store_put_deployment(loop->options.store, name, spec, active, err);
+}
+
+static void host_save_replica(void *data, const struct zl_replica_record *record)
+{
+        struct zl_agent_loop *loop = data;
+        struct zl_error err = ZL_ERROR_INIT;
+
+        if (zl_store_put_replica(loop->options.store, record, &err) < 0)
+                store_fault(loop, &err);
+}
+
+static void host_forget_replica(void *data, const char *name)
+{
+        struct zl_agent_loop *loop = data;
+        struct zl_error err = ZL_ERROR_INIT;
+
+        if (zl_store_forget_replica(loop->options.store, name, &err) < 0)
+                store_fault(loop, &err);
+}
+
+static char *host_load_hash(void *data, const char *name, uint32_t *ret_restarts)
+{
+        struct zl_agent_loop *loop = data;
+        struct zl_error err = ZL_ERROR_INIT;
+        struct zl_stored_replica *list = NULL;
+        char *hash = NULL;
+        size_t n = 0;
+
+        *ret_restarts = 0;
+        if (zl_store_list_replicas(loop->options.store, name, &list, &n, &err) < 0)
+                store_fault(loop, &err);
+        if (n == 1) {
+                *ret_restarts = list[0].restarts;
+                hash = zl_take_ptr(list[0].hash);
+        }
+        zl_stored_replica_free(list, n);
+        return hash;
+}
+
+static void host_event(void *data, const struct zl_event *event)
+{
+        struct zl_agent_loop *loop = data;
+        struct zl_error err = ZL_ERROR_INIT;
+        struct zl_event copy = *event;
+
+        if (zl_store_put_event(loop->options.store, event, &copy.seq, &err) < 0)
+                store_fault(loop, &err);
+        if (loop->options.on_event)
+                loop->options.on_event(&copy, loop->options.data);
+}
+
+static const struct zl_host host_template = {
+        .monotonic = host_monotonic,
+        .wall = host_wall,
+        .random = host_random,
+        .getenv = host_getenv,
+        .submit = host_submit,
+        .watch_add = host_watch_add,
+        .watch_remove = host_watch_remove,
+        .arm = host_arm,
+        .save_deployment = host_save_deployment,
+        .save_replica = host_save_replica,
+        .forget_replica = host_forget_replica,
+        .load_hash = host_load_hash,
+        .event = host_event,
+};
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+int zl_agent_loop_new(const struct zl_agent_loop_options *options, struct zl_agent_loop **ret,
+                      struct zl_error *err)
+{
+        struct zl_agent_loop *loop = calloc(1, sizeof(*loop));
+        struct zl_host host = host_template;
+        int r;
+
+        if (!loop)
+                return zl_fail_oom(err);
+        setenv("UV_THREADPOOL_SIZE", "32", 0);
+        r = uv_loop_init(&loop->uv);
+        if (r < 0) {
+                free(loop);
+                return zl_fail_errno(err, -r, "cannot make an event loop");
+        }
+        loop->options = *options;
+        loop->timer.data = loop;
+        loop->fail_timer.data = loop;
+        uv_timer_init(&loop->uv, &loop->timer);
+        uv_timer_init(&loop->uv, &loop->fail_timer);
+        host.data = loop;
+        loop->agent = zl_agent_new(&host);
+        if (!loop->agent) {
+                zl_agent_loop_free(loop);
+                return zl_fail_oom(err);
+        }
+        *ret = loop;
+        return 0;
+}
+
+void zl_agent_loop_free(struct zl_agent_loop *loop)
+{
+        if (!loop)
+                return;
+        zl_agent_free(loop->agent);
+        uv_close((uv_handle_t *)&loop->timer, NULL);
+        uv_close((uv_handle_t *)&loop->fail_timer, NULL);
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+        uv_loop_close(&loop->uv);
+        free(loop);
+}
+
+uv_loop_t *zl_agent_loop_uv(struct zl_agent_loop *loop)
+{
+        return &loop->uv;
+}
+
+struct zl_agent *zl_agent_loop_agent(struct zl_agent_loop *loop)
+{
+        return loop->agent;
+}

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine of one replica: pull → create → start → running → ended → (again, after a pause) …, and at any point: stop,
+ * remove. It is driven by levels, not by edges: a step looks at the goal and at what is, and submits at most one operation;
+ * while one is under way it waits. So a change of mind in the middle of an operation is simply seen at the next step.
+ *
+ * What may go wrong: an operation fails. During the first start of a deployment that fails the start as a whole; later
+ * it counts like a crash and is tried again after a pause by the same policy.
+ */
+#include <signal.h>
+
+#include "agent/core.h"
+#include "agent/env.h"
+#include "base/strv.h"
+#include "spec/spec.h"
+
+/* How long after a stop the news of the end may take. */
+#define END_NEWS_TIMEOUT ZL_NSEC_PER_SEC
+
+static const char *const phase_names[] = {
+        [ZL_PHASE_WAITING] = "waiting",   [ZL_PHASE_PULLING] = "pulling",
+        [ZL_PHASE_CREATING] = "creating", [ZL_PHASE_STARTING] = "starting",
+        [ZL_PHASE_RUNNING] = "running",   [ZL_PHASE_BACKOFF] = "backoff",
+        [ZL_PHASE_STOPPING] = "stopping", [ZL_PHASE_REMOVING] = "removing",
+        [ZL_PHASE_STOPPED] = "stopped",   [ZL_PHASE_COMPLETED] = "completed",
+        [ZL_PHASE_FAILED] = "failed",     [ZL_PHASE_ISOLATED] = "isolated",
+        [ZL_PHASE_GONE] = "gone",
+};
+
+const char *zl_replica_phase_name(enum zl_replica_phase phase)
+{
+        return phase_names[phase];
+}
+
+bool zl_replica_is_terminal(const struct replica *r)
+{
+        return r->phase >= ZL_PHASE_STOPPED;
+}
+
+/* ---- life of the object ------------------------------------------------------------------------------------- */
+
+struct replica *zl_replica_new(struct deployment *d, struct service *service,
+                               const char *service_name, uint32_t number)
+{
+        struct replica *r = calloc(1, sizeof(*r));
+        struct zl_ident id = { .replica = number };
+
+        if (!r)
+                return NULL;
+        r->d = d;
+        r->service = service;
+        r->number = number;
+        r->deadline = INT64_MAX;
+        r->exit_code = -1;
+        r->dirty = true;
+        snprintf(r->service_name, sizeof(r->service_name), "%s", service_name);
+        snprintf(id.deployment, sizeof(id.deployment), "%s", d->name);
+        snprintf(id.service, sizeof(id.service), "%s", service_name);
+        zl_ident_name(&id, r->name);
+        return r;
+}
+
+static void close_watch(struct replica *r)
+{
+        struct zl_host *host = &r->d->agent->host;
+
+        if (!r->watch)
+                return;
+        host->watch_remove(host->data, r->watch_token);
+        zl_watch_close(r->watch);
+        r->watch = NULL;
+}
+
+void zl_replica_free(struct replica *r)
+{
+        close_watch(r);
+        free(r->reason);
+        free(r);
+}
+
+/* ---- telling ---------------------------------------------------------------------------------------------------- */
+
+static struct zl_event event_of(const struct replica *r, enum zl_event_type type)
+{
+        return (struct zl_event){
+                .type = type, .name = r->name, .message = r->reason, .restarts = r->history.total
+        };
+}
+
+static void tell(struct replica *r, enum zl_event_type type)
+{
+        struct zl_event event = event_of(r, type);
+
+        event.message = NULL;
+        zl_agent_tell(r->d->agent, event);
+}
+
+static void set_reason(struct replica *r, const char *reason)
+{
+        /* Without memory an old reason would be a lie; none is not. */
+        if (zl_replace_str(&r->reason, reason) < 0) {
+                free(r->reason);
+                r->reason = NULL;
+        }
+}
+
+static void set_phase(struct replica *r, enum zl_replica_phase phase)
+{
+        struct zl_host *host = &r->d->agent->host;
+        struct zl_replica_record record = {
+                .name = r->name,
+                .phase = phase_names[phase],
+                .image = r->service ? r->service->spec->image.name : NULL,
+                .hash = r->service && !r->stale ? r->service->hash : NULL,
+                .reason = r->reason,
+                .restarts = r->history.total,
+        };
+
+        if (r->phase == phase && phase != ZL_PHASE_WAITING)
+                return;
+        r->phase = phase;
+        r->d->dirty = true;
+        if (phase == ZL_PHASE_GONE)
+                host->forget_replica(host->data, r->name);
+        else
+                host->save_replica(host->data, &record);
+}
+
+/* ---- ends -------------------------------------------------------------------------------------------------------- */
+
+static bool is_first_start(const struct replica *r)
+{
+        return r->d->phase == ZL_DEPLOYMENT_STARTING && !r->has_started && r->ours;
+}
+
+static void shut_down_service(struct replica *r)
+{
+        struct deployment *d = r->d;
+
+        for (size_t i = 0; i < d->n_replicas; i++)
+                if (d->replicas[i]->service == r->service && d->replicas[i] != r &&
+                    d->replicas[i]->goal == ZL_GOAL_RUN)
+                        zl_replica_set_goal(d->replicas[i], ZL_GOAL_STOP);
+}
+
+static void give_up(struct replica *r, enum zl_replica_phase phase, enum zl_event_type type)
+{
+        struct deployment *d = r->d;
+
+        if (r->service && r->service->spec->rtype == ZL_RTYPE_JOB && d->exit_code == 0)
+                d->exit_code = r->exit_code > 0 ? r->exit_code : 1;
+        set_phase(r, phase);
+        zl_agent_tell(d->agent, event_of(r, type));
+}
+
+/* The workload ended, or an attempt to start it failed (`exit_code` -1 … then). What now? */
+static void judge(struct replica *r, const struct zl_exit_fact *fact)
+{
+        struct zl_agent *agent = r->d->agent;
+        int64_t now = zl_agent_now(agent), delay = 0;
+        enum zl_verdict verdict = zl_supervise(&r->service->rule, &r->history, fact, now,
+                                               agent->host.random(agent->host.data), &delay);
+        struct zl_event event;
+
+        switch (verdict) {
+        case ZL_VERDICT_COMPLETED:
+                r->completed = true;
+                set_phase(r, ZL_PHASE_COMPLETED);
+                tell(r, ZL_EVENT_COMPLETED);
+                break;
+        case ZL_VERDICT_STOPPED:
+                set_phase(r, ZL_PHASE_STOPPED);
+                break;
+        case ZL_VERDICT_RESTART:
+        case ZL_VERDICT_CRASH_LOOP:
+                r->deadline = now + delay;
+                set_phase(r, ZL_PHASE_BACKOFF);
+                event = event_of(r, verdict == ZL_VERDICT_RESTART ? ZL_EVENT_RESTARTING
+                                                                  : ZL_EVENT_CRASH_LOOP);
+                event.delay_nsec = delay;
+                zl_agent_tell(agent, event);
+                break;
+        case ZL_VERDICT_GIVE_UP:
+                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
+                break;
+        case ZL_VERDICT_SHUTDOWN:
+                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_SHUTDOWN);
+                shut_down_service(r);
+                break;
+        case ZL_VERDICT_ISOLATE:
+                give_up(r, ZL_PHASE_ISOLATED, ZL_EVENT_ISOLATED);
+                break;
+        }
+}
+
+static void tell_exit(struct replica *r, const struct zl_status *status)
+{
+        struct zl_event event = event_of(r, ZL_EVENT_EXITED);
+
+        event.message = status->reason;
+        event.has_exit = true;
+        event.exit_code = status->exit_code;
+        event.signal = status->signal;
+        event.oom = status->oom;
+        event.stop_requested = status->stop_requested;
+        zl_agent_tell(r->d->agent, event);
+}
+
+static void on_end(struct replica *r, const struct zl_status *status)
+{
+        struct zl_exit_fact fact = {
+                .exit_code = status->state == ZL_STATE_FAILED ? -1 : status->exit_code,
+                .stop_requested = status->stop_requested,
+        };
+
+        close_watch(r);
+        if (r->awaits_end) {
+                r->awaits_end = false;
+                r->deadline = INT64_MAX;
+        }
+        r->state = status->state;
+        r->exit_code = status->exit_code;
+        if (status->started_at > 0 && status->finished_at > status->started_at)
+                fact.ran_nsec = status->finished_at - status->started_at;
+        set_reason(r, status->reason);
+        tell_exit(r, status);
+        r->dirty = true;
+        r->d->dirty = true;
+        if (r->goal == ZL_GOAL_RUN && r->service)
+                judge(r, &fact);
+        if (zl_replica_is_terminal(r) && r->service && r->service->spec->lifecycle.delete_on_exit)
+                zl_replica_set_goal(r, ZL_GOAL_REMOVE);
+}
+
+/* An operation failed; moves `err`. */
+static void on_fault(struct replica *r, struct zl_error *err)
+{
+        struct zl_exit_fact fact = { .exit_code = r->exit_code > 0 ? r->exit_code : -1 };
+
+        if (!zl_startswith(zl_error_message(err), r->name))
+                zl_error_prefix(err, "%s", r->name);
+        set_reason(r, zl_error_message(err));
+        r->dirty = true;
+        if (r->goal != ZL_GOAL_RUN || !r->service) {
+                /* It could not be stopped or removed: told, and left for the next try of a human. */
+                r->end_failed = true;
+                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
+                zl_deployment_fail(r->d, r->name, err);
+                return;
+        }
+        if (is_first_start(r)) {
+                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
+                zl_deployment_fail(r->d, r->name, err);
+                return;
+        }
+        zl_error_done(err);
+        judge(r, &fact);
+}
+
+/* ---- operations -------------------------------------------------------------------------------------------------- */
+
+static void on_op(struct zl_op *op);
+
+static void submit(struct replica *r, struct zl_op *op, enum zl_replica_phase phase)
+{
+        if (!op) {
+                struct zl_error err = ZL_ERROR_INIT;
+
+                zl_fail_oom(&err);
+                on_fault(r, &err);
+                return;
+        }
+        set_phase(r, phase);
+        r->op = op;
+        zl_agent_submit(r->d->agent, op, r, on_op);
+}
+
+static void submit_kind(struct replica *r, enum zl_op_kind kind, enum zl_replica_phase phase)
+{
+        submit(r, zl_op_new(kind, r->name), phase);
+}
+
+static void warn_env(const char *text, void *data)
+{
+        struct replica *r = data;
+        char full[ZL_IDENT_NAME_MAX];
+
+        if (!r->service->env_warned)
+                zl_agent_tellf(r->d->agent,
+                               (struct zl_event){ .type = ZL_EVENT_WARNING,
+                                                  .name = zl_service_full_name(r->service, full) },
+                               "%s", text);
+}
+
+static void create(struct replica *r)
+{
+        struct zl_host *host = &r->d->agent->host;
+        struct zl_env_source source = {
+                .getenv = host->getenv, .warn = warn_env, .getenv_data = host->data, .warn_data = r
+        };
+        struct zl_error err = ZL_ERROR_INIT;
+        struct zl_op *op = zl_op_new(ZL_OP_CREATE, r->name);
+
+        if (!op) {
+                submit(r, NULL, ZL_PHASE_CREATING);
+                return;
+        }
+        op->spec = r->service->spec;
+        if (zl_env_resolve(&op->spec->env, &source, &op->env, &err) < 0) {
+                zl_op_free(op);
+                on_fault(r, &err);
+                return;
+        }
+        r->service->env_warned = true;
+        submit(r, op, ZL_PHASE_CREATING);
+}
+
+static void take_watch(struct replica *r, struct zl_op *op)
+{
+        struct zl_host *host = &r->d->agent->host;
+        int e;
+
+        r->watch = zl_take_ptr(op->watch);
+        e = host->watch_add(host->data, r->watch, r, &r->watch_token);
+        if (e < 0) {
+                zl_watch_close(r->watch);
+                r->watch = NULL;
+                op->result = zl_fail_errno(&op->error, -e, "cannot watch %s", r->name);
+        }
+}
+
+static void on_created(struct replica *r, struct zl_op *op)
+{
+        r->exists = true;
+        r->stale = false;
+        r->told_started = false;
+        r->state = ZL_STATE_PENDING;
+        for (char *const *w = op->warnings; w && *w && !r->service->create_warned; w++) {
+                char full[ZL_IDENT_NAME_MAX];
+
+                zl_agent_tellf(r->d->agent,
+                               (struct zl_event){ .type = ZL_EVENT_WARNING,
+                                                  .name = zl_service_full_name(r->service, full) },
+                               "%s", *w);
+        }
+        r->service->create_warned = true;
+        tell(r, ZL_EVENT_CREATED);
+}
+
+static void on_op_failed(struct replica *r, struct zl_op *op)
+{
+        enum zl_code code = op->error.code;
+
+        switch (op->kind) {
+        case ZL_OP_START:
+                /* Started, but not to be watched: what it does is found out by a new watch. */
+                if (r->watch)
+                        break;
+                if (r->state != ZL_STATE_PENDING &&
+                    (code == ZL_E_STATE || code == ZL_E_UNSUPPORTED || code == ZL_E_EXISTS)) {
+                        /* This runtime cannot start an ended workload again: make a new one. */
+                        r->stale = true;
+                        r->dirty = true;
+                        return;
+                }
+                r->state = ZL_STATE_EXITED;
+                if (code == ZL_E_NO_COMMAND || code == ZL_E_NOT_RUNNABLE)
+                        r->exit_code = code == ZL_E_NO_COMMAND ? 127 : 126;
+                break;
+        case ZL_OP_WATCH:
+        case ZL_OP_STOP:
+                if (code == ZL_E_NOT_FOUND) {
+                        /* Somebody removed it meanwhile. */
+                        r->exists = false;
+                        r->dirty = true;
+                        set_reason(r, "it was removed");
+                        if (r->goal == ZL_GOAL_RUN)
+                                set_phase(r, ZL_PHASE_STOPPED);
+                        return;
+                }
+                break;
+        default:
+                break;
+        }
+        on_fault(r, &op->error);
+}
+
+/* The watch, if there is one, has the exit record or gets it in a moment. */
+static void on_stopped(struct replica *r)
+{
+        if (r->watch)
+                zl_replica_on_watch(r);
+        if (r->watch && r->goal != ZL_GOAL_RUN) {
+                r->state = ZL_STATE_STOPPING;
+                r->awaits_end = true;
+                r->deadline = zl_agent_now(r->d->agent) + END_NEWS_TIMEOUT;
+        } else {
+                r->state = ZL_STATE_EXITED;
+        }
+}
+
+static void on_op_succeeded(struct replica *r, struct zl_op *op)
+{
+        switch (op->kind) {
+        case ZL_OP_CREATE:
+                on_created(r, op);
+                break;
+        case ZL_OP_START:
+        case ZL_OP_WATCH:
+                if (op->kind == ZL_OP_START)
+                        r->state = ZL_STATE_RUNNING;
+                r->told_started &= op->kind == ZL_OP_WATCH;
+                take_watch(r, op);
+                if (op->result < 0)
+                        on_fault(r, &op->error);
+                else if (r->watch)
+                        zl_replica_on_watch(r);
+                break;
+        case ZL_OP_STOP:
+                on_stopped(r);
+                break;
+        case ZL_OP_REMOVE:
+                close_watch(r);
+                r->exists = false;
+                r->stale = false;
+                r->told_started = false;
+                if (r->goal == ZL_GOAL_REMOVE)
+                        tell(r, ZL_EVENT_REMOVED);
+                break;
+        default:
+                break;
+        }
+}
+
+static void on_op(struct zl_op *op)
+{
+        struct replica *r = op->owner;
+        struct zl_agent *agent = r->d->agent;
+
+        agent->n_ops--;
+        r->op = NULL;
+        r->dirty = true;
+        r->d->dirty = true;
+        if (op->result < 0)
+                on_op_failed(r, op);
+        else
+                on_op_succeeded(r, op);
+        zl_op_free(op);
+        zl_agent_settle(agent);
+}
+
+/* ---- pulling: once per service ------------------------------------------------------------------------------------ */
+
+static void on_pull(struct zl_op *op)
+{
+        struct service *s = op->owner;
+        struct deployment *d = s->d;
+        struct zl_agent *agent = d->agent;
+        char full[ZL_IDENT_NAME_MAX];
+
+        agent->n_ops--;
+        s->pull = NULL;
+        s->pulled = op->result >= 0;
+        d->dirty = true;
+        if (s->pulled)
+                zl_agent_tellf(agent,
+                               (struct zl_event){ .type = ZL_EVENT_PULLED,
+                                                  .name = zl_service_full_name(s, full) },
+                               "%s %s", s->spec->image.name, op->digest ?: "");
+        for (size_t i = 0; i < d->n_replicas; i++) {
+                struct replica *r = d->replicas[i];
+
+                if (r->service != s || r->phase != ZL_PHASE_PULLING)
+                        continue;
+                r->dirty = true;
+                if (!s->pulled)
+                        zl_replica_pull_failed(r, &op->error);
+        }
+        zl_op_free(op);
+        zl_agent_settle(agent);
+}
+
+void zl_service_pull(struct service *s)
+{
+        char full[ZL_IDENT_NAME_MAX];
+
+        if (s->pull)
+                return;
+        s->pull = zl_op_new(ZL_OP_PULL, NULL);
+        if (s->pull)
+                s->pull->image = strdup(s->spec->image.name);
+        if (!s->pull || !s->pull->image) {
+                struct zl_error err = ZL_ERROR_INIT;
+
+                zl_op_free(zl_take_ptr(s->pull));
+                zl_fail_oom(&err);
+                zl_deployment_fail(s->d, s->name, &err);
+                return;
+        }
+        s->pull->policy = zl_spec_pull_policy(&s->spec->image);
+        zl_agent_tellf(s->d->agent,
+                       (struct zl_event){ .type = ZL_EVENT_PULLING,
+                                          .name = zl_service_full_name(s, full) },
+                       "%s", s->spec->image.name);
+        zl_agent_submit(s->d->agent, s->pull, s, on_pull);
+}
+
+void zl_replica_pull_failed(struct replica *r, const struct zl_error *err)
+{
+        struct zl_error copy = ZL_ERROR_INIT;
+
+        if (r->goal != ZL_GOAL_RUN)
+                return;
+        zl_fail(&copy, err->code, 0, "%s", zl_error_message(err));
+        if (err->hint)
+                zl_error_hint(&copy, "%s", err->hint);
+        copy.sys_errno = err->sys_errno;
+        on_fault(r, &copy);
+}
+
+/* ---- watching ------------------------------------------------------------------------------------------------------ */
+
+void zl_replica_adopt(struct replica *r, const struct zl_status *status, uint32_t restarts)
+{
+        r->adopted = true;
+        r->has_started = true;
+        r->history.total = restarts;
+        if (status->state == ZL_STATE_EXITED) {
+                on_end(r, status);
+                return;
+        }
+        set_phase(r, ZL_PHASE_RUNNING);
+}
+
+static void on_status(struct replica *r, const struct zl_status *status)
+{
+        enum zl_workload_state before = r->state;
+        struct zl_event event;
+
+        if (status->state == ZL_STATE_EXITED || status->state == ZL_STATE_FAILED) {
+                if (!r->told_started && status->started_at > 0 && !r->adopted)
+                        tell(r, ZL_EVENT_STARTED);
+                r->has_started |= status->started_at > 0;
+                r->told_started = true;
+                on_end(r, status);
+                return;
+        }
+        r->state = status->state;
+        if (status->state != ZL_STATE_RUNNING && status->state != ZL_STATE_PAUSED)
+                return;
+        r->has_started = true;
+        if (r->goal == ZL_GOAL_RUN)
+                set_phase(r, ZL_PHASE_RUNNING);
+        if (!r->told_started) {
+                event = event_of(r, r->adopted ? ZL_EVENT_ADOPTED : ZL_EVENT_STARTED);
+                event.message = NULL;
+                event.pid = status->pid;
+                zl_agent_tell(r->d->agent, event);
+                r->told_started = true;
+                r->adopted = false;
+        }
+        if (status->state == ZL_STATE_PAUSED && before != ZL_STATE_PAUSED)
+                tell(r, ZL_EVENT_PAUSED);
+        else if (status->state == ZL_STATE_RUNNING && before == ZL_STATE_PAUSED)
+                tell(r, ZL_EVENT_RESUMED);
+}
+
+void zl_replica_on_watch(struct replica *r)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        int e = 1;
+
+        r->dirty = true;
+        r->d->dirty = true;
+        while (r->watch && e > 0) {
+                struct zl_status status = { 0 };
+
+                e = zl_watch_next(r->watch, &status, &err);
+                if (e > 0) {
+                        on_status(r, &status);
+                        zl_status_done(&status);
+                }
+        }
+        /* Broken before the end was told: a new watch begins with the present state. */
+        if (r->watch && e < 0) {
+                close_watch(r);
+                if (!zl_state_is_alive(r->state) || r->op)
+                        return;
+                r->deadline = zl_agent_now(r->d->agent) + ZL_RESTART_FIRST_DELAY;
+        }
+}
+
+/* ---- the step -------------------------------------------------------------------------------------------------------- */
+
+void zl_replica_set_goal(struct replica *r, enum zl_replica_goal goal)
+{
+        if (r->goal == goal)
+                return;
+        r->goal = goal;
+        r->deadline = INT64_MAX;
+        r->dirty = true;
+        r->d->dirty = true;
+}
+
+static bool stop_it(struct replica *r)
+{
+        /* Created but never started: nothing to be asked to end. */
+        if (r->state == ZL_STATE_PENDING)
+                submit_kind(r, ZL_OP_REMOVE, ZL_PHASE_REMOVING);
+        else {
+                if (r->phase != ZL_PHASE_STOPPING)
+                        tell(r, ZL_EVENT_STOPPING);
+                submit_kind(r, ZL_OP_STOP, ZL_PHASE_STOPPING);
+        }
+        return true;
+}
+
+static bool step_end(struct replica *r)
+{
+        if (r->phase == ZL_PHASE_GONE || r->end_failed)
+                return false;
+        if (r->awaits_end) {
+                if (r->deadline != INT64_MAX)
+                        return false;
+                r->awaits_end = false;
+                r->state = ZL_STATE_EXITED;
+                close_watch(r);
+        }
+        if (r->exists && zl_state_is_alive(r->state))
+                return stop_it(r);
+        if (r->goal == ZL_GOAL_REMOVE && r->exists) {
+                submit_kind(r, ZL_OP_REMOVE, ZL_PHASE_REMOVING);
+                return true;
+        }
+        if (r->goal == ZL_GOAL_REMOVE)
+                set_phase(r, ZL_PHASE_GONE);
+        else if (!zl_replica_is_terminal(r))
+                set_phase(r, ZL_PHASE_STOPPED);
+        return false;
+}
+
+static bool step_run(struct replica *r)
+{
+        if (r->deadline != INT64_MAX || zl_replica_is_terminal(r))
+                return false;
+        if (r->exists && r->stale) {
+                if (zl_state_is_alive(r->state))
+                        return stop_it(r);
+                submit_kind(r, ZL_OP_REMOVE, ZL_PHASE_REMOVING);
+                return true;
+        }
+        if (!r->exists) {
+                if (!r->service->pulled) {
+                        set_phase(r, ZL_PHASE_PULLING);
+                        zl_service_pull(r->service);
+                } else {
+                        create(r);
+                }
+                return true;
+        }
+        if (r->state == ZL_STATE_PENDING || !zl_state_is_alive(r->state)) {
+                submit_kind(r, ZL_OP_START, ZL_PHASE_STARTING);
+                return true;
+        }
+        if (!r->watch) {
+                submit_kind(r, ZL_OP_WATCH, r->phase);
+                return true;
+        }
+        return false;
+}
+
+bool zl_replica_step(struct replica *r)
+{
+        if (r->op)
+                return false;
+        return r->goal == ZL_GOAL_RUN ? step_run(r) : step_end(r);
+}
+
+static void on_kill(struct zl_op *op)
+{
+        struct replica *r = op->owner;
+        struct zl_agent *agent = r->d->agent;
+
+        agent->n_ops--;
+        r->d->n_kills--;
+        r->d->dirty = true;
+        zl_op_free(op);
+        zl_agent_settle(agent);
+}
+
+void zl_replica_kill(struct replica *r)
+{
+        struct zl_op *op;
+
+        if (!r->exists || !zl_state_is_alive(r->state) || r->state == ZL_STATE_PENDING)
+                return;
+        op = zl_op_new(ZL_OP_KILL, r->name);
+        if (!op)
+                return;
+        op->sig = SIGKILL;
+        r->d->n_kills++;
+        zl_agent_submit(r->d->agent, op, r, on_kill);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See view.h. */
+#include "agent/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/control.h"
+#include "base/buf.h"
+#include "base/clock.h"
+
+void zl_view_list_done(struct zl_view_list *list)
+{
+        for (size_t i = 0; i < list->n; i++)
+                zl_status_done(&list->items[i].status);
+        free(list->items);
+        *list = (struct zl_view_list){ 0 };
+}
+
+static int compare_views(const void *a, const void *b)
+{
+        const struct zl_view *x = a, *y = b;
+        int r = strcmp(x->id.deployment, y->id.deployment);
+
+        if (r == 0)
+                r = strcmp(x->id.service, y->id.service);
+        return r ? r : (x->id.replica > y->id.replica) - (x->id.replica < y->id.replica);
+}
+
+static struct zl_view *append(struct zl_view_list *list)
+{
+        struct zl_view *items = reallocarray(list->items, list->n + 1, sizeof(*items));
+
+        if (!items)
+                return NULL;
+        list->items = items;
+        items[list->n] = (struct zl_view){ 0 };
+        return &items[list->n++];
+}
+
+static struct zl_view *find_exact(const struct zl_view_list *list, const char *name, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (zl_streq(list->items[i].status.name, name))
+                        return &list->items[i];
+        return NULL;
+}
+
+/* What only the agent knows of a replica that the runtime has. */
+static int join(struct zl_view *view, const struct zl_stored_replica *stored)
+{
+        view->restarts = ZL_MAX(view->restarts, stored->restarts);
+        if (view->status.state != ZL_STATE_EXITED && view->status.state != ZL_STATE_FAILED)
+                return 0;
+        if (zl_streq(stored->phase, "backoff") && !view->status.reason)
+                return zl_replace_str(&view->status.reason, "waits to be restarted");
+        if (!view->status.reason && stored->reason)
+                return zl_replace_str(&view->status.reason, stored->reason);
+        return 0;
+}
+
+static const struct {
+        const char *phase;
+        enum zl_workload_state state;
+} preparing[] = {
+        { "waiting", ZL_STATE_PENDING },       { "pulling", ZL_STATE_PENDING },
+        { "creating", ZL_STATE_INITIALIZING }, { "backoff", ZL_STATE_PENDING },
+        { "failed", ZL_STATE_FAILED },
+};
+
+/* A replica that the runtime does not have (yet). Told only as long as somebody works on it. */
+static int add_prepared(struct zl_view_list *list, const struct zl_stored_replica *stored,
+                        const char *runtime_dir)
+{
+        struct zl_ident id;
+        struct zl_view *view;
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(preparing); i++) {
+                if (!zl_streq(preparing[i].phase, stored->phase))
+                        continue;
+                if (zl_ident_parse(stored->name, &id) < 0 ||
+                    !zl_control_is_served(runtime_dir, id.deployment))
+                        return 0;
+                view = append(list);
+                if (!view)
+                        return -ENOMEM;
+                view->id = id;
+                view->restarts = stored->restarts;
+                view->status.state = preparing[i].state;
+                view->status.exit_code = -1;
+                if (zl_replace_str(&view->status.name, stored->name) < 0 ||
+                    zl_replace_str(&view->status.image, stored->image) < 0 ||
+                    zl_replace_str(&view->status.reason, stored->reason ?: stored->phase) < 0)
+                        return -ENOMEM;
+                return 0;
+        }
+        return 0;
+}
+
+static int join_store(struct zl_view_list *list, struct zl_store *store, const char *runtime_dir,
+                      struct zl_error *err)
+{
+        struct zl_stored_replica *stored = NULL;
+        size_t n = 0, n_real = list->n;
+        int r = zl_store_list_replicas(store, NULL, &stored, &n, err);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                struct zl_view *view = find_exact(list, stored[i].name, n_real);
+
+                r = view ? join(view, &stored[i]) : add_prepared(list, &stored[i], runtime_dir);
+        }
+        zl_stored_replica_free(stored, n);
+        return r < 0 ? zl_fail_oom(err) : 0;
+}
+
+int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
+                 struct zl_view_list *ret, struct zl_error *err)
+{
+        _cleanup_views_ struct zl_view_list list = { 0 };
+        struct zl_status *statuses = NULL;
+        size_t n = 0;
+        int r = zl_runtime_list(rt, &statuses, &n, err);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                struct zl_ident id;
+                struct zl_view *view = NULL;
+
+                if (zl_ident_parse(statuses[i].name, &id) >= 0 && r >= 0) {
+                        view = append(&list);
+                        if (!view)
+                                r = zl_fail_oom(err);
+                }
+                if (!view) {
+                        zl_status_done(&statuses[i]);
+                        continue;
+                }
+                view->status = statuses[i];
+                view->id = id;
+                view->is_real = true;
+                view->restarts = statuses[i].generation > 1 ? statuses[i].generation - 1 : 0;
+        }
+        free(statuses);
+        if (r >= 0 && store)
+                r = join_store(&list, store, runtime_dir, err);
+        if (r < 0)
+                return r;
+        if (list.n > 0)
+                qsort(list.items, list.n, sizeof(*list.items), compare_views);
+        *ret = list;
+        list = (struct zl_view_list){ 0 };
+        return 0;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------ */
+
+static json_t *json_text(const char *s)
+{
+        return s ? zl_json_string_lossy(s, strlen(s)) : json_null();
+}
+
+static json_t *json_time(int64_t nsec)
+{
+        char buf[ZL_RFC3339_SIZE];
+
+        return nsec > 0 ? json_string(zl_format_rfc3339(nsec, buf)) : json_null();
+}
+
+json_t *zl_view_to_json(const struct zl_view *view)
+{
+        const struct zl_status *s = &view->status;
+        bool ended = s->state == ZL_STATE_EXITED || s->state == ZL_STATE_FAILED;
+        bool has_code = ended && s->exit_code >= 0;
+        _cleanup_json_ json_t *o = json_object();
+        const struct {
+                const char *key;
+                json_t *value;
+        } members[] = {
+                { "name", json_text(s->name) },
+                { "deployment", json_string(view->id.deployment) },
+                { "service", json_string(view->id.service) },
+                { "replica", json_integer(view->id.replica) },
+                { "runtime", json_string(zl_runtime_kind_name(s->runtime)) },
+                { "image", json_text(s->image) },
+                { "state", json_string(zl_workload_state_name(s->state)) },
+                /* Health checks and published ports are not there yet, so there is nothing to be told of them. */
+                { "health", json_string("none") },
+                { "pid", s->pid > 0 ? json_integer(s->pid) : json_null() },
+                { "exit_code", has_code ? json_integer(s->exit_code) : json_null() },
+                { "signal", ended && s->signal > 0 ? json_integer(s->signal) : json_null() },
+                { "oom", json_boolean(s->oom) },
+                { "restarts", json_integer(view->restarts) },
+                { "reason", json_text(s->reason) },
+                { "ip", json_text(s->ip) },
+                { "ports", json_array() },
+                { "created_at", json_time(s->created_at) },
+                { "started_at", json_time(s->started_at) },
+                { "finished_at", json_time(s->finished_at) },
+        };
+        int r = o ? 0 : -ENOMEM;
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(members); i++) {
+                if (r >= 0)
+                        r = zl_json_set(o, members[i].key, members[i].value);
+                else
+                        json_decref(members[i].value);
+        }
+        return r < 0 ? NULL : zl_take_ptr(o);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------ */
+
+/* How well NAME fits: 3 full name, 2 deployment.service or a run, 1 service, 0 not. */
+static int rank(const struct zl_view *view, const char *name)
+{
+        char full[ZL_IDENT_NAME_MAX];
+
+        if (zl_streq(view->status.name, name))
+                return 3;
+        snprintf(full, sizeof(full), "%s.%s", view->id.deployment, view->id.service);
+        if (zl_streq(full, name))
+                return 2;
+        if (!zl_streq(view->id.service, name))
+                return 0;
+        return zl_streq(view->id.deployment, ZL_IDENT_RUN_DEPLOYMENT) ? 2 : 1;
+}
+
+static int fail_ambiguous(const struct zl_view_list *list, const char *name, int best,
+                          struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf names = ZL_BUF_INIT(2000);
+        int r;
+
+        for (size_t i = 0; i < list->n; i++)
+                if (rank(&list->items[i], name) == best)
+                        zl_buf_putf(&names, "%s%s", names.len ? ", " : "",
+                                    list->items[i].status.name);
+        r = zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is a service of several deployments", name);
+        zl_error_hint(err, "say which: %s", zl_buf_error(&names) < 0 ? "see ps -a" : names.data);
+        return r;
+}
+
+int zl_view_find(const struct zl_view_list *list, const char *name, size_t **ret, size_t *ret_n,
+                 struct zl_error *err)
+{
+        _cleanup_free_ size_t *found = calloc(list->n + 1, sizeof(*found));
+        size_t n = 0;
+        int best = 0, r;
+
+        if (!found)
+                return zl_fail_oom(err);
+        for (size_t i = 0; i < list->n; i++)
+                best = ZL_MAX(best, rank(&list->items[i], name));
+        if (best == 0) {
+                r = zl_fail(err, ZL_E_NOT_FOUND, 0, "no container or service \"%s\"", name);
+                zl_error_hint(err, "zlayer-agent ps -a lists all");
+                return r;
+        }
+        for (size_t i = 0; i < list->n; i++)
+                if (rank(&list->items[i], name) == best)
+                        found[n++] = i;
+        for (size_t i = 1; i < n; i++)
+                if (!zl_streq(list->items[found[i]].id.deployment,
+                              list->items[found[0]].id.deployment))
+                        return fail_ambiguous(list, name, best, err);
+        *ret = zl_take_ptr(found);
+        *ret_n = n;
+        return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What `ps` and its like show: the runtime's truth about every workload, joined with what the agent remembers of it
+ * (restarts, why it is not running), and replicas that the agent is still preparing. Also: which of them a NAME means.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <zlayer/runtime.h>
+
+#include "agent/store.h"
+#include "base/ident.h"
+#include "base/json.h"
+
+struct zl_view {
+        struct zl_status status; /* name, image, state … */
+        struct zl_ident id;
+        bool is_real; /* the runtime knows it; else it is only being prepared */
+        uint32_t restarts;
+};
+
+struct zl_view_list {
+        struct zl_view *items; /* in order of deployment, service, replica number */
+        size_t n;
+};
+void zl_view_list_done(struct zl_view_list *list);
+#define _cleanup_views_ _cleanup_(zl_view_list_done)
+
+/* `runtime_dir` tells which deployments have an agent; `store` may be NULL. */
+int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
+                 struct zl_view_list *ret, struct zl_error *err);
+
+/* The object of `ps --json`. NULL without memory. */
+json_t *zl_view_to_json(const struct zl_view *view);
+
+/* Which items NAME means: a full name DEPLOYMENT.SERVICE.REPLICA, the name given to `run`, or all replicas of
+ * DEPLOYMENT.SERVICE, or of SERVICE if only one deployment has such a service. `*ret` is an array of indices, freed by
+ * the caller. ZL_E_NOT_FOUND, or ZL_E_INVALID if it is ambiguous, with the candidates in the hint. */
+int zl_view_find(const struct zl_view_list *list, const char *name, size_t **ret, size_t *ret_n,
+                 struct zl_error *err);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the commands about containers share: the store, the list of all containers, which of them the arguments
+ * mean, and doing one thing to each of them.
+ */
+#pragma once
+
+#include "agent/store.h"
+#include "agent/view.h"
+#include "cli/cli.h"
+
+/* Everything there is: runtime and store opened, list loaded. `store` is NULL if there is none yet. */
+struct zl_cli_context {
+        struct zl_runtime *rt; /* belongs to the struct zl_cli */
+        struct zl_store *store;
+        struct zl_view_list views;
+};
+int zl_cli_context_open(struct zl_cli *cli, struct zl_cli_context *ret, struct zl_error *err);
+void zl_cli_context_done(struct zl_cli_context *context);
+#define _cleanup_context_ _cleanup_(zl_cli_context_done)
+
+/* Exactly one container. A service of several replicas is ambiguous (ZL_E_INVALID) unless `first` allows its first
+ * running one. `*ret` points into the context. */
+int zl_cli_find_one(const struct zl_cli_context *context, const char *name, bool first,
+                    const struct zl_view **ret, struct zl_error *err);
+
+/* Calls `each` for all that the names mean. Errors are printed and the next one is tried; returns the exit code. Replicas
+ * that are only being prepared are passed too. */
+int zl_cli_for_each(struct zl_cli *cli, const struct zl_cli_context *context, int argc, char **argv,
+                    int (*each)(struct zl_cli *cli, const struct zl_cli_context *context,
+                                const struct zl_view *view, void *data, struct zl_error *err),
+                    void *data);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `info`: this program, this machine, which runtimes work here, and how much there is. Changes nothing. */
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "cli/context.h"
+
+struct facts {
+        struct utsname uts;
+        long cpus;
+        uint64_t memory;
+        struct zl_runtime_info *runtimes;
+        size_t n_runtimes;
+};
+
+static int gather(struct zl_cli *cli, struct facts *f, struct zl_error *err)
+{
+        struct zl_runtime_options options = { .root_dir = cli->root_dir,
+                                              .runtime_dir = cli->runtime_dir };
+        long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+
+        if (uname(&f->uts) < 0)
+                return zl_fail_errno(err, errno, "cannot ask for the name of the system");
+        f->cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        f->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+        return zl_runtime_probe(&options, &f->runtimes, &f->n_runtimes, err);
+}
+
+static int add_runtimes(json_t *o, const struct facts *f)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < f->n_runtimes; i++) {
+                const struct zl_runtime_info *info = &f->runtimes[i];
+                json_t *one = json_pack("{s:s, s:b, s:b, s:s}", "kind",
+                                        zl_runtime_kind_name(info->kind), "built", info->built,
+                                        "available", info->available, "detail", info->detail);
+
+                if (!one || json_array_append_new(list, one) < 0) {
+                        json_decref(list);
+                        return -ENOMEM;
+                }
+        }
+        return zl_json_set(o, "runtimes", list);
+}
+
+static int print_json(const struct zl_cli *cli, const struct facts *f)
+{
+        _cleanup_free_ char *text = NULL;
+        _cleanup_json_ json_t *o = json_pack(
+                "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "version", ZL_VERSION, "root_dir",
+                cli->root_dir, "runtime_dir", cli->runtime_dir, "socket", cli->socket, "os",
+                f->uts.sysname, "kernel", f->uts.release, "architecture", f->uts.machine, "cpus",
+                (json_int_t)f->cpus, "memory_bytes", (json_int_t)f->memory);
+
+        if (!o || add_runtimes(o, f) < 0)
+                return -ENOMEM;
+        text = zl_json_dump(o, 2);
+        if (!text)
+                return -ENOMEM;
+        puts(text);
+        return 0;
+}
+
+static void print_text(const struct zl_cli *cli, const struct facts *f)
+{
+        char size[ZL_CLI_TEXT_SIZE];
+
+        printf("version      %s\nroot dir     %s\nruntime dir  %s\nsocket       %s\n", ZL_VERSION,
+               cli->root_dir, cli->runtime_dir, cli->socket);
+        printf("system       %s %s %s\ncpus         %ld\nmemory       %s\nruntimes\n",
+               f->uts.sysname, f->uts.release, f->uts.machine, f->cpus,
+               zl_cli_format_size(f->memory, size));
+        for (size_t i = 0; i < f->n_runtimes; i++)
+                printf("  %-11s %s%s\n", zl_runtime_kind_name(f->runtimes[i].kind),
+                       f->runtimes[i].available ? "ready: "
+                       : f->runtimes[i].built   ? "not usable here: "
+                                                : "not in this build: ",
+                       f->runtimes[i].detail);
+}
+
+static int run(struct zl_cli *cli, void *options, int argc, char **argv)
+{
+        struct facts f = { 0 };
+        struct zl_error err = ZL_ERROR_INIT;
+
+        (void)options;
+        (void)argc;
+        (void)argv;
+        if (gather(cli, &f, &err) < 0)
+                return zl_cli_fail(cli, &err);
+        if (!cli->json)
+                print_text(cli, &f);
+        else if (print_json(cli, &f) < 0)
+                zl_fail_oom(&err);
+        zl_runtime_info_free(f.runtimes, f.n_runtimes);
+        return zl_error_is_set(&err) ? zl_cli_fail(cli, &err) : ZL_EXIT_OK;
+}
+
+const struct zl_cli_command zl_cmd_info = {
+        .name = "info",
+        .args = "",
+        .summary = "Show this program, this machine and which runtimes work here",
+        .run = run,
+};

@@ -27,6 +27,7 @@ struct zl_bundle_facts {
         const char *machine; /* uname -m */
         unsigned kernel_major, kernel_minor;
         uint64_t capabilities;  /* bits of those we may give away */
+        uint64_t files_max;     /* highest limit of open files that we may set */
         bool apparmor, selinux; /* switched on in the kernel */
         bool pids_controller;   /* processes can be limited */
         bool systemd_cgroup;    /* cgroup paths are SLICE:PREFIX:NAME */

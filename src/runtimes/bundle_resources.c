@@ -15,6 +15,8 @@
 
 #define CPU_PERIOD 100000 /* microseconds */
 #define CPU_QUOTA_MIN 1000
+#define FILES_SOFT 1024
+#define FILES_HARD 524288
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
@@ -253,6 +255,7 @@ static int add_rlimit(struct bundle_builder *b, const char *name, int64_t soft, 
 int bundle_limits(struct bundle_builder *b)
 {
         bool has_nofile = false;
+        uint64_t files;
 
         for (size_t i = 0; i < b->spec->n_ulimits; i++) {
                 const struct zl_ulimit_entry *u = &b->spec->ulimits[i];
@@ -274,8 +277,12 @@ int bundle_limits(struct bundle_builder *b)
                         return r;
                 has_nofile = has_nofile || zl_streq(name, "NOFILE");
         }
+        if (has_nofile)
+                return 0;
         /* What systemd gives services: old programs that loop over all descriptors stay fast, servers may raise it. */
-        return has_nofile ? 0 : add_rlimit(b, "NOFILE", 1024, 524288);
+        files = ZL_MIN(b->in->facts->files_max, (uint64_t)FILES_HARD);
+        return add_rlimit(b, "NOFILE", (int64_t)ZL_MIN(files, (uint64_t)FILES_SOFT),
+                          (int64_t)files);
 }
 
 /* ---- devices ------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
@@ -19,7 +20,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 
-enum { CAPABILITY_MAX = 63, DEVICE_DEPTH_MAX = 8 };
+enum { CAPABILITY_MAX = 63, CAPABILITY_SYS_RESOURCE = 24, DEVICE_DEPTH_MAX = 8 };
 
 static uint64_t read_capabilities(void)
 {
@@ -34,6 +35,16 @@ static uint64_t read_capabilities(void)
                         set |= UINT64_C(1) << i;
         }
         return set;
+}
+
+/* Without CAP_SYS_RESOURCE nobody may go beyond what he was given himself. */
+static uint64_t read_files_max(uint64_t capabilities)
+{
+        struct rlimit limit;
+
+        if (capabilities & (UINT64_C(1) << CAPABILITY_SYS_RESOURCE))
+                return UINT64_MAX;
+        return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : 0;
 }
 
 static bool file_begins_with(const char *path, char c)
@@ -71,6 +82,7 @@ void zl_host_read(struct zl_host *ret)
                          boot);
         ret->facts.machine = ret->machine;
         ret->facts.capabilities = read_capabilities();
+        ret->facts.files_max = read_files_max(ret->facts.capabilities);
         ret->facts.apparmor = file_begins_with("/sys/module/apparmor/parameters/enabled", 'Y');
         ret->facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
         ret->facts.pids_controller = has_pids_controller();

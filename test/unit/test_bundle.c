@@ -70,6 +70,7 @@ static int setup(void **state)
         facts = (struct zl_bundle_facts){ .machine = "x86_64",
                                           .kernel_major = 6,
                                           .capabilities = (UINT64_C(1) << 41) - 1,
+                                          .files_max = UINT64_MAX,
                                           .pids_controller = true,
                                           .find_devices = fake_devices,
                                           .read_file = fake_file };
@@ -669,6 +670,10 @@ static void test_ulimits(void **state)
         assert_int_equal(p->n_rlimits, 1);
         assert_string_equal(p->rlimits[0].type, "RLIMIT_NOFILE");
         assert_int_equal(p->rlimits[0].hard, 524288);
+        facts.files_max = 500; /* we have no more to give */
+        p = make()->process;
+        assert_int_equal(p->rlimits[0].soft, 500);
+        assert_int_equal(p->rlimits[0].hard, 500);
         spec->ulimits = calloc(1, sizeof(*spec->ulimits));
         spec->n_ulimits = 1;
         spec->ulimits[0].name = strdup("nofile");

@@ -19,8 +19,6 @@ enum { DEPTH_MAX = 128, PATH_MAX_BYTES = 4096, KEY_SHOWN_MAX = 200 };
 
 static int decode_value(struct zl_decoder *dec, const struct zl_type *type,
                         const struct zl_node *node, void *value);
-static int decode_fields(struct zl_decoder *dec, const struct zl_type *type,
-                         const struct zl_variant *variant, const struct zl_node *node, void *base);
 
 /* ---- reporting ------------------------------------------------------------------------------------- */
 
@@ -479,22 +477,33 @@ static size_t find_field(const struct zl_field *fields, size_t n, size_t from, c
         return n;
 }
 
-/* zl-size: the state of one struct being decoded; an object for it would live for this call only */
-static int absent_fields(struct zl_decoder *dec, const struct zl_field *fields, size_t n,
-                         uint64_t seen, const struct zl_node *node, void *base)
+/* A struct (or a variant of a union) being decoded. */
+struct members {
+        const struct zl_type *type;
+        const struct zl_field *fields;
+        size_t n;
+        bool ignore_unknown;
+        const char *skip; /* the tag of a union, already read */
+        void *base;
+        uint64_t seen; /* one bit per field */
+        size_t from;   /* behind the last hit */
+};
+
+static int absent_fields(struct zl_decoder *dec, const struct members *m,
+                         const struct zl_node *node)
 {
         int r, result = 0;
 
-        for (size_t i = 0; i < n; i++) {
-                const struct zl_field *f = &fields[i];
+        for (size_t i = 0; i < m->n; i++) {
+                const struct zl_field *f = &m->fields[i];
 
-                if (seen & (UINT64_C(1) << i))
+                if (m->seen & (UINT64_C(1) << i))
                         continue;
                 if (f->flags & ZL_REQUIRED)
                         r = struct_problem(dec, node, f->name, NULL, "the field '%s' is missing",
                                            f->name);
                 else
-                        r = decode_default(dec, f, base);
+                        r = decode_default(dec, f, m->base);
                 if (r < 0)
                         result = r;
                 if (r == -ENOMEM)
@@ -504,60 +513,52 @@ static int absent_fields(struct zl_decoder *dec, const struct zl_field *fields, 
 }
 
 /* One key of a struct: which field it is, whether it is the first time, and its value. */
-/* zl-size: the state of one struct being decoded; an object for it would live for this call only */
-static int decode_member(struct zl_decoder *dec, const struct zl_type *type,
-                         const struct zl_variant *variant, const struct zl_node *child, void *base,
-                         uint64_t *seen, size_t *from)
+static int decode_member(struct zl_decoder *dec, struct members *m, const struct zl_node *child)
 {
-        const struct zl_field *fields = variant ? variant->fields : type->fields;
-        size_t n = variant ? variant->n_fields : type->n_fields;
-        bool ignore = type->ignore_unknown || (variant && variant->ignore_unknown) ||
-                      (dec->flags & ZL_DECODE_IGNORE_UNKNOWN);
-        size_t i = find_field(fields, n, *from, child->key->text);
+        size_t i = find_field(m->fields, m->n, m->from, child->key->text);
+        const struct zl_field *f = &m->fields[i];
 
-        if (i == n)
-                return ignore ? 0 : unknown_key(dec, type, fields, n, child->key);
-        *from = i + 1;
-        if (*seen & (UINT64_C(1) << i))
-                return struct_problem(dec, child->key, fields[i].name, NULL,
-                                      fields[i].alias ? "the field '%s' is given twice (alias '%s')"
-                                                      : "the field '%s' is given twice",
-                                      fields[i].name, fields[i].alias);
+        if (m->skip && zl_streq(child->key->text, m->skip))
+                return 0;
+        if (i == m->n)
+                return m->ignore_unknown ? 0
+                                         : unknown_key(dec, m->type, m->fields, m->n, child->key);
+        m->from = i + 1;
+        if (m->seen & (UINT64_C(1) << i))
+                return struct_problem(dec, child->key, f->name, NULL,
+                                      f->alias ? "the field '%s' is given twice (alias '%s')"
+                                               : "the field '%s' is given twice",
+                                      f->name, f->alias);
         if ((dec->flags & ZL_DECODE_NULL_IS_ABSENT) && zl_node_is_null(child))
                 return 0;
-        *seen |= UINT64_C(1) << i;
-        return decode_field(dec, &fields[i], child, base);
+        m->seen |= UINT64_C(1) << i;
+        return decode_field(dec, f, child, m->base);
 }
 
-static int decode_fields(struct zl_decoder *dec, const struct zl_type *type,
-                         const struct zl_variant *variant, const struct zl_node *node, void *base)
+static int decode_members(struct zl_decoder *dec, struct members *m, const struct zl_node *node)
 {
-        size_t from = 0;
-        uint64_t seen = 0;
         int r, result;
 
+        m->ignore_unknown = m->ignore_unknown || (dec->flags & ZL_DECODE_IGNORE_UNKNOWN);
         result = enter(dec, node);
         if (result < 0)
                 return result;
         if (node->kind == ZL_NODE_MAP) {
                 ZL_NODE_FOREACH(child, node)
                 {
-                        if (variant && zl_streq(child->key->text, type->tag))
-                                continue;
-                        r = decode_member(dec, type, variant, child, base, &seen, &from);
+                        r = decode_member(dec, m, child);
                         if (r < 0)
                                 result = r;
                         if (r == -ENOMEM)
                                 return r;
                 }
         }
-        r = absent_fields(dec, variant ? variant->fields : type->fields,
-                          variant ? variant->n_fields : type->n_fields, seen, node, base);
+        r = absent_fields(dec, m, node);
         dec->depth--;
         if (r < 0)
                 result = r;
-        if (result == 0 && type->finish)
-                result = type->finish(dec, node, base);
+        if (result == 0 && m->type->finish)
+                result = m->type->finish(dec, node, m->base);
         return result;
 }
 
@@ -567,7 +568,13 @@ static int decode_struct(struct zl_decoder *dec, const struct zl_type *type,
         bool empty;
         int r = want_collection(dec, node, ZL_NODE_MAP, &empty);
 
-        return r < 0 ? r : decode_fields(dec, type, NULL, node, value);
+        struct members m = { .type = type,
+                             .fields = type->fields,
+                             .n = type->n_fields,
+                             .ignore_unknown = type->ignore_unknown,
+                             .base = value };
+
+        return r < 0 ? r : decode_members(dec, &m, node);
 }
 
 /* Finds the variant by the tag, whose value is read in direct context. */
@@ -619,6 +626,7 @@ static int decode_union(struct zl_decoder *dec, const struct zl_type *type,
                         const struct zl_node *node, void *value)
 {
         const struct zl_variant *variant = NULL;
+        struct members m;
         bool strict = dec->strict;
         int r = zl_decode_refuse_tag(dec, node);
 
@@ -631,7 +639,13 @@ static int decode_union(struct zl_decoder *dec, const struct zl_type *type,
                 return r;
         *(int *)(void *)((char *)value + type->tag_offset) = variant->value;
         dec->strict = true;
-        r = decode_fields(dec, type, variant, node, value);
+        m = (struct members){ .type = type,
+                              .fields = variant->fields,
+                              .n = variant->n_fields,
+                              .ignore_unknown = type->ignore_unknown || variant->ignore_unknown,
+                              .skip = type->tag,
+                              .base = value };
+        r = decode_members(dec, &m, node);
         dec->strict = strict;
         return r;
 }

@@ -42,6 +42,7 @@ struct anchor {
 struct composer {
         struct zl_arena *arena;
         const char *text;
+        size_t len;
         struct zl_problems *problems;
         struct fy_diag *diag;
         struct fy_parser *parser;
@@ -231,6 +232,81 @@ static char *token_copy(struct composer *c, struct fy_token *token, size_t *ret_
         return zl_arena_strndup(c->arena, text ? text : "", len);
 }
 
+/* Scalars that are not a single piece of the input (escapes, folded lines): fy_token_get_text() of libfyaml 0.7 leaks the list
+ * of pieces when it puts many of them together, so they are put together here. */
+static char *token_join(struct composer *c, struct fy_token *token, size_t *ret_len)
+{
+        _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(UINT32_MAX / 2);
+        const struct fy_iter_chunk *chunk = NULL;
+        struct fy_token_iter *iter;
+        int failed = 0;
+
+        iter = fy_token_iter_create(token);
+        if (!iter)
+                return NULL;
+        while ((chunk = fy_token_iter_chunk_next(iter, chunk, &failed)))
+                zl_buf_put(&text, chunk->str, chunk->len);
+        fy_token_iter_destroy(iter);
+        if (failed) /* an empty block scalar at the end of the file */
+                return token_copy(c, token, ret_len);
+        if (zl_buf_error(&text))
+                return NULL;
+        *ret_len = text.len;
+        return zl_arena_strndup(c->arena, text.len ? text.data : "", text.len);
+}
+
+/* Single-quoted text is read from the source: libfyaml 0.7 takes '''' for three quotes. Two quotes are one, a line break
+ * with the blanks around it is a space, and each further empty line a line feed. NULL without memory. */
+static char *unquote_single(struct composer *c, const struct fy_mark *start,
+                            const struct fy_mark *end, size_t *ret_len)
+{
+        const char *s = c->text + start->input_pos, *stop = c->text + end->input_pos;
+        char *text = zl_arena_strndup(c->arena, s, (size_t)(stop - s)), *out = text, *first = text;
+
+        while (text && s < stop) {
+                size_t breaks = 0;
+
+                if (*s != '\n' && *s != '\r') {
+                        s += *s == '\'' ? 2 : 1;
+                        *out++ = s[-1];
+                        continue;
+                }
+                while (out > first && (out[-1] == ' ' || out[-1] == '\t'))
+                        out--;
+                for (; s < stop && strchr(" \t\r\n", *s); s++)
+                        breaks += *s == '\n' || (*s == '\r' && s[1] != '\n');
+                if (breaks == 1)
+                        *out++ = ' ';
+                for (; breaks > 1; breaks--)
+                        *out++ = '\n';
+                first = out; /* blanks that stood before this break are gone; later ones count anew */
+        }
+        if (!text)
+                return NULL;
+        *out = 0;
+        *ret_len = (size_t)(out - text);
+        return text;
+}
+
+static char *scalar_text(struct composer *c, struct fy_event *event, enum fy_scalar_style style,
+                         size_t *ret_len)
+{
+        const struct fy_mark *start = fy_event_start_mark(event), *end = fy_event_end_mark(event);
+        char *text;
+
+        if (style == FYSS_SINGLE_QUOTED && start && end && end->input_pos >= start->input_pos)
+                return unquote_single(c, start, end, ret_len);
+        if (style == FYSS_PLAIN && start && end && start->line == end->line)
+                return token_copy(c, event->scalar.value, ret_len);
+        text = token_join(c, event->scalar.value, ret_len);
+        /* A block scalar whose last line has no line feed has none; libfyaml adds one. */
+        if (text && *ret_len && text[*ret_len - 1] == '\n' && end &&
+            (style == FYSS_LITERAL || style == FYSS_FOLDED) && end->input_pos >= c->len &&
+            c->text[c->len - 1] != '\n' && c->text[c->len - 1] != '\r')
+                text[--*ret_len] = 0;
+        return text;
+}
+
 static struct zl_node *new_node(struct composer *c, struct fy_event *event, enum zl_node_kind kind,
                                 struct fy_token *tag)
 {
@@ -345,7 +421,7 @@ static int on_scalar(struct composer *c, struct fy_event *event)
         if (event->scalar.value) {
                 style = fy_token_scalar_style(event->scalar.value);
                 node->quoted = style != FYSS_PLAIN && style != FYSS_ANY;
-                node->text = token_copy(c, event->scalar.value, &len);
+                node->text = scalar_text(c, event, style, &len);
                 if (!node->text)
                         return -ENOMEM;
                 node->len = (uint32_t)len;
@@ -569,7 +645,7 @@ int zl_yaml_read(struct zl_arena *arena, const char *text, size_t len, struct zl
 {
         _cleanup_free_ struct level *levels = calloc(DEPTH_HARD_MAX, sizeof(*levels));
         struct composer c = {
-                .arena = arena, .text = text, .problems = problems, .levels = levels
+                .arena = arena, .text = text, .len = len, .problems = problems, .levels = levels
         };
         struct effort effort = { 0 };
         int r;

@@ -59,7 +59,7 @@ static int text_copy(const void *src, void *dst)
 
 static int image_decode(struct zl_decoder *dec, const struct zl_node *node, void *value)
 {
-        _cleanup_free_ char *canonical = NULL;
+        _cleanup_free_ char *canonical = NULL, *again = NULL;
         enum zl_reference_fault fault = ZL_REFERENCE_OK;
         const char *text;
         int r = zl_decode_text(dec, node, &text);
@@ -74,7 +74,12 @@ static int image_decode(struct zl_decoder *dec, const struct zl_node *node, void
                                          "[registry/]repository[:tag][@digest], for example "
                                          "ghcr.io/acme/web:2.4",
                                          "'%.120s': %s", text, zl_reference_fault_text(fault));
-        *(char **)value = zl_decode_strdup(dec, canonical);
+        /* "UPPER/x" is accepted (its first part has the form of a host), but not "docker.io/UPPER/x", which would be
+         * its canonical form: then it stays as written, so that what is stored can be read again. */
+        r = zl_reference_canonical(canonical, &again, NULL, NULL);
+        if (r == -ENOMEM)
+                return r;
+        *(char **)value = zl_decode_strdup(dec, r < 0 ? text : canonical);
         return *(char **)value ? 0 : -ENOMEM;
 }
 

@@ -55,6 +55,11 @@ static const struct zl_service_spec *service(const struct zl_deployment_spec *sp
         return s;
 }
 
+static void load(const char *text, struct zl_deployment_spec **spec, struct zl_problems **problems)
+{
+        zl_spec_load_text(text, strlen(text), spec, problems, NULL);
+}
+
 static void test_tables(void **state)
 {
         assert_null(zl_schema_check(&zl_deployment_type));
@@ -332,9 +337,16 @@ static void test_default_service(void **state)
         assert_int_equal(zl_service_spec_new_default("UPPER", &s, NULL), -EINVAL);
 }
 
-static void load(const char *text, struct zl_deployment_spec **spec, struct zl_problems **problems)
+/* What is accepted can be stored and read again, also a name whose canonical form is not. */
+static void test_odd_image(void **state)
 {
-        zl_spec_load_text(text, strlen(text), spec, problems, NULL);
+        static const char text[] =
+                "{version: v1, deployment: abc, services: {a: {image: {name: UPPER/x}}}}";
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+
+        load(text, &spec, NULL);
+        assert_non_null(spec);
+        check_round_trip("UPPER/x", spec);
 }
 
 static void test_overlay_rules(void **state)
@@ -508,9 +520,10 @@ int main(void)
                 cmocka_unit_test(test_accepted),      cmocka_unit_test(test_values_a2),
                 cmocka_unit_test(test_values_a3),     cmocka_unit_test(test_values_a4_a5),
                 cmocka_unit_test(test_values_a6_a7),  cmocka_unit_test(test_default_service),
-                cmocka_unit_test(test_overlay_rules), cmocka_unit_test(test_many_problems),
-                cmocka_unit_test(test_process_args),  cmocka_unit_test(test_sizes),
-                cmocka_unit_test(test_hash),          cmocka_unit_test(test_json_schema),
+                cmocka_unit_test(test_odd_image),     cmocka_unit_test(test_overlay_rules),
+                cmocka_unit_test(test_many_problems), cmocka_unit_test(test_process_args),
+                cmocka_unit_test(test_sizes),         cmocka_unit_test(test_hash),
+                cmocka_unit_test(test_json_schema),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

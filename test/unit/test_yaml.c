@@ -227,6 +227,31 @@ static void test_long_keys(void **state)
         }
 }
 
+/* Scalars of many lines and pieces come out as YAML says. */
+static void test_joined_text(void **state)
+{
+        static const char text[] =
+                "version: v1\ndeployment: abc\nservices:\n a:\n  image: {name: x}\n"
+                "  env:\n   A: |\n    l1\n     l2\n\n    l3\n   B: >-\n    f1\n    f2\n\n"
+                "    f3\n   C: \"q \\\n     r\\tz\\x41\n\n     s\"\n   D: p1\n     p2\n"
+                "   E: |+\n\n    x\n\n   F: \"\"\n   G: 'a''''b'\n";
+        static const char *const rows[][2] = {
+                { "A", "l1\n l2\n\nl3\n" },
+                { "B", "f1 f2\nf3" },
+                { "C", "q r\tzA\ns" },
+                { "D", "p1 p2" },
+                { "E", "\nx\n\n" },
+                { "F", "" },
+                { "G", "a''b" },
+        };
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+
+        assert_int_equal(zl_spec_load_text(text, strlen(text), &spec, NULL, NULL), 0);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(rows); i++)
+                assert_string_equal(zl_str_map_get(&spec->services[0].spec->env, rows[i][0]),
+                                    rows[i][1]);
+}
+
 /* ---- hostile files, in a child with little memory and time -------------------------------------------------------- */
 
 static void put_repeated(struct zl_buf *text, const char *s, size_t n)
@@ -339,13 +364,10 @@ static void test_depth(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_fragments_accepted),
-                cmocka_unit_test(test_fragments_refused),
-                cmocka_unit_test(test_documents),
-                cmocka_unit_test(test_long_keys),
-                cmocka_unit_test(test_hostile),
-                cmocka_unit_test(test_alias_bombs),
-                cmocka_unit_test(test_depth),
+                cmocka_unit_test(test_fragments_accepted), cmocka_unit_test(test_fragments_refused),
+                cmocka_unit_test(test_documents),          cmocka_unit_test(test_long_keys),
+                cmocka_unit_test(test_joined_text),        cmocka_unit_test(test_hostile),
+                cmocka_unit_test(test_alias_bombs),        cmocka_unit_test(test_depth),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

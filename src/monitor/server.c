@@ -4,11 +4,12 @@
  * deadlines: an idle monitor sleeps without end.
  *
  * Memory is the budget here (256 KiB for everything). So the buffers are mapped, given back when the workload is quiet
- * for a second, and after the launch the pages of the program's own text are dropped too: what the creation of a
+ * for a second, and then the pages of the program's own text and of its unused stack are dropped too: what the creation of a
  * container needed is not needed again, and a page that is comes back from the page cache.
  */
 #include "monitor/server.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -20,6 +21,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+
+enum { PAGE = 4096, STACK_DROP = 96 * 1024 };
 
 int zl_source_set(struct zl_server *s, struct zl_source *source, uint32_t events)
 {
@@ -96,16 +99,27 @@ static int open_signals(struct zl_server *s)
         return zl_source_set(s, &s->signals, EPOLLIN);
 }
 
-static void drop_text_pages(void)
+/* Clean pages of the program's file: a dropped one comes back from the page cache when it is used. Segments that can be
+ * written are left alone, theirs may be dirty. */
+static int drop_clean_segments(struct dl_phdr_info *info, size_t size, void *data)
 {
-        extern char __executable_start[], etext[];
-        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-        uintptr_t from = (uintptr_t)__executable_start & ~(page - 1);
-        uintptr_t to = (uintptr_t)etext & ~(page - 1);
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+                const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+                uintptr_t from = (info->dlpi_addr + p->p_vaddr) & ~(uintptr_t)(PAGE - 1);
+                uintptr_t to = info->dlpi_addr + p->p_vaddr + p->p_memsz;
 
-        /* Clean pages of a file: a dropped one comes back from the page cache when it is used. */
-        if (to > from)
-                madvise((void *)from, to - from, MADV_DONTNEED);
+                if (p->p_type == PT_LOAD && !(p->p_flags & PF_W))
+                        madvise((void *)from, to - from, MADV_DONTNEED);
+        }
+        return 1; /* the first object is the program itself */
+}
+
+/* The stack that the creation of the container needed: all but the pages from this frame up. */
+static __attribute__((noinline)) void drop_stack(void)
+{
+        uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(PAGE - 1);
+
+        madvise((void *)(here - STACK_DROP - PAGE), STACK_DROP, MADV_DONTNEED);
 }
 
 void zl_server_trim(struct zl_server *s)
@@ -114,7 +128,8 @@ void zl_server_trim(struct zl_server *s)
         if (s->message.len == 0 || s->message.size > 4096)
                 zl_buf_done(&s->message);
         malloc_trim(0);
-        drop_text_pages();
+        drop_stack();
+        dl_iterate_phdr(drop_clean_segments, NULL);
         s->dirty = false;
         s->trim_at = 0;
 }

@@ -95,10 +95,10 @@ struct zl_server {
         struct zl_buf message; /* the one being made */
 
         char *name;
-        char **env; /* of the workload, for commands run inside */
         int stop_signal;
         int64_t grace_nsec;
 
+        struct zl_oci_config *config; /* the container refers to it as long as it exists */
         struct zl_container *container;
         pid_t pid;
         enum zl_server_phase phase;

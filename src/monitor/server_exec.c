@@ -58,7 +58,7 @@ static int merge_env(const struct zl_server *s, char *const *more, char ***ret)
 {
         _cleanup_strv_ char **env = NULL;
 
-        if (zl_strv_dup(s->env, &env) < 0)
+        if (s->config->process && zl_strv_dup(s->config->process->env, &env) < 0)
                 return -ENOMEM;
         ZL_STRV_FOREACH(p, more) {
                 const char *eq = strchr(*p, '=');

@@ -22,7 +22,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/socket.h"
-#include "base/strv.h"
 #include "linux/seccomp.h"
 #include "monitor/main.h"
 #include "monitor/server.h"
@@ -215,18 +214,13 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
 static int load_and_create(struct zl_server *s, const struct zl_monitor_launch *launch,
                            struct zl_error *err)
 {
-        _cleanup_(zl_oci_config_freep) struct zl_oci_config *config = NULL;
         _cleanup_close_ int bundle = zl_open_dir_at(AT_FDCWD, launch->bundle, 0, err);
         int r;
 
         if (bundle < 0)
                 return bundle;
-        r = zl_oci_config_load_at(bundle, "config.json", &config, err);
-        if (r >= 0 && config->process && zl_strv_dup(config->process->env, &s->env) < 0)
-                r = zl_fail_oom(err);
-        if (r >= 0)
-                r = create(s, launch, config, err);
-        return r;
+        r = zl_oci_config_load_at(bundle, "config.json", &s->config, err);
+        return r < 0 ? r : create(s, launch, s->config, err);
 }
 
 static int watch_streams(struct zl_server *s, struct zl_error *err)

@@ -516,11 +516,11 @@ static int absent_fields(struct zl_decoder *dec, const struct members *m,
 static int decode_member(struct zl_decoder *dec, struct members *m, const struct zl_node *child)
 {
         size_t i = find_field(m->fields, m->n, m->from, child->key->text);
-        const struct zl_field *f = &m->fields[i];
+        const struct zl_field *f = i < m->n ? &m->fields[i] : NULL;
 
         if (m->skip && zl_streq(child->key->text, m->skip))
                 return 0;
-        if (i == m->n)
+        if (!f)
                 return m->ignore_unknown ? 0
                                          : unknown_key(dec, m->type, m->fields, m->n, child->key);
         m->from = i + 1;

@@ -180,7 +180,8 @@ static int open_ns(struct execution *x, const char *name, struct zl_error *err)
                       : fd;
 }
 
-/* Only namespaces that differ from ours are joined: entering one's own user namespace is an error, and the others cost time. */
+/* Only namespaces that differ from ours are joined: entering one's own user namespace is an error, and the others cost time.
+ * One that cannot be looked at counts as another: to open it then fails, while not to join it would run the command outside. */
 static bool is_other(struct execution *x, const char *name)
 {
         char path[48];
@@ -188,9 +189,9 @@ static bool is_other(struct execution *x, const char *name)
 
         snprintf(path, sizeof path, "/proc/self/ns/%s", name);
         if (stat(path, &own) < 0)
-                return false;
+                return true;
         snprintf(path, sizeof path, "/proc/%d/ns/%s", x->c->pid, name);
-        return stat(path, &other) == 0 && own.st_ino != other.st_ino;
+        return stat(path, &other) < 0 || own.st_ino != other.st_ino;
 }
 
 static int find_namespaces(struct execution *x, struct zl_error *err)

@@ -400,6 +400,7 @@ static int import(struct import *m, const char *path, struct zl_error *err)
         return r;
 }
 
+/* zl-size: store, source, name, progress, result, error: a struct would hold two strings */
 int zl_image_import(struct zl_image_store *store, const char *path, const char *name,
                     const struct zl_pull_options *progress, char **ret_digest, struct zl_error *err)
 {

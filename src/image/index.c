@@ -141,6 +141,7 @@ int zl_index_save(struct zl_image_store *store, const struct zl_map *index, stru
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/index.json", store->path) : 0;
 }
 
+/* zl-size: the fields of one entry and the usual store and error */
 int zl_index_set(struct zl_image_store *store, const char *name, const char *digest,
                  const char *source, bool local, struct zl_error *err)
 {
@@ -246,6 +247,7 @@ static int not_found(const char *name, struct zl_error *err)
         return -ENOENT;
 }
 
+/* zl-size: two results that callers want separately */
 int zl_index_resolve(struct zl_image_store *store, const struct zl_map *index, const char *name,
                      char **ret_digest, char **ret_name, struct zl_error *err)
 {

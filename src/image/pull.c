@@ -349,6 +349,7 @@ static int pull_by_policy(struct pull *p, const struct present *have, enum zl_pu
         return fetch(p, err);
 }
 
+/* zl-size: the options are a struct of the public interface; platform is not in it */
 int zl_image_pull(struct zl_image_store *store, const char *reference, const char *platform,
                   const struct zl_pull_options *options, char **ret_digest, struct zl_error *err)
 {

@@ -311,6 +311,7 @@ static int request_once(struct zl_registry *reg, struct zl_http *http, struct zl
         }
 }
 
+/* zl-size: the state of one request, passed on unchanged */
 static int request(struct zl_registry *reg, struct zl_http *http, struct zl_http_request *q,
                    const char *what, struct zl_http_response *answer, struct zl_error *err)
 {
@@ -340,6 +341,7 @@ static char *make_url(struct zl_registry *reg, const char *kind, const char *nam
         return url;
 }
 
+/* zl-size: registry, connection, question, bound, answer, error */
 int zl_registry_manifest(struct zl_registry *reg, struct zl_http *http, const char *tag_or_digest,
                          size_t max, struct zl_manifest_text *ret, struct zl_error *err)
 {
@@ -404,9 +406,12 @@ int zl_registry_digest(struct zl_registry *reg, struct zl_http *http, const char
 
 /* Counts what went through, so that a broken transfer can go on where it stopped. */
 struct counted {
+        struct zl_http *http;
+        const struct zl_descriptor *blob;
         zl_http_sink sink;
         void *ctx;
         uint64_t position;
+        bool foreign; /* the place is not our registry: no credentials */
 };
 
 static int count(void *ctx, const void *data, size_t len, struct zl_error *err)
@@ -421,10 +426,11 @@ static int count(void *ctx, const void *data, size_t len, struct zl_error *err)
 
 /* The blob from one place, until it is complete or trying again is of no use. */
 /* zl-size: everything belongs to the caller; the loop is apart only so that it can be read */
-static int blob_from(struct zl_registry *reg, struct zl_http *http, const char *url, bool foreign,
-                     const struct zl_descriptor *blob, struct counted *c,
+static int blob_from(struct zl_registry *reg, const char *url, struct counted *c,
                      struct zl_http_response *answer, struct zl_error *err)
 {
+        const struct zl_descriptor *blob = c->blob;
+        struct zl_http *http = c->http;
         int attempt = 1;
 
         for (int round = 0; round < BLOB_TRIES_MAX; round++) {
@@ -436,8 +442,8 @@ static int blob_from(struct zl_registry *reg, struct zl_http *http, const char *
                 int r;
 
                 zl_http_response_done(answer);
-                r = foreign ? zl_http_do(http, &q, answer, err)
-                            : request_once(reg, http, &q, answer, err);
+                r = c->foreign ? zl_http_do(http, &q, answer, err)
+                               : request_once(reg, http, &q, answer, err);
                 /* A server that closes early without an error has cut the connection, too. */
                 if (r >= 0 && (answer->status == 200 || answer->status == 206) &&
                     c->position >= blob->size)
@@ -459,22 +465,25 @@ static int blob_from(struct zl_registry *reg, struct zl_http *http, const char *
         return -ENODATA;
 }
 
+/* zl-size: registry, connection, blob, sink with context, error */
 int zl_registry_blob(struct zl_registry *reg, struct zl_http *http,
                      const struct zl_descriptor *blob, zl_http_sink sink, void *ctx,
                      struct zl_error *err)
 {
         _cleanup_free_ char *url = make_url(reg, "blobs", blob->digest);
         _cleanup_http_response_ struct zl_http_response answer = { 0 };
-        struct counted c = { sink, ctx, 0 };
+        struct counted c = { .http = http, .blob = blob, .sink = sink, .ctx = ctx };
         int r, n = 0;
 
         if (!url)
                 return zl_fail_oom(err);
-        r = blob_from(reg, http, url, false, blob, &c, &answer, err);
+        r = blob_from(reg, url, &c, &answer, err);
         /* Layers that the publisher does not let registries store name other places. */
         for (char *const *u = blob->urls;
-             u && *u && r == -ENODATA && answer.status == 404 && n < URLS_MAX; u++, n++)
-                r = blob_from(reg, http, *u, true, blob, &c, &answer, err);
+             u && *u && r == -ENODATA && answer.status == 404 && n < URLS_MAX; u++, n++) {
+                c.foreign = true;
+                r = blob_from(reg, *u, &c, &answer, err);
+        }
         if (r == -ENODATA && (answer.status == 200 || answer.status == 206))
                 return zl_fail(err, ZL_E_NETWORK, 0,
                                "registry %s sent only %llu of the %llu bytes of %s", reg->name,
@@ -496,6 +505,7 @@ static int gather(void *ctx, const void *data, size_t len, struct zl_error *err)
                        : zl_fail_oom(err);
 }
 
+/* zl-size: registry, connection, blob, bound, answer, error */
 int zl_registry_small_blob(struct zl_registry *reg, struct zl_http *http,
                            const struct zl_descriptor *blob, size_t max, char **ret,
                            struct zl_error *err)

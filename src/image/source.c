@@ -325,6 +325,7 @@ static int missing(struct zl_source *s, const char *name, int r, struct zl_error
                        name);
 }
 
+/* zl-size: text and length are one result */
 int zl_source_read(struct zl_source *s, const char *name, size_t max, char **ret, size_t *ret_len,
                    struct zl_error *err)
 {

@@ -220,18 +220,28 @@ static int set_opaque(int dirfd, const char *name)
         return 0;
 }
 
+/* Undoes what it inherited from a set-group-id parent. */
+static int settle_implicit_dir(int parent, const char *base)
+{
+        return fchownat(parent, base, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+                               fchmodat(parent, base, 0755, 0) < 0
+                       ? -errno
+                       : 0;
+}
+
 /* Makes the missing directory `path`, whose parents exist. */
 static int make_implicit_dir(struct zl_unpack *u, const char *path)
 {
         _cleanup_close_ int parent = -EBADF;
         const char *base;
         struct stat st;
+        int r;
 
         parent = zl_open_parent_in(u->root, path, ZL_PATH_BENEATH, &base);
         if (parent < 0)
                 return parent;
         if (mkdirat(parent, base, 0755) == 0)
-                return 0;
+                return settle_implicit_dir(parent, base);
         if (errno != EEXIST || fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (S_ISLNK(st.st_mode))
@@ -241,7 +251,8 @@ static int make_implicit_dir(struct zl_unpack *u, const char *path)
         /* The lower one is whited out and a new one begins. */
         if (unlinkat(parent, base, 0) < 0 || mkdirat(parent, base, 0755) < 0)
                 return -errno;
-        return set_opaque(parent, base);
+        r = set_opaque(parent, base);
+        return r < 0 ? r : settle_implicit_dir(parent, base);
 }
 
 static int open_dir(struct zl_unpack *u, const char *path)
@@ -313,6 +324,7 @@ static bool xattr_is_wanted(const char *name)
 }
 
 /* By descriptor, or with fd < 0 by name in the current directory. */
+/* zl-size: a file by descriptor or by name, and a list with its length */
 static int set_xattrs(struct zl_unpack *u, int fd, const char *base,
                       const struct zl_tar_xattr *xattrs, size_t n, struct zl_error *err)
 {
@@ -357,7 +369,8 @@ static int set_metadata(struct zl_unpack *u, int dirfd, const char *base,
         if ((!u->fresh || !owner_is_right(u, e->uid, e->gid)) &&
             fchownat(dirfd, base, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
                 return zl_fail_errno(err, errno, "cannot set the owner of %.300s", u->path);
-        if (e->type != '2' && (!u->fresh || (e->mode & 07000)) &&
+        /* A new directory inherits set-group-id as well as the group. */
+        if (e->type != '2' && (!u->fresh || u->parent_is_setgid || (e->mode & 07000)) &&
             fchmodat(dirfd, base, e->mode & 07777, 0) < 0)
                 return zl_fail_errno(err, errno, "cannot set the mode of %.300s", u->path);
         if (e->n_xattrs) {

@@ -179,6 +179,7 @@ static int parse_document(const json_t *json, const char *media_type, const char
         return parse_items(manifests ? manifests : layers, doc, what, err);
 }
 
+/* zl-size: text and length are one argument */
 int zl_document_parse(const char *text, size_t len, const char *media_type, const char *what,
                       struct zl_document *ret, struct zl_error *err)
 {

@@ -133,13 +133,10 @@ fake() { # OPTIONS...
         local data=$REGISTRY_DIR/data
         python3 -W ignore -c 'import crypt; print("me:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH)).replace("$2b$", "$2y$"))' >"$ZL_DIR/htpasswd"
         port=$((32000 + RANDOM % 700))
-        cat >"$ZL_DIR/auth.yml" <<-END
-		version: 0.1
-		log: {level: warn, accesslog: {disabled: true}}
-		storage: {filesystem: {rootdirectory: $data}}
-		auth: {htpasswd: {realm: test, path: $ZL_DIR/htpasswd}}
-		http: {addr: "127.0.0.1:$port"}
-		END
+        printf '%s\n' 'version: 0.1' 'log: {level: warn, accesslog: {disabled: true}}' \
+                "storage: {filesystem: {rootdirectory: $data}}" \
+                "auth: {htpasswd: {realm: test, path: $ZL_DIR/htpasswd}}" \
+                "http: {addr: \"127.0.0.1:$port\"}" >"$ZL_DIR/auth.yml"
         background docker-registry serve "$ZL_DIR/auth.yml"
         wait_until 10 curl -s "http://127.0.0.1:$port/v2/"
         run -1 zl image pull "127.0.0.1:$port/app/bb:1"

@@ -37,6 +37,10 @@ static struct zl_problem *problem_here(struct zl_decoder *dec, const struct zl_n
 {
         _cleanup_buf_ struct zl_buf path = ZL_BUF_INIT(PATH_MAX_BYTES);
 
+        if (dec->problems && dec->problems->n >= ZL_PROBLEMS_MAX) {
+                dec->problems->n_dropped++;
+                return NULL;
+        }
         put_frames(dec->frame, &path);
         return zl_problems_add(dec->problems, ZL_PHASE_DECODE, node->line, node->column,
                                path.len ? path.data : "(root)");

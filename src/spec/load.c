@@ -26,9 +26,8 @@ static int decode_spec(const struct zl_node *root, struct zl_deployment_spec *sp
         struct zl_decode_options options = { 0 };
         int r = zl_schema_decode(&zl_deployment_type, root, &options, spec, problems);
 
-        if (r == -ENOMEM)
+        if (r == -ENOMEM || zl_spec_validate(spec, root, problems) < 0)
                 return zl_fail_oom(err);
-        zl_spec_validate(spec, root, problems);
         if (r == 0 && problems->n == 0)
                 return 0;
         zl_problems_sort(problems);

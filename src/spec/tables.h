@@ -31,6 +31,6 @@ extern const struct zl_type zl_service_network_type; /* struct zl_service_networ
 int zl_service_finish(struct zl_decoder *dec, const struct zl_node *node, void *value);
 
 /* validate.c: adds what breaks rules to `problems`; values that are already reported are left alone. `root` is
- * where the spec was decoded from, for places. */
-void zl_spec_validate(const struct zl_deployment_spec *spec, const struct zl_node *root,
-                      struct zl_problems *problems);
+ * where the spec was decoded from, for places. 0 (also with problems) or -ENOMEM. */
+int zl_spec_validate(const struct zl_deployment_spec *spec, const struct zl_node *root,
+                     struct zl_problems *problems);

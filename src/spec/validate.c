@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/map.h"
 #include "spec/cron.h"
 #include "spec/duration.h"
 #include "spec/rules.h"
@@ -18,7 +19,9 @@ struct checker {
         const struct zl_deployment_spec *spec;
         const struct zl_node *root;
         struct zl_problems *problems;
-        bool had_problems; /* of the decoder */
+        struct zl_map *names; /* of services */
+        bool had_problems;    /* of the decoder */
+        bool no_memory;
 };
 
 /* A path, grown by value: in(in_key(service, "endpoints"), 0). */
@@ -94,6 +97,12 @@ static bool is_broken(const struct checker *c, struct where w)
         return !path || zl_problems_touch(c->problems, path);
 }
 
+/* No room for more: nobody needs to look for places and hints, which takes time in large files. */
+static bool is_full(const struct checker *c)
+{
+        return c->problems->n >= ZL_PROBLEMS_MAX;
+}
+
 struct fault {
         enum zl_phase phase;
         const char *kind; /* of the cross-field rules */
@@ -105,12 +114,19 @@ struct fault {
 static void report(struct checker *c, const struct fault *f, const char *fmt, ...) ZL_PRINTF(3, 4);
 static void report(struct checker *c, const struct fault *f, const char *fmt, ...)
 {
-        const struct zl_node *node = where_node(c, f->place.n ? &f->place : &f->path);
-        _cleanup_free_ char *path = where_text(&f->path);
-        struct zl_problem *p = zl_problems_add(c->problems, f->phase, node->line, node->column,
-                                               path ? path : "(unknown)");
+        const struct zl_node *node;
+        _cleanup_free_ char *path = NULL;
+        struct zl_problem *p;
         va_list ap;
 
+        if (is_full(c)) {
+                c->problems->n_dropped++;
+                return;
+        }
+        node = where_node(c, f->place.n ? &f->place : &f->path);
+        path = where_text(&f->path);
+        p = zl_problems_add(c->problems, f->phase, node->line, node->column,
+                            path ? path : "(unknown)");
         if (!p)
                 return;
         va_start(ap, fmt);
@@ -204,15 +220,17 @@ static void check_values(struct checker *c, struct where w, const struct zl_serv
 
 static void unknown_dependency(struct checker *c, struct where w, size_t i, const char *target)
 {
-        _cleanup_free_ const char **names = calloc(c->spec->n_services + 1, sizeof(*names));
+        _cleanup_free_ const char **names = NULL;
         _cleanup_free_ char *hint = NULL;
         const char *near;
         bool external = false;
 
+        if (!is_full(c))
+                names = calloc(c->spec->n_services + 1, sizeof(*names));
         for (size_t k = 0; names && k < c->spec->n_services; k++)
                 names[k] = c->spec->services[k].name;
         near = names ? zl_nearest(target, names, c->spec->n_services) : NULL;
-        for (size_t k = 0; k < c->spec->n_externals; k++)
+        for (size_t k = 0; names && k < c->spec->n_externals; k++)
                 external = external || zl_streq(c->spec->externals[k].name, target);
         if (near && asprintf(&hint, "did you mean '%s'?", near) < 0)
                 hint = NULL;
@@ -229,25 +247,30 @@ static void check_depends(struct checker *c, struct where w, const struct zl_ser
         if (is_broken(c, in(top, "services")) && c->spec->n_services == 0)
                 return;
         for (size_t i = 0; i < s->n_depends; i++)
-                if (s->depends[i].service && !zl_spec_get_service(c->spec, s->depends[i].service))
+                if (s->depends[i].service && !zl_map_has(c->names, s->depends[i].service))
                         unknown_dependency(c, w, i, s->depends[i].service);
 }
 
 static void check_endpoint_names(struct checker *c, struct where w, const struct zl_service_spec *s)
 {
-        for (size_t i = 1; i < s->n_endpoints; i++) {
-                size_t k = 0;
+        _cleanup_map_ struct zl_map *seen = s->n_endpoints > 1 ? zl_map_new(NULL) : NULL;
 
-                while (k < i && !(s->endpoints[i].name && s->endpoints[k].name &&
-                                  zl_streq(s->endpoints[i].name, s->endpoints[k].name)))
-                        k++;
-                if (k < i)
-                        report(c,
-                               &(struct fault){ ZL_PHASE_CROSS_CHECK, "DuplicateEndpoint",
-                                                in(w, "endpoints"),
-                                                in(nth(in(w, "endpoints"), i), "name") },
-                               "the name '%.60s' is used by two endpoints", s->endpoints[i].name);
+        for (size_t i = 0; seen && i < s->n_endpoints; i++) {
+                const char *name = s->endpoints[i].name;
+
+                if (!name)
+                        continue;
+                if (!zl_map_has(seen, name)) {
+                        c->no_memory = c->no_memory || zl_map_put(seen, name, c) < 0;
+                        continue;
+                }
+                report(c,
+                       &(struct fault){ ZL_PHASE_CROSS_CHECK, "DuplicateEndpoint",
+                                        in(w, "endpoints"),
+                                        in(nth(in(w, "endpoints"), i), "name") },
+                       "the name '%.60s' is used by two endpoints", name);
         }
+        c->no_memory = c->no_memory || (s->n_endpoints > 1 && !seen);
 }
 
 static void check_rtype(struct checker *c, struct where w, const struct zl_service_spec *s)
@@ -431,25 +454,45 @@ static void check_externals(struct checker *c)
         }
 }
 
-void zl_spec_validate(const struct zl_deployment_spec *spec, const struct zl_node *root,
-                      struct zl_problems *problems)
+static int note_names(struct checker *c)
 {
-        struct checker c = { spec, root, problems, problems->n > 0 };
+        c->names = zl_map_new(NULL);
+        if (!c->names)
+                return -ENOMEM;
+        for (size_t i = 0; i < c->spec->n_services; i++)
+                if (zl_map_put(c->names, c->spec->services[i].name, c) < 0)
+                        return -ENOMEM;
+        return 0;
+}
 
-        check_head(&c);
-        for (size_t i = 0; i < spec->n_services; i++) {
-                const struct zl_service_spec *s = spec->services[i].spec;
-                struct where w = in(in(top, "services"), spec->services[i].name);
+static void check_service(struct checker *c, const struct zl_service_entry *entry)
+{
+        struct where w = in(in(top, "services"), entry->name);
 
-                if (is_broken(&c, w) && !s)
-                        continue;
-                check_values(&c, w, s);
-                check_depends(&c, w, s);
-                check_endpoint_names(&c, w, s);
-                check_rtype(&c, w, s);
-                check_tunnel_ttl(&c, w, s);
-                check_wasm(&c, w, s);
+        check_values(c, w, entry->spec);
+        check_depends(c, w, entry->spec);
+        check_endpoint_names(c, w, entry->spec);
+        check_rtype(c, w, entry->spec);
+        check_tunnel_ttl(c, w, entry->spec);
+        check_wasm(c, w, entry->spec);
+}
+
+int zl_spec_validate(const struct zl_deployment_spec *spec, const struct zl_node *root,
+                     struct zl_problems *problems)
+{
+        struct checker c = {
+                .spec = spec, .root = root, .problems = problems, .had_problems = problems->n > 0
+        };
+
+        if (note_names(&c) < 0) {
+                c.no_memory = true;
+        } else {
+                check_head(&c);
+                for (size_t i = 0; i < spec->n_services; i++)
+                        check_service(&c, &spec->services[i]);
+                check_externals(&c);
+                check_tunnels(&c);
         }
-        check_externals(&c);
-        check_tunnels(&c);
+        zl_map_free(c.names);
+        return c.no_memory ? -ENOMEM : 0;
 }

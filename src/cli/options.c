@@ -43,28 +43,43 @@ static const struct unit *match_unit(const char **s)
         return NULL;
 }
 
+/* Digits with an optional fraction, independent of the locale. */
+static bool take_number(const char **s, double *ret)
+{
+        const char *p = *s;
+        double v = 0, scale = 1;
+
+        while (*p >= '0' && *p <= '9')
+                v = v * 10 + (*p++ - '0');
+        if (p == *s)
+                return false;
+        if (*p == '.') {
+                const char *fraction = ++p;
+
+                while (*p >= '0' && *p <= '9')
+                        v += (*p++ - '0') * (scale /= 10);
+                if (p == fraction)
+                        return false;
+        }
+        *s = p;
+        *ret = v;
+        return true;
+}
+
 int zl_cli_parse_duration(const char *s, int64_t *ret_nsec)
 {
-        double total = 0;
-        bool bare = true;
+        double total = 0, v;
+        bool first = true;
 
         if (!*s)
                 return -EINVAL;
-        while (*s) {
+        for (; *s; first = false) {
                 const struct unit *unit;
-                char *end;
-                double v;
 
-                if ((*s < '0' || *s > '9') && *s != '.')
+                if (!take_number(&s, &v))
                         return -EINVAL;
-                v = strtod(s, &end);
-                if (end == s)
-                        return -EINVAL;
-                s = end;
-                if (!*s) {
-                        /* a number without unit is seconds, and only as the whole text */
-                        if (!bare)
-                                return -EINVAL;
+                /* A number without unit is seconds, and only as the whole text. */
+                if (!*s && first) {
                         total = v * (double)ZL_NSEC_PER_SEC;
                         break;
                 }
@@ -72,11 +87,10 @@ int zl_cli_parse_duration(const char *s, int64_t *ret_nsec)
                 if (!unit)
                         return -EINVAL;
                 total += v * (double)unit->nsec;
-                bare = false;
         }
-        if (!(total >= 0) || total > (double)INT64_MAX / 2)
+        if (!(total < (double)INT64_MAX / 2))
                 return -EINVAL;
-        *ret_nsec = (int64_t)total;
+        *ret_nsec = (int64_t)(total + 0.5);
         return 0;
 }
 

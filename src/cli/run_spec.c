@@ -5,6 +5,7 @@
  */
 #include "cli/run_spec.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -101,6 +102,20 @@ static int parse_port(const char *text, uint16_t *ret)
         return 0;
 }
 
+/* Drops the brackets of an IPv6 address. */
+static bool is_address(char *ip)
+{
+        unsigned char bytes[16];
+        size_t n = strlen(ip);
+
+        if (ip[0] == '[' && n > 2 && ip[n - 1] == ']') {
+                ip[n - 1] = 0;
+                memmove(ip, ip + 1, n - 1);
+                return inet_pton(AF_INET6, ip, bytes) == 1;
+        }
+        return inet_pton(AF_INET, ip, bytes) == 1;
+}
+
 static int add_port(struct zl_service_spec *spec, const char *text, struct zl_error *err)
 {
         _cleanup_free_ char *copy = strdup(text);
@@ -130,6 +145,8 @@ static int add_port(struct zl_service_spec *spec, const char *text, struct zl_er
         else if (proto && !zl_streq(proto, "tcp"))
                 return bad(err, "publish", text, "[[IP:]HOST:]CONTAINER[/tcp|/udp]");
         p.has_host_port = host && *host;
+        if (ip && *ip && !is_address(ip))
+                return bad(err, "publish", text, "[[IP:]HOST:]CONTAINER[/tcp|/udp]");
         if (parse_port(container, &p.container_port) < 0 || p.container_port == 0 ||
             (p.has_host_port && parse_port(host, &p.host_port) < 0))
                 return bad(err, "publish", text, "[[IP:]HOST:]CONTAINER[/tcp|/udp]");
@@ -137,7 +154,7 @@ static int add_port(struct zl_service_spec *spec, const char *text, struct zl_er
         if (!at)
                 return zl_fail_oom(err);
         *at = p;
-        at->host_ip = strdup(ip ?: "0.0.0.0");
+        at->host_ip = strdup(ip && *ip ? ip : "0.0.0.0");
         return at->host_ip ? 0 : zl_fail_oom(err);
 }
 

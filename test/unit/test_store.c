@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's database: what is put in comes out, a damaged file does not stop the agent. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/store.h"
+#include "base/fd.h"
+#include "base/strv.h"
+
+static char dir[] = "/tmp/zl_test_store.XXXXXX";
+
+static int make_dir(void **state)
+{
+        (void)state;
+        strcpy(dir + strlen(dir) - 6, "XXXXXX");
+        return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+        (void)state;
+        return zl_rm_rf_at(AT_FDCWD, dir);
+}
+
+static void deployments_come_and_go(void **state)
+{
+        struct zl_store *store = NULL;
+        char *spec = NULL, **names = NULL;
+        bool active = false;
+
+        (void)state;
+        assert_int_equal(zl_store_open_existing(dir, &store, NULL), 0);
+        assert_null(store);
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_get_deployment(store, "shop", &spec, &active, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "shop", "{}", true, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "abc", "{\"a\":1}", false, NULL), 0);
+        zl_store_close(store);
+
+        assert_int_equal(zl_store_open_existing(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_get_deployment(store, "shop", &spec, &active, NULL), 1);
+        assert_string_equal(spec, "{}");
+        assert_true(active);
+        assert_int_equal(zl_store_list_deployments(store, &names, NULL), 0);
+        assert_int_equal(zl_strv_len(names), 2);
+        assert_string_equal(names[0], "abc");
+        assert_int_equal(zl_store_put_deployment(store, "shop", NULL, false, NULL), 0);
+        assert_int_equal(zl_store_get_deployment(store, "shop", NULL, &active, NULL), 0);
+        zl_strv_free(names);
+        free(spec);
+        zl_store_close(store);
+}
+
+static void replicas_keep_their_hash(void **state)
+{
+        struct zl_replica_record record = { .name = "shop.web.1",
+                                            .phase = "running",
+                                            .image = "img",
+                                            .hash = "sha256:1",
+                                            .restarts = 3 };
+        struct zl_stored_replica *list = NULL;
+        struct zl_store *store = NULL;
+        size_t n = 0;
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_put_replica(store, &record, NULL), 0);
+        record.hash = NULL;
+        record.phase = "backoff";
+        record.reason = "exited with 1";
+        assert_int_equal(zl_store_put_replica(store, &record, NULL), 0);
+        record.name = "shop.web.2";
+        assert_int_equal(zl_store_put_replica(store, &record, NULL), 0);
+        assert_int_equal(zl_store_list_replicas(store, "shop.web.1", &list, &n, NULL), 0);
+        assert_int_equal(n, 1);
+        assert_string_equal(list[0].hash, "sha256:1");
+        assert_string_equal(list[0].phase, "backoff");
+        assert_string_equal(list[0].reason, "exited with 1");
+        assert_int_equal(list[0].restarts, 3);
+        zl_stored_replica_free(list, n);
+        assert_int_equal(zl_store_forget_replica(store, "shop.web.1", NULL), 0);
+        assert_int_equal(zl_store_list_replicas(store, NULL, &list, &n, NULL), 0);
+        assert_int_equal(n, 1);
+        assert_string_equal(list[0].name, "shop.web.2");
+        zl_stored_replica_free(list, n);
+        zl_store_close(store);
+}
+
+struct seen {
+        int n;
+        int64_t last;
+        char text[512];
+};
+
+static int see(int64_t seq, int64_t time, const char *json, void *data)
+{
+        struct seen *seen = data;
+
+        (void)time;
+        seen->n++;
+        seen->last = seq;
+        snprintf(seen->text, sizeof(seen->text), "%s", json);
+        return 0;
+}
+
+static void events_are_numbered_and_seen_by_others(void **state)
+{
+        struct zl_event event = { .time = 1,
+                                  .type = ZL_EVENT_EXITED,
+                                  .name = "shop.web.1",
+                                  .has_exit = true,
+                                  .exit_code = 137,
+                                  .signal = 9 };
+        struct zl_store *writer = NULL, *reader = NULL;
+        struct seen seen = { 0 };
+        json_t *o = NULL;
+        int64_t seq = 0, last = 0;
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &writer, NULL), 0);
+        assert_int_equal(zl_store_open(dir, &reader, NULL), 0);
+        assert_int_equal(zl_store_put_event(writer, &event, &seq, NULL), 0);
+        assert_int_equal(zl_store_read_events(reader, 0, see, &seen, &last, NULL), 0);
+        assert_int_equal(seen.n, 1);
+        assert_int_equal(last, seq);
+        assert_int_equal(zl_json_parse(seen.text, strlen(seen.text), "event", &o, NULL), 0);
+        assert_int_equal(zl_json_int(o, "seq", -1), seq);
+        assert_int_equal(zl_json_int(o, "exit_code", -1), 137);
+        assert_string_equal(zl_json_str(o, "signal_name", ""), "SIGKILL");
+        assert_string_equal(zl_json_str(o, "type", ""), "exited");
+        assert_string_equal(zl_json_str(o, "time", ""), "1970-01-01T00:00:00.000000001Z");
+        json_decref(o);
+        assert_int_equal(zl_store_put_event(writer, &event, &seq, NULL), 0);
+        assert_int_equal(zl_store_read_events(reader, last, see, &seen, &last, NULL), 0);
+        assert_int_equal(seen.n, 2);
+        zl_store_close(writer);
+        zl_store_close(reader);
+}
+
+static void old_events_are_dropped(void **state)
+{
+        struct zl_event event = { .time = 1, .type = ZL_EVENT_STARTED, .name = "shop.web.1" };
+        struct zl_store *store = NULL;
+        struct seen seen = { 0 };
+        int64_t last = 0;
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        for (int i = 0; i < ZL_STORE_EVENTS_MAX + 2500; i++)
+                assert_int_equal(zl_store_put_event(store, &event, NULL, NULL), 0);
+        assert_int_equal(zl_store_read_events(store, 0, see, &seen, &last, NULL), 0);
+        assert_true(seen.n >= ZL_STORE_EVENTS_MAX && seen.n < ZL_STORE_EVENTS_MAX + 1000);
+        assert_int_equal(last, ZL_STORE_EVENTS_MAX + 2500);
+        zl_store_close(store);
+}
+
+static void damaged_database_is_put_aside(void **state)
+{
+        static const char rubbish[] = "this is no database, but long enough to look at for a while "
+                                      "and then to say that it is none, which is what counts here";
+        struct zl_store *store = NULL;
+        bool active;
+        int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        (void)state;
+        assert_int_equal(zl_write_file_at(fd, "agent.db", rubbish, sizeof(rubbish), 0600, 0), 0);
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "shop", "{}", true, NULL), 0);
+        assert_int_equal(zl_store_get_deployment(store, "shop", NULL, &active, NULL), 1);
+        zl_store_close(store);
+        zl_close(fd);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(deployments_come_and_go, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(replicas_keep_their_hash, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(events_are_numbered_and_seen_by_others, make_dir,
+                                                remove_dir),
+                cmocka_unit_test_setup_teardown(old_events_are_dropped, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(damaged_database_is_put_aside, make_dir,
+                                                remove_dir),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -99,19 +99,31 @@ static int open_signals(struct zl_server *s)
         return zl_source_set(s, &s->signals, EPOLLIN);
 }
 
-/* Clean pages of the program's file: a dropped one comes back from the page cache when it is used. Segments that can be
- * written are left alone, theirs may be dirty. */
-static int drop_clean_segments(struct dl_phdr_info *info, size_t size, void *data)
+/* Notes where the program's text and constants are. Segments that can be written are left alone: they may be dirty. */
+static int find_segments(struct dl_phdr_info *info, size_t size, void *data)
 {
-        for (int i = 0; i < info->dlpi_phnum; i++) {
+        struct zl_server *s = data;
+        size_t n = 0;
+
+        for (int i = 0; i < info->dlpi_phnum && n < ZL_ARRAY_SIZE(s->clean); i++) {
                 const ElfW(Phdr) *p = &info->dlpi_phdr[i];
                 uintptr_t from = (info->dlpi_addr + p->p_vaddr) & ~(uintptr_t)(PAGE - 1);
                 uintptr_t to = info->dlpi_addr + p->p_vaddr + p->p_memsz;
 
                 if (p->p_type == PT_LOAD && !(p->p_flags & PF_W))
-                        madvise((void *)from, to - from, MADV_DONTNEED);
+                        s->clean[n++] = (struct zl_segment){ (void *)from, to - from };
         }
         return 1; /* the first object is the program itself */
+}
+
+/* Clean pages of a file: a dropped one comes back from the page cache when it is used, with its neighbours. So this is the
+ * last thing done before sleeping, in as little code as possible. */
+static void drop_segments(const struct zl_server *s)
+{
+        for (size_t i = ZL_ARRAY_SIZE(s->clean); i-- > 0;) {
+                if (s->clean[i].len)
+                        madvise(s->clean[i].start, s->clean[i].len, MADV_DONTNEED);
+        }
 }
 
 /* The stack that the creation of the container needed: all but the pages from this frame up. */
@@ -122,14 +134,13 @@ static __attribute__((noinline)) void drop_stack(void)
         madvise((void *)(here - STACK_DROP - PAGE), STACK_DROP, MADV_DONTNEED);
 }
 
-void zl_server_trim(struct zl_server *s)
+static void trim(struct zl_server *s)
 {
         madvise(s->scratch, ZL_SERVER_SCRATCH, MADV_DONTNEED);
         if (s->message.len == 0 || s->message.size > 4096)
                 zl_buf_done(&s->message);
         malloc_trim(0);
         drop_stack();
-        dl_iterate_phdr(drop_clean_segments, NULL);
         s->dirty = false;
         s->trim_at = 0;
 }
@@ -184,11 +195,12 @@ int zl_server_loop(struct zl_server *s)
 
         if (open_signals(s) < 0)
                 return EXIT_FAILURE;
+        dl_iterate_phdr(find_segments, s);
         /* A child may have ended before its signal was watched for. */
         zl_server_reap(s);
         for (;;) {
                 int64_t now = zl_now_monotonic();
-                int n;
+                int msec, n;
 
                 zl_server_timers(s, now);
                 zl_server_bury_conns(s);
@@ -196,7 +208,14 @@ int zl_server_loop(struct zl_server *s)
                         return EXIT_SUCCESS;
                 if (s->dirty && !s->trim_at)
                         s->trim_at = now + ZL_NSEC_PER_SEC;
-                n = epoll_wait(s->epoll_fd, events, ZL_SERVER_EVENTS, timeout_msec(s, now));
+                if (s->trim_at && now >= s->trim_at) {
+                        trim(s);
+                        msec = timeout_msec(s, now);
+                        drop_segments(s);
+                } else {
+                        msec = timeout_msec(s, now);
+                }
+                n = epoll_wait(s->epoll_fd, events, ZL_SERVER_EVENTS, msec);
                 for (int i = 0; i < n; i++) {
                         struct zl_source *source = events[i].data.ptr;
 

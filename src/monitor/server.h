@@ -85,7 +85,13 @@ enum zl_server_phase {
         ZL_LIFE_ENDED, /* on record and told */
 };
 
+struct zl_segment {
+        void *start;
+        size_t len;
+};
+
 struct zl_server {
+        struct zl_segment clean[4]; /* of the program's file, never written */
         int epoll_fd, lock_fd, state_dir_fd, run_dir_fd;
         int terminal_fd; /* the other side of the terminal, held so that it has no end before the workload's */
         struct zl_source listener, signals;
@@ -127,7 +133,6 @@ void zl_source_close(struct zl_server *s, struct zl_source *source);
 int zl_server_loop(struct zl_server *s);
 /* Takes up children that have ended. */
 void zl_server_reap(struct zl_server *s);
-void zl_server_trim(struct zl_server *s);
 
 /* ---- server_launch.c */
 int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, struct zl_error *err);

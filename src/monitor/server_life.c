@@ -286,6 +286,4 @@ void zl_server_timers(struct zl_server *s, int64_t now)
                 zl_server_try_finish(s);
         if (s->record_at && now >= s->record_at)
                 finish(s);
-        if (s->trim_at && now >= s->trim_at)
-                zl_server_trim(s);
 }

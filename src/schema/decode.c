@@ -708,6 +708,21 @@ int zl_schema_decode(const struct zl_type *type, const struct zl_node *root,
         return r;
 }
 
+/* The first problem, in the form of the JSON reader's own errors: "WHAT:LINE:COL: PATH: MESSAGE". */
+static int fail_at(struct zl_problems *problems, const char *what, struct zl_error *err)
+{
+        const struct zl_problem *p = problems->items;
+        int r;
+
+        if (problems->n == 0)
+                return zl_fail_oom(err);
+        r = zl_fail(err, ZL_E_INVALID, 0, "%s:%u:%u: %s: %s", what, p->line, p->column, p->path,
+                    p->message ? p->message : "not acceptable");
+        if (p->hint)
+                zl_error_hint(err, "%s", p->hint);
+        return r;
+}
+
 /* zl-size: all in one call for programs that read one small document */
 int zl_schema_read_json(const struct zl_type *type, const char *text, size_t len, const char *what,
                         struct zl_arena *arena, void *value, struct zl_error *err)
@@ -728,9 +743,7 @@ int zl_schema_read_json(const struct zl_type *type, const char *text, size_t len
         r = zl_schema_decode(type, root, &options, value, problems);
         if (r == -ENOMEM)
                 return zl_fail_oom(err);
-        if (r < 0) {
-                r = zl_problems_fail(problems, err);
-                zl_error_prefix(err, "%s", what);
-        }
+        if (r < 0)
+                return fail_at(problems, what, err);
         return r;
 }

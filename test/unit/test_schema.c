@@ -146,7 +146,7 @@ static void test_faults(void **state)
         static const struct {
                 const char *text, *message;
         } rows[] = {
-                { "{\"name\":1}", "box.json: 1:9: name: expected text" },
+                { "{\"name\":1}", "box.json:1:9: name: expected text" },
                 { "{}", "the field 'name' is missing" },
                 { "{\"name\":\"x\",\"limit\":-1}", "limit: -1 is out of range" },
                 { "{\"name\":\"x\",\"limit\":4294967296}", "out of range" },

@@ -582,7 +582,7 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
         zl_close(k.plan.process.seccomp_socket);
         zl_plan_done(&k.plan);
         zl_close(k.null_fd);
-        k.c->lock_fd = zl_close(k.c->lock_fd);
+        zl_container_unlock(k.c);
         if (r < 0) {
                 zl_close(k.parent_fd);
                 zl_container_free(k.c);

@@ -336,3 +336,4 @@ int zl_state_save(struct zl_container *c, struct zl_error *err);
 char *zl_state_document(const struct zl_oci_config *config, const char *id, const char *status,
                         pid_t pid, const char *bundle);
 int zl_container_lock(struct zl_container *c, struct zl_error *err);
+void zl_container_unlock(struct zl_container *c);

@@ -20,11 +20,6 @@
 #include "base/socket.h"
 #include "container/internal.h"
 
-static void unlock(struct zl_container *c)
-{
-        c->lock_fd = zl_close(c->lock_fd);
-}
-
 static const char *command_of(const struct zl_container *c)
 {
         const struct zl_oci_process *p = c->config ? c->config->process : NULL;
@@ -83,7 +78,7 @@ int zl_container_start(struct zl_container *c, struct zl_error *err)
         status = zl_container_status(c);
         config = zl_container_config(c);
         if (status != ZL_CONTAINER_CREATED) {
-                unlock(c);
+                zl_container_unlock(c);
                 return zl_fail(err, ZL_E_STATE, 0,
                                status == ZL_CONTAINER_STOPPED
                                        ? "cannot start a container that has stopped"
@@ -91,14 +86,14 @@ int zl_container_start(struct zl_container *c, struct zl_error *err)
                                zl_container_status_name(status));
         }
         if (config && !config->process) {
-                unlock(c);
+                zl_container_unlock(c);
                 return zl_fail(err, ZL_E_INVALID, 0, "container %s has no process to start", c->id);
         }
         r = open_gate(c, err);
         c->started = true;
         if (r == 0 && config && config->hooks)
                 run_late_hooks(c, config->hooks->poststart, config->hooks->n_poststart, "running");
-        unlock(c);
+        zl_container_unlock(c);
         return r;
 }
 
@@ -135,7 +130,7 @@ int zl_container_pause(struct zl_container *c, bool pause, struct zl_error *err)
                 r = zl_fail(err, ZL_E_STATE, 0, "container not paused");
         else
                 r = zl_cgroup_freeze(c->cgroup, pause, err);
-        unlock(c);
+        zl_container_unlock(c);
         return r;
 }
 
@@ -150,7 +145,7 @@ int zl_container_update(struct zl_container *c, const struct zl_oci_resources *r
                 r = zl_fail(err, ZL_E_STATE, 0, "container not running");
         else
                 r = zl_cgroup_apply(c->cgroup, resources, err);
-        unlock(c);
+        zl_container_unlock(c);
         return r;
 }
 
@@ -229,7 +224,7 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
         config = zl_container_config(c);
         /* One that never started has nothing to lose: runc deletes it, too. */
         if (status != ZL_CONTAINER_STOPPED && status != ZL_CONTAINER_CREATED && !force) {
-                unlock(c);
+                zl_container_unlock(c);
                 return zl_fail(err, ZL_E_STATE, 0,
                                "cannot delete container %s that is not stopped: %s", c->id,
                                zl_container_status_name(status));
@@ -242,6 +237,6 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
                 r = remove_state(c, err);
         if (r == 0 && config && config->hooks)
                 run_late_hooks(c, config->hooks->poststop, config->hooks->n_poststop, "stopped");
-        unlock(c);
+        zl_container_unlock(c);
         return r;
 }

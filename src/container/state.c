@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -78,7 +79,7 @@ void zl_container_free(struct zl_container *c)
         if (!c)
                 return;
         zl_close(c->state_fd);
-        zl_close(c->lock_fd);
+        zl_container_unlock(c);
         zl_close(c->pidfd);
         zl_close(c->sync_fd);
         zl_close(c->console_fd);
@@ -127,6 +128,14 @@ int zl_container_lock(struct zl_container *c, struct zl_error *err)
                 return zl_fail_errno(err, errno, "cannot open the state of container %s", c->id);
         r = zl_lock_fd(c->lock_fd, true, true);
         return r < 0 ? zl_fail_errno(err, -r, "cannot lock container %s", c->id) : 0;
+}
+
+void zl_container_unlock(struct zl_container *c)
+{
+        /* Closing is not enough: the container's process has a copy of the descriptor until it executes. */
+        if (c->lock_fd >= 0)
+                flock(c->lock_fd, LOCK_UN);
+        c->lock_fd = zl_close(c->lock_fd);
 }
 
 static int take_state(struct zl_container *c, const struct state_file *s, struct zl_error *err)

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One invocation of zlayer-oci: global options as runc has them, the table of commands, and errors in the forms
+ * that callers of runc parse: a line on standard error and, with --log, a record in that file (containerd reads the
+ * last JSON record to tell its user why a container did not start).
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "cli/oci/oci.h"
+
+static const struct zl_cli_command *const commands[] = {
+        &zl_oci_cmd_create, &zl_oci_cmd_start,  &zl_oci_cmd_run,      &zl_oci_cmd_exec,
+        &zl_oci_cmd_kill,   &zl_oci_cmd_delete, &zl_oci_cmd_state,    &zl_oci_cmd_list,
+        &zl_oci_cmd_ps,     &zl_oci_cmd_pause,  &zl_oci_cmd_resume,   &zl_oci_cmd_update,
+        &zl_oci_cmd_events, &zl_oci_cmd_spec,   &zl_oci_cmd_features,
+};
+
+enum global_id { G_ROOT = 1000, G_LOG, G_LOG_FORMAT, G_SYSTEMD, G_ROOTLESS, G_DEBUG, G_CRIU };
+
+static const struct option global_options[] = {
+        { "root", required_argument, NULL, G_ROOT },
+        { "log", required_argument, NULL, G_LOG },
+        { "log-format", required_argument, NULL, G_LOG_FORMAT },
+        { "systemd-cgroup", no_argument, NULL, G_SYSTEMD },
+        { "rootless", required_argument, NULL, G_ROOTLESS },
+        { "debug", no_argument, NULL, G_DEBUG },
+        { "criu", required_argument, NULL,
+          G_CRIU }, /* old callers of runc pass it; checkpoints are not there yet */
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
+        { NULL, 0, NULL, 0 },
+};
+
+static void print_help(FILE *f)
+{
+        fputs("Usage: zlayer-oci [OPTIONS] COMMAND …\n\n"
+              "Runs containers from OCI bundles, with the command line of runc.\n\nCommands:\n",
+              f);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(commands); i++)
+                fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        fputs("\nOptions (before the command):\n"
+              "  --root DIR           directory of container states (default /run/zlayer-oci)\n"
+              "  --log FILE           append errors to this file, too\n"
+              "  --log-format FORMAT  text or json (default text)\n"
+              "  --systemd-cgroup     let systemd make the control groups; cgroupsPath is SLICE:PREFIX:NAME\n"
+              "  --rootless BOOL      auto, true or false (default auto)\n"
+              "  --debug              say more\n"
+              "  -v, --version        version of the runtime and of the specification\n"
+              "  -h, --help           this text, or with a command its own\n",
+              f);
+}
+
+static void append_log(const struct zl_oci *oci, const char *level, const char *message)
+{
+        _cleanup_json_ json_t *record = NULL;
+        _cleanup_free_ char *line = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        char now[ZL_RFC3339_SIZE];
+
+        if (!oci->log_path)
+                return;
+        fd = open(oci->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return;
+        zl_format_rfc3339(zl_now_realtime(), now);
+        if (!oci->log_json) {
+                dprintf(fd, "time=\"%s\" level=%s msg=\"%s\"\n", now, level, message);
+                return;
+        }
+        record = json_pack("{s:s, s:o, s:s}", "level", level, "msg",
+                           zl_json_string_lossy(message, strlen(message)), "time", now);
+        line = record ? zl_json_dump(record, 0) : NULL;
+        if (line)
+                dprintf(fd, "%s\n", line);
+}
+
+/* Warnings and debug messages of the library. */
+static void log_sink(enum zl_log_level level, const char *message, void *data)
+{
+        append_log(data, zl_log_level_name(level), message);
+        fprintf(stderr, "zlayer-oci: %s: %s\n", zl_log_level_name(level), message);
+}
+
+int zl_oci_fail(struct zl_oci *oci, struct zl_error *err)
+{
+        append_log(oci, "error", zl_error_message(err));
+        fprintf(stderr, "zlayer-oci: %s\n", zl_error_message(err));
+        if (err->hint)
+                fprintf(stderr, "  hint: %s\n", err->hint);
+        zl_error_done(err);
+        return ZL_EXIT_FAILED;
+}
+
+int zl_oci_load(struct zl_oci *oci, const char *id, struct zl_container **ret, struct zl_error *err)
+{
+        int r = zl_container_load(oci->root, id, ret, err);
+
+        if (r < 0 && zl_error_is_set(err) && err->code == ZL_E_NOT_FOUND)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "container \"%s\" does not exist", id);
+        return r;
+}
+
+int zl_oci_write_pid(const char *path, pid_t pid, struct zl_error *err)
+{
+        char text[16];
+        int n = snprintf(text, sizeof(text), "%d", pid);
+        int r = zl_write_file_at(AT_FDCWD, path, text, (size_t)n, 0644, 0);
+
+        return r < 0 ? zl_fail_errno(err, -r, "cannot write the pid file %s", path) : 0;
+}
+
+static int default_root(char **ret)
+{
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+        if (geteuid() != 0 && runtime && *runtime)
+                *ret = zl_path_join(runtime, "zlayer-oci");
+        else
+                *ret = strdup("/run/zlayer-oci");
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int set_root(struct zl_oci *oci, const char *path)
+{
+        _cleanup_free_ char *cwd = NULL, *joined = NULL;
+
+        if (path[0] != '/') {
+                cwd = getcwd(NULL, 0);
+                joined = cwd ? zl_path_join(cwd, path) : NULL;
+                path = joined;
+        }
+        free(oci->root);
+        oci->root = path ? zl_path_clean_absolute(path) : NULL;
+        return oci->root ? 0 : -ENOMEM;
+}
+
+static int usage(const char *fmt, const char *what)
+{
+        fputs("zlayer-oci: ", stderr);
+        fprintf(stderr, fmt, what);
+        fputs("\n  zlayer-oci --help tells more\n", stderr);
+        return ZL_EXIT_USAGE;
+}
+
+static int print_version(void)
+{
+        printf("zlayer-oci version " ZL_VERSION "\nspec: 1.2.0\n");
+        return ZL_EXIT_OK;
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int take_global(struct zl_oci *oci, int c, char **argv)
+{
+        switch (c) {
+        case G_ROOT:
+                return set_root(oci, optarg) < 0 ? usage("%s", "out of memory") : -1;
+        case G_LOG:
+                oci->log_path = optarg;
+                return -1;
+        case G_LOG_FORMAT:
+                if (!zl_streq(optarg, "json") && !zl_streq(optarg, "text"))
+                        return usage("--log-format: \"%s\" is neither text nor json", optarg);
+                oci->log_json = zl_streq(optarg, "json");
+                return -1;
+        case G_SYSTEMD:
+                oci->systemd_cgroup = true;
+                return -1;
+        case G_ROOTLESS:
+                oci->rootless = optarg;
+                return -1;
+        case G_DEBUG:
+                oci->debug = true;
+                return -1;
+        case G_CRIU:
+                return -1;
+        case 'h':
+                print_help(stdout);
+                return zl_cli_finish(&oci->cli, ZL_EXIT_OK);
+        case 'v':
+                print_version();
+                return zl_cli_finish(&oci->cli, ZL_EXIT_OK);
+        default:
+                return usage("unknown option or missing value: \"%s\"", argv[optind - 1]);
+        }
+}
+
+static const struct zl_cli_command *find(const char *name)
+{
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(commands); i++)
+                if (zl_streq(commands[i]->name, name))
+                        return commands[i];
+        return NULL;
+}
+
+/* A command whose options end at its first argument is parsed by the "+" mode of getopt_long, which needs the
+ * command's name as argv[0]. */
+static int run_command(struct zl_oci *oci, const struct zl_cli_command *cmd, int argc, char **argv)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        _Alignas(16) char options[512] = { 0 };
+        int first, n, code;
+
+        oci->cli.command = argv[0];
+        if (cmd->options_size > sizeof(options))
+                return ZL_EXIT_FAILED;
+        first = zl_cli_parse(cmd, argc, argv, options, &oci->cli.json, &err);
+        if (first == -EAGAIN) {
+                zl_cli_print_help(&oci->cli, cmd, stdout);
+                code = zl_cli_finish(&oci->cli, ZL_EXIT_OK);
+        } else if (first < 0) {
+                code = usage("%s", zl_error_message(&err));
+        } else {
+                n = argc - first;
+                if ((unsigned)n < cmd->min_args || (unsigned)n > cmd->max_args)
+                        code = usage("wrong number of arguments for \"%s\"", cmd->name);
+                else
+                        code = cmd->run(&oci->cli, options, n, argv + first);
+        }
+        zl_cli_options_done(cmd, options);
+        return code;
+}
+
+int zl_oci_main(int argc, char **argv)
+{
+        struct zl_oci oci = { .cli = { .program = "zlayer-oci" }, .rootless = "auto" };
+        const struct zl_cli_command *cmd;
+        int c, code = -1;
+
+        if (default_root(&oci.root) < 0)
+                return ZL_EXIT_FAILED;
+        opterr = 0;
+        while (code < 0 && (c = getopt_long(argc, argv, "+hv", global_options, NULL)) != -1)
+                code = take_global(&oci, c, argv);
+        if (code < 0) {
+                zl_log_set(oci.debug ? ZL_LOG_DEBUG : ZL_LOG_WARNING, log_sink, &oci);
+                cmd = optind < argc ? find(argv[optind]) : NULL;
+                if (cmd)
+                        code = run_command(&oci, cmd, argc - optind, argv + optind);
+                else if (optind < argc && zl_streq(argv[optind], "help"))
+                        print_help(stdout), code = ZL_EXIT_OK;
+                else
+                        code = usage(optind < argc ? "unknown command \"%s\""
+                                                   : "no command given%s",
+                                     optind < argc ? argv[optind] : "");
+        }
+        free(oci.root);
+        return code;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zlayer-oci: the engine as an OCI runtime with runc's command line. Thin: parse, call src/container, print. The
+ * program is static and small, so nothing here may use libraries beyond those of the engine.
+ */
+#pragma once
+
+#include "base/fd.h"
+#include "cli/cli.h"
+#include "container/container.h"
+
+/* One invocation. `cli` is first, so commands of the common frame find their way. */
+struct zl_oci {
+        struct zl_cli cli;
+        char *root;           /* directory of states, absolute */
+        const char *log_path; /* --log, or NULL: errors go to standard error only */
+        bool log_json;
+        bool debug;
+        bool systemd_cgroup;
+        const char *rootless; /* "auto", "true", "false" */
+};
+
+static inline struct zl_oci *zl_oci_of(struct zl_cli *cli)
+{
+        return (struct zl_oci *)(void *)cli;
+}
+
+/* Writes the error to standard error and to the log, releases it, and returns the exit code: 1 always, as callers of runc
+ * expect of a runtime that failed. */
+int zl_oci_fail(struct zl_oci *oci, struct zl_error *err);
+
+/* The container of a name from the state directory; the error says "container does not exist" as callers of runc parse it. */
+int zl_oci_load(struct zl_oci *oci, const char *id, struct zl_container **ret,
+                struct zl_error *err);
+
+/* Writes a pid and nothing else; an empty path is refused. */
+int zl_oci_write_pid(const char *path, pid_t pid, struct zl_error *err);
+/* Connects to the socket that takes the pty master. Returns the descriptor. */
+int zl_oci_connect_console(const char *path, struct zl_error *err);
+
+/* 3, 4 … for --preserve-fds and LISTEN_FDS: checks that they are open. `*ret` is freed by the caller. */
+int zl_oci_preserved_fds(uint64_t preserve, uint64_t listen, int **ret, size_t *ret_n,
+                         struct zl_error *err);
+/* LISTEN_FDS of our own environment, 0 if it is not meant for us. */
+uint64_t zl_oci_listen_fds(void);
+
+/* Waits for the first process in the foreground: terminal, signals, status. Returns its exit code, 128 + signal if a signal ended
+ * it. `console` (the pty master, or -1) stays the caller's. */
+struct zl_oci_wait {
+        pid_t pid;
+        int pidfd;
+        int console;
+};
+int zl_oci_wait_foreground(const struct zl_oci_wait *wait, int *ret_code, struct zl_error *err);
+
+extern const struct zl_cli_command zl_oci_cmd_create, zl_oci_cmd_run, zl_oci_cmd_start,
+        zl_oci_cmd_kill, zl_oci_cmd_delete, zl_oci_cmd_pause, zl_oci_cmd_resume, zl_oci_cmd_exec,
+        zl_oci_cmd_state, zl_oci_cmd_list, zl_oci_cmd_ps, zl_oci_cmd_spec, zl_oci_cmd_features,
+        zl_oci_cmd_update, zl_oci_cmd_events;
+
+int zl_oci_main(int argc, char **argv);

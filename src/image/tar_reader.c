@@ -10,9 +10,7 @@
  */
 #include "image/tar_reader.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/parse.h"
@@ -66,6 +64,7 @@ struct zl_tar_reader {
         uint64_t piece_done;  /* bytes of that piece that came */
         uint64_t file_offset; /* of data that is not sparse */
         struct zl_buf map;    /* pax 1.0 sparse map, as text */
+        uint64_t map_lines;   /* newlines in it */
 };
 
 static int broken(struct zl_tar_reader *r, struct zl_error *err, const char *why)
@@ -549,6 +548,7 @@ static int begin_sparse(struct zl_tar_reader *r, const unsigned char *h, struct 
         if (o->sparse_major != 1)
                 return begin_entry(r, err);
         zl_buf_reset(&r->map);
+        r->map_lines = 0;
         r->n_pieces = 0;
         r->state = PAX_SPARSE;
         return 0;
@@ -617,10 +617,39 @@ static int take_block(struct zl_tar_reader *r, struct zl_error *err)
         return 0;
 }
 
+/* One number of a map, ended by a newline. NULL if there is none. */
+static char *map_number(char *p, const char *end, uint64_t *ret)
+{
+        char *newline = memchr(p, '\n', (size_t)(end - p));
+
+        if (!newline)
+                return NULL;
+        *newline = 0;
+        if (zl_parse_u64(p, 10, ret) < 0)
+                return NULL;
+        *newline = '\n';
+        return newline + 1;
+}
+
+static int take_pax_map(struct zl_tar_reader *r, char *p, uint64_t count, struct zl_error *err)
+{
+        const char *end = r->map.data + r->map.len;
+
+        for (uint64_t i = 0; i < count; i++) {
+                uint64_t offset, len;
+
+                p = map_number(p, end, &offset);
+                p = p ? map_number(p, end, &len) : NULL;
+                if (!p || add_piece(r, offset, len) < 0)
+                        return broken(r, err, "a sparse map is malformed or too large");
+        }
+        return begin_entry(r, err);
+}
+
 /* One block of a pax 1.0 map: "COUNT\nOFFSET\nLEN\n..." in decimal, padded with zeros to a whole block. */
 static int take_pax_map_block(struct zl_tar_reader *r, struct zl_error *err)
 {
-        uint64_t lines = 0, count = 0, numbers[2] = { 0 };
+        uint64_t count;
         char *p;
 
         if (r->left < BLOCK)
@@ -628,27 +657,14 @@ static int take_pax_map_block(struct zl_tar_reader *r, struct zl_error *err)
         r->left -= BLOCK;
         if (zl_buf_put(&r->map, r->block, BLOCK) < 0)
                 return broken(r, err, "a sparse map is too large");
-        for (size_t i = 0; i < r->map.len && lines == 0; i++)
-                lines += r->map.data[i] == '\n';
-        if (!lines || sscanf(r->map.data, "%8" SCNu64, &count) != 1)
-                return lines ? broken(r, err, "a sparse map is malformed") : 0;
-        for (size_t i = lines = 0; i < r->map.len; i++)
-                lines += r->map.data[i] == '\n';
-        if (lines < 1 + 2 * count)
-                return 0; /* more blocks to come */
-        p = strchr(r->map.data, '\n') + 1;
-        for (uint64_t i = 0; i < 2 * count; i++) {
-                char *newline = strchr(p, '\n');
-
-                if (!newline)
-                        return broken(r, err, "a sparse map is malformed");
-                *newline = 0;
-                if (zl_parse_u64(p, 10, &numbers[i % 2]) < 0 ||
-                    (i % 2 && add_piece(r, numbers[0], numbers[1]) < 0))
-                        return broken(r, err, "a sparse map is malformed or too large");
-                p = newline + 1;
-        }
-        return begin_entry(r, err);
+        for (int i = 0; i < BLOCK; i++)
+                r->map_lines += r->block[i] == '\n';
+        if (r->map_lines == 0)
+                return 0;
+        p = map_number(r->map.data, r->map.data + r->map.len, &count);
+        if (!p || count > SPARSE_MAX)
+                return broken(r, err, "a sparse map is malformed or too large");
+        return r->map_lines < 1 + 2 * count ? 0 : take_pax_map(r, p, count, err);
 }
 
 static int take_data(struct zl_tar_reader *r, const char **p, size_t *n, struct zl_error *err)

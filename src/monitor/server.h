@@ -73,6 +73,15 @@ struct zl_server_exec {
         bool ended;
 };
 
+/* One message of a client. */
+struct zl_server_request {
+        struct zl_conn *conn;
+        struct zl_wire *wire; /* at its body */
+        uint32_t serial;
+        const int *fds; /* that came along; closed by whoever received them */
+        size_t n_fds;
+};
+
 struct zl_output {
         struct zl_source source;
         int stream;
@@ -102,12 +111,14 @@ struct zl_server {
 
         char *name;
         int stop_signal;
+        int last_signal; /* the last one that somebody asked us to send */
         int64_t grace_nsec;
 
         struct zl_oci_config *config; /* the container refers to it as long as it exists */
         struct zl_container *container;
         pid_t pid;
         enum zl_server_phase phase;
+        bool init_reaper;
         bool paused, terminal, dirty; /* dirty: memory was used that can be given back */
         bool logs;
         struct zl_error start_error;
@@ -183,8 +194,8 @@ void zl_server_input(struct zl_server *s, const char *data, size_t len);
 int zl_server_resize(struct zl_server *s, uint32_t rows, uint32_t cols, struct zl_error *err);
 
 /* ---- server_exec.c */
-void zl_server_exec(struct zl_server *s, struct zl_conn *conn, uint32_t serial,
-                    struct zl_wire *wire, const int *fds, size_t n_fds);
+/* Answers itself; a message that does not decode is left for the caller to see. */
+void zl_server_exec(struct zl_server *s, struct zl_server_request *request);
 void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig);
 bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code);
 /* The client of a command is gone. */

@@ -12,7 +12,7 @@
 #include "base/strv.h"
 #include "monitor/server.h"
 
-struct request {
+struct command {
         char **argv, **env;
         const char *cwd, *user;
         bool privileged, tty;
@@ -20,13 +20,13 @@ struct request {
         uint8_t mask;
 };
 
-static void request_done(struct request *q)
+static void command_done(struct command *q)
 {
         free(q->argv);
         free(q->env);
 }
 
-static int decode(struct zl_wire *wire, struct request *q, size_t n_fds)
+static int decode(struct zl_wire *wire, struct command *q, size_t n_fds)
 {
         q->argv = zl_wire_get_strv(wire);
         q->env = zl_wire_get_strv(wire);
@@ -71,7 +71,7 @@ static int merge_env(const struct zl_server *s, char *const *more, char ***ret)
         return 0;
 }
 
-static int run(struct zl_server *s, const struct request *q, const int *fds,
+static int run(struct zl_server *s, const struct command *q, const int *fds,
                struct zl_exec_result *ret, struct zl_error *err)
 {
         struct zl_exec_process process = ZL_EXEC_PROCESS_INIT;
@@ -125,19 +125,19 @@ static int remember(struct zl_server *s, struct zl_conn *conn, struct zl_exec_re
         return 0;
 }
 
-void zl_server_exec(struct zl_server *s, struct zl_conn *conn, uint32_t serial,
-                    struct zl_wire *wire, const int *fds, size_t n_fds)
+void zl_server_exec(struct zl_server *s, struct zl_server_request *request)
 {
-        _cleanup_(request_done) struct request q = { 0 };
+        _cleanup_(command_done) struct command q = { 0 };
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         struct zl_exec_result result = { .pidfd = -1, .console_fd = -1 };
+        struct zl_conn *conn = request->conn;
         int r;
 
-        if (decode(wire, &q, n_fds) < 0)
+        if (decode(request->wire, &q, request->n_fds) < 0)
                 return;
         r = check_state(s, &err);
         if (r >= 0)
-                r = run(s, &q, fds, &result, &err);
+                r = run(s, &q, request->fds, &result, &err);
         if (r >= 0 && remember(s, conn, &result) < 0) {
                 kill(result.pid, SIGKILL);
                 zl_close(result.pidfd);
@@ -146,10 +146,10 @@ void zl_server_exec(struct zl_server *s, struct zl_conn *conn, uint32_t serial,
         }
         s->dirty = true;
         if (r < 0) {
-                zl_conn_send_error(s, conn, serial, &err);
+                zl_conn_send_error(s, conn, request->serial, &err);
                 return;
         }
-        zl_wire_begin(&s->message, ZL_WIRE_EXEC_STARTED, serial);
+        zl_wire_begin(&s->message, ZL_WIRE_EXEC_STARTED, request->serial);
         zl_wire_put_i32(&s->message, result.pid);
         if (result.console_fd >= 0)
                 zl_conn_send_fd(s, conn, result.console_fd);

@@ -263,6 +263,7 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
         s->name = strdup(launch->name);
         if (!s->name)
                 return zl_fail_oom(err);
+        s->init_reaper = launch->init_reaper;
         s->record.generation = launch->generation;
         s->stop_signal = launch->stop_signal ? launch->stop_signal : SIGTERM;
         s->grace_nsec = launch->grace_nsec >= 0 ? launch->grace_nsec : 10 * ZL_NSEC_PER_SEC;

@@ -114,6 +114,7 @@ int zl_server_stop(struct zl_server *s, int sig, int64_t grace_nsec, struct zl_e
         if (sig == 0)
                 sig = s->stop_signal;
         grace_nsec = ZL_MIN(grace_nsec, INT64_C(86400) * 365 * ZL_NSEC_PER_SEC);
+        s->last_signal = sig;
         kill_at = zl_now_monotonic() + grace_nsec;
         if (sig == SIGKILL || grace_nsec == 0) {
                 s->record.stop_requested = true;
@@ -183,6 +184,12 @@ static void fill_record(struct zl_server *s)
         if (cgroup)
                 record->oom_kills = zl_cgroup_oom_kills(cgroup);
         record->oom = record->oom_kills > 0;
+        /* PID 1 of our own can tell a signal only as 128 + n, which a command may also return by itself. It was the signal if
+         * somebody sent it. */
+        if (s->init_reaper && record->exit_code > 128 &&
+            (record->exit_code - 128 == s->last_signal ||
+             (record->oom && record->exit_code - 128 == SIGKILL)))
+                record->signal = record->exit_code - 128;
         if (zl_error_is_set(&s->start_error)) {
                 record->signal = 0;
                 record->exit_code = -1;

@@ -14,44 +14,36 @@ enum {
         ATTACHED = 1 << ZL_CONN_ATTACHED,
 };
 
-struct request {
-        struct zl_server *s;
-        struct zl_conn *conn;
-        struct zl_wire *wire;
-        uint32_t serial;
-        const int *fds;
-        size_t n_fds;
-};
-
 /* Each returns -EPROTO if the message does not decode. */
 
-static int on_status(struct request *q)
+static int on_status(struct zl_server *s, struct zl_server_request *q)
 {
         struct zl_monitor_status status;
 
         if (zl_wire_finish(q->wire) < 0)
                 return -EPROTO;
-        zl_server_fill_status(q->s, &status);
-        zl_wire_begin(&q->s->message, ZL_WIRE_STATE, q->serial);
-        zl_wire_put_status(&q->s->message, &status);
-        zl_conn_send(q->s, q->conn);
+        zl_server_fill_status(s, &status);
+        zl_wire_begin(&s->message, ZL_WIRE_STATE, q->serial);
+        zl_wire_put_status(&s->message, &status);
+        zl_conn_send(s, q->conn);
         return 0;
 }
 
-static int on_start(struct request *q)
+static int on_start(struct zl_server *s, struct zl_server_request *q)
 {
         if (zl_wire_finish(q->wire) < 0)
                 return -EPROTO;
-        zl_server_start(q->s, q->conn, q->serial);
+        zl_server_start(s, q->conn, q->serial);
         return 0;
 }
 
-static int answer(struct request *q, int r, const struct zl_error *err)
+static int answer(struct zl_server *s, struct zl_server_request *q, int r,
+                  const struct zl_error *err)
 {
         if (r < 0)
-                zl_conn_send_error(q->s, q->conn, q->serial, err);
+                zl_conn_send_error(s, q->conn, q->serial, err);
         else
-                zl_conn_send_ok(q->s, q->conn, q->serial);
+                zl_conn_send_ok(s, q->conn, q->serial);
         return 0;
 }
 
@@ -62,7 +54,7 @@ static void send_exited(struct zl_server *s, struct zl_conn *conn, uint32_t seri
         zl_conn_send(s, conn);
 }
 
-static int on_stop(struct request *q)
+static int on_stop(struct zl_server *s, struct zl_server_request *q)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         int32_t sig = zl_wire_get_i32(q->wire);
@@ -70,8 +62,8 @@ static int on_stop(struct request *q)
 
         if (zl_wire_finish(q->wire) < 0 || sig < 0 || sig > SIGRTMAX)
                 return -EPROTO;
-        if (q->s->phase == ZL_LIFE_ENDED) {
-                send_exited(q->s, q->conn, q->serial);
+        if (s->phase == ZL_LIFE_ENDED) {
+                send_exited(s, q->conn, q->serial);
                 return 0;
         }
         /* One at a time: the answer has one serial. */
@@ -79,14 +71,14 @@ static int on_stop(struct request *q)
                 return -EPROTO;
         q->conn->waits_stop = true;
         q->conn->stop_serial = q->serial;
-        if (zl_server_stop(q->s, sig, grace, &err) < 0) {
+        if (zl_server_stop(s, sig, grace, &err) < 0) {
                 q->conn->waits_stop = false;
-                zl_conn_send_error(q->s, q->conn, q->serial, &err);
+                zl_conn_send_error(s, q->conn, q->serial, &err);
         }
         return 0;
 }
 
-static int on_kill(struct request *q)
+static int on_kill(struct zl_server *s, struct zl_server_request *q)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         int32_t sig = zl_wire_get_i32(q->wire);
@@ -95,24 +87,26 @@ static int on_kill(struct request *q)
 
         if (zl_wire_finish(q->wire) < 0 || sig < 0 || sig > SIGRTMAX)
                 return -EPROTO;
-        if (q->s->phase > ZL_LIFE_RUNNING)
-                r = zl_fail(&err, ZL_E_STATE, ESRCH, "%s has ended", q->s->name);
+        if (s->phase > ZL_LIFE_RUNNING)
+                r = zl_fail(&err, ZL_E_STATE, ESRCH, "%s has ended", s->name);
         else
-                r = zl_container_kill(q->s->container, sig, all, &err);
-        return answer(q, r, &err);
+                r = zl_container_kill(s->container, sig, all, &err);
+        if (r >= 0)
+                s->last_signal = sig;
+        return answer(s, q, r, &err);
 }
 
-static int on_pause(struct request *q)
+static int on_pause(struct zl_server *s, struct zl_server_request *q)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         bool pause = zl_wire_get_bool(q->wire);
 
         if (zl_wire_finish(q->wire) < 0)
                 return -EPROTO;
-        return answer(q, zl_server_pause(q->s, pause, &err), &err);
+        return answer(s, q, zl_server_pause(s, pause, &err), &err);
 }
 
-static int on_resize(struct request *q)
+static int on_resize(struct zl_server *s, struct zl_server_request *q)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         uint32_t rows = zl_wire_get_u32(q->wire), cols = zl_wire_get_u32(q->wire);
@@ -120,69 +114,69 @@ static int on_resize(struct request *q)
 
         if (zl_wire_finish(q->wire) < 0 || rows > UINT16_MAX || cols > UINT16_MAX)
                 return -EPROTO;
-        r = zl_server_resize(q->s, rows, cols, &err);
+        r = zl_server_resize(s, rows, cols, &err);
         /* Those attached get output only. */
-        return q->conn->role == ZL_CONN_ATTACHED ? 0 : answer(q, r, &err);
+        return q->conn->role == ZL_CONN_ATTACHED ? 0 : answer(s, q, r, &err);
 }
 
-static int on_subscribe(struct request *q)
+static int on_subscribe(struct zl_server *s, struct zl_server_request *q)
 {
         struct zl_monitor_status status;
 
         if (zl_wire_finish(q->wire) < 0)
                 return -EPROTO;
         q->conn->role = ZL_CONN_SUBSCRIBER;
-        zl_server_fill_status(q->s, &status);
-        zl_wire_begin(&q->s->message, ZL_WIRE_STATE, 0);
-        zl_wire_put_status(&q->s->message, &status);
-        zl_conn_send(q->s, q->conn);
+        zl_server_fill_status(s, &status);
+        zl_wire_begin(&s->message, ZL_WIRE_STATE, 0);
+        zl_wire_put_status(&s->message, &status);
+        zl_conn_send(s, q->conn);
         return 0;
 }
 
-static int on_exec(struct request *q)
+static int on_exec(struct zl_server *s, struct zl_server_request *q)
 {
-        zl_server_exec(q->s, q->conn, q->serial, q->wire, q->fds, q->n_fds);
+        zl_server_exec(s, q);
         return zl_wire_finish(q->wire);
 }
 
-static int on_exec_kill(struct request *q)
+static int on_exec_kill(struct zl_server *s, struct zl_server_request *q)
 {
         int32_t sig = zl_wire_get_i32(q->wire);
 
         if (zl_wire_finish(q->wire) < 0 || sig < 0 || sig > SIGRTMAX)
                 return -EPROTO;
-        zl_server_exec_kill(q->s, q->conn, sig);
+        zl_server_exec_kill(s, q->conn, sig);
         return 0;
 }
 
-static int on_attach(struct request *q)
+static int on_attach(struct zl_server *s, struct zl_server_request *q)
 {
         if (zl_wire_finish(q->wire) < 0)
                 return -EPROTO;
-        zl_wire_begin(&q->s->message, ZL_WIRE_OK, q->serial);
-        zl_wire_put_u8(&q->s->message, q->s->has_input);
-        zl_conn_send(q->s, q->conn);
+        zl_wire_begin(&s->message, ZL_WIRE_OK, q->serial);
+        zl_wire_put_u8(&s->message, s->has_input);
+        zl_conn_send(s, q->conn);
         q->conn->role = ZL_CONN_ATTACHED;
-        if (q->s->phase == ZL_LIFE_ENDED) {
-                zl_wire_begin(&q->s->message, ZL_WIRE_END, 0);
-                zl_conn_send(q->s, q->conn);
+        if (s->phase == ZL_LIFE_ENDED) {
+                zl_wire_begin(&s->message, ZL_WIRE_END, 0);
+                zl_conn_send(s, q->conn);
         }
         return 0;
 }
 
-static int on_input(struct request *q)
+static int on_input(struct zl_server *s, struct zl_server_request *q)
 {
         size_t len;
         const char *data = zl_wire_get_rest(q->wire, &len);
 
         if (zl_wire_finish(q->wire) < 0)
                 return -EPROTO;
-        zl_server_input(q->s, data, len);
+        zl_server_input(s, data, len);
         return 0;
 }
 
 static const struct {
-        int (*handle)(struct request *q);
+        int (*handle)(struct zl_server *s, struct zl_server_request *q);
         unsigned roles;
 } requests[] = {
         [ZL_WIRE_STATUS] = { on_status, CONTROL },
@@ -203,7 +197,7 @@ void zl_server_request(struct zl_server *s, struct zl_conn *conn, size_t len, in
 {
         struct zl_wire_head head;
         struct zl_wire wire;
-        struct request q = { s, conn, &wire, 0, fds, n_fds };
+        struct zl_server_request q = { conn, &wire, 0, fds, n_fds };
         int r = zl_wire_open(&wire, s->scratch, len, &head);
 
         if (r == -EPROTONOSUPPORT) {
@@ -221,7 +215,7 @@ void zl_server_request(struct zl_server *s, struct zl_conn *conn, size_t len, in
                 r = -EPROTO;
         if (r == 0) {
                 q.serial = head.serial;
-                r = requests[head.type].handle(&q);
+                r = requests[head.type].handle(s, &q);
         }
         if (r < 0) {
                 zl_warn("a client's message makes no sense: its connection is closed");

@@ -89,10 +89,17 @@ static int open_terminal(int *ret_slave)
         return master;
 }
 
+struct command {
+        const int *stdio;
+        bool tty;
+        int gate[2];
+        char *const *argv, *const *env;
+};
+
 /* The child: streams, gate, exec; the errno of a failed exec goes into the report. */
-static void child(const int stdio[3], int slave, int gate, int report, char *const *argv,
-                  char *const *env)
+static void child(const struct command *command, int slave, int report)
 {
+        int gate = command->gate[0];
         sigset_t none;
         char c;
         int e;
@@ -102,7 +109,7 @@ static void child(const int stdio[3], int slave, int gate, int report, char *con
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         setsid();
         for (int i = 0; i < 3; i++) {
-                int fd = slave >= 0 ? slave : stdio[i];
+                int fd = slave >= 0 ? slave : command->stdio[i];
 
                 if (fd < 0)
                         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -112,25 +119,24 @@ static void child(const int stdio[3], int slave, int gate, int report, char *con
                 ioctl(0, TIOCSCTTY, 0);
         if (gate >= 0 && read(gate, &c, 1) != 1)
                 _exit(1);
-        execvpe(argv[0], argv, env);
+        execvpe(command->argv[0], command->argv, command->env);
         e = errno;
         if (write(report, &e, sizeof(e)) < 0)
                 _exit(1);
         _exit(e == ENOENT ? 127 : 126);
 }
 
-static int spawn(const int stdio[3], bool tty, const int gate[2], char *const *argv,
-                 char *const *env, struct zl_container *ret)
+static int spawn(const struct command *command, struct zl_container *ret)
 {
         int slave = -1, report[2];
 
-        ret->console = tty ? open_terminal(&slave) : -1;
+        ret->console = command->tty ? open_terminal(&slave) : -1;
         if (pipe2(report, O_CLOEXEC) < 0)
                 return -errno;
         ret->pid = fork();
         if (ret->pid == 0) {
-                close(gate[1]);
-                child(stdio, slave, gate[0], report[1], argv, env);
+                zl_close(command->gate[1]);
+                child(command, slave, report[1]);
         }
         close(report[1]);
         zl_close(slave);
@@ -154,17 +160,19 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
 {
         struct zl_container *c = calloc(1, sizeof(*c));
         const struct zl_oci_process *process = options->config->process;
-        int gate[2];
+        struct command command = { .stdio = options->stdio,
+                                   .tty = process->terminal,
+                                   .argv = process->args,
+                                   .env = process->env };
 
         if (!process->args[0]) {
                 free(c);
                 return zl_fail(err, ZL_E_CREATE, ENOSYS, "no args");
         }
-        if (pipe2(gate, O_CLOEXEC) < 0 ||
-            spawn(options->stdio, process->terminal, gate, process->args, process->env, c) < 0)
+        if (pipe2(command.gate, O_CLOEXEC) < 0 || spawn(&command, c) < 0)
                 abort();
-        close(gate[0]);
-        c->gate = gate[1];
+        close(command.gate[0]);
+        c->gate = command.gate[1];
         zl_strv_dup(process->env, &c->env);
         *ret = c;
         return 0;
@@ -203,12 +211,15 @@ int zl_container_start(struct zl_container *c, struct zl_error *err)
 int zl_container_exec(struct zl_container *c, const struct zl_exec_process *process,
                       struct zl_exec_result *ret, struct zl_error *err)
 {
-        static const int no_gate[2] = { -1, -1 };
+        struct command command = { .stdio = process->stdio,
+                                   .tty = process->tty,
+                                   .gate = { -1, -1 },
+                                   .argv = process->argv,
+                                   .env = process->env ? process->env : c->env };
         struct zl_container run = { 0 };
         int r;
 
-        if (spawn(process->stdio, process->tty, no_gate, process->argv,
-                  process->env ? process->env : c->env, &run) < 0)
+        if (spawn(&command, &run) < 0)
                 abort();
         if (process->tty) {
                 struct winsize size = { .ws_row = process->rows, .ws_col = process->cols };

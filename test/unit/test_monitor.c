@@ -431,6 +431,7 @@ static void test_sigterm_to_the_monitor_stops(void **state)
         assert_int_equal(kill(pid, SIGTERM), 0);
         wait_end(p, m, &record);
         assert_int_equal(record.exit_code, 143);
+        assert_int_equal(record.signal, SIGTERM);
         assert_true(record.stop_requested);
         zl_exit_record_done(&record);
 }

@@ -356,7 +356,8 @@ int zl_mount_fs_on(int target_fd, const char *type, const char *source, unsigned
         return r < 0 ? r : finish_context(fs, target_fd, flags);
 }
 
-/* lowerdir+ (6.8) takes the directories one by one, highest first, without escaping or a limit on the length. */
+/* lowerdir+ (6.8) takes the directories one by one, highest first, without escaping or a limit on the length. Kernels where overlay
+ * does not know the new interface yet (6.1) collect all keys as text and refuse them only at the end, with EINVAL. */
 static int overlay_by_fd(int target_fd, const struct zl_overlay_plan *o)
 {
         _cleanup_close_ int fs = -EBADF;
@@ -369,8 +370,8 @@ static int overlay_by_fd(int target_fd, const struct zl_overlay_plan *o)
                 return -errno;
         for (size_t i = o->n_lower; i-- > 0;) {
                 r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", o->lower_dirs[i]);
-                if (r < 0) /* 6.1 and its like do not know the key: the caller has another way */
-                        return r == -EINVAL && i + 1 == o->n_lower ? -ENOSYS : r;
+                if (r < 0)
+                        return r;
         }
         r = o->upper ? sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", o->upper) : 0;
         if (r == 0 && o->work)
@@ -382,7 +383,7 @@ int zl_mount_overlay_on(int target_fd, const struct zl_overlay_plan *o)
 {
         int r = overlay_by_fd(target_fd, o);
 
-        if (r != -ENOSYS)
+        if (r != -ENOSYS && r != -EINVAL)
                 return r;
         return classic_mount(target_fd, "overlay", "overlay", 0, o->joined);
 }

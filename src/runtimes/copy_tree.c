@@ -265,32 +265,41 @@ static int set_layers_singly(int fs, char *const *lower_dirs, size_t n)
         return 0;
 }
 
-/* All in one text, where ':' and '\' of a path want a backslash; a parameter holds 255 bytes at most. */
+/* All in one text, which holds 255 bytes at most; so each layer is named by an open descriptor, and 13 fit. */
 static int set_layers_joined(int fs, char *const *lower_dirs, size_t n)
 {
         char text[256];
-        size_t len = 0;
+        size_t len = 0, opened = 0;
+        int fds[16], r = n <= ZL_ARRAY_SIZE(fds) ? 0 : -ENAMETOOLONG;
 
-        for (size_t i = n; i-- > 0;) {
-                for (const char *p = lower_dirs[i]; *p; p++) {
-                        if (len + 3 >= sizeof(text))
-                                return -ENAMETOOLONG;
-                        if (*p == ':' || *p == '\\')
-                                text[len++] = '\\';
-                        text[len++] = *p;
+        for (size_t i = n; r == 0 && i-- > 0;) {
+                int fd = open(lower_dirs[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+                if (fd < 0) {
+                        r = -errno;
+                        break;
                 }
-                if (i > 0)
-                        text[len++] = ':';
+                fds[opened++] = fd;
+                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s/proc/self/fd/%d",
+                                        len > 0 ? ":" : "", fd);
+                if (len >= sizeof(text))
+                        r = -ENAMETOOLONG;
         }
-        text[len] = 0;
-        return fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", text, 0) < 0 ? -errno : 0;
+        if (r == 0 && (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", text, 0) < 0 ||
+                       fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0))
+                r = -errno;
+        while (opened > 0)
+                zl_close(fds[--opened]);
+        return r;
 }
 
+/* Kernels where overlay does not know the new interface yet (6.1) collect the keys as text and refuse "lowerdir+" only when
+ * the file system is made. */
 static int open_merged(char *const *lower_dirs)
 {
         size_t n = zl_strv_len(lower_dirs);
         _cleanup_close_ int fs = -EBADF;
-        int fd;
+        int fd, r;
 
         if (n == 1) {
                 fd = open(lower_dirs[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -299,14 +308,16 @@ static int open_merged(char *const *lower_dirs)
         fs = fsopen("overlay", FSOPEN_CLOEXEC);
         if (fs < 0)
                 return -errno;
-        if (set_layers_singly(fs, lower_dirs, n) < 0) {
-                int r = set_layers_joined(fs, lower_dirs, n);
-
-                if (r < 0)
-                        return r;
+        r = set_layers_singly(fs, lower_dirs, n);
+        if (r == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                r = -errno;
+        if (r == -EINVAL) {
+                zl_close(fs);
+                fs = fsopen("overlay", FSOPEN_CLOEXEC);
+                r = fs < 0 ? -errno : set_layers_joined(fs, lower_dirs, n);
         }
-        if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-                return -errno;
+        if (r < 0)
+                return r;
         fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         return fd < 0 ? -errno : fd;
 }

@@ -242,12 +242,16 @@ static int write_meta(struct zl_layer *l, const char *diff_id, struct zl_error *
         return r < 0 ? zl_fail_errno(err, -r, "cannot write to %s/tmp", l->store->path) : 0;
 }
 
-/* Records first, the directory last: who sees the layer sees all of it. */
+/* Records first, the directory last: who sees the layer sees all of it. Under the lock, so that a prune sees all of it or
+ * nothing, too. */
 static int publish(struct zl_layer *l, const char *diff_id, struct zl_error *err)
 {
         struct zl_image_store *s = l->store;
         char name[ZL_LAYER_NAME_MAX], file[ZL_LAYER_NAME_MAX + 8];
+        _cleanup_close_ int lock = zl_store_lock(s, false, err);
 
+        if (lock < 0)
+                return lock;
         zl_layer_name(diff_id, name);
         snprintf(file, sizeof file, "%s.split", name);
         if (renameat(l->work_fd, "split", s->meta_fd, file) < 0)

@@ -228,11 +228,16 @@ int zl_store_put_blob(struct zl_image_store *store, const char *digest, const vo
                       size_t len, struct zl_error *err)
 {
         _cleanup_free_ char *path = zl_store_blob_path(digest);
+        _cleanup_close_ int lock = -EBADF;
         char *slash;
         int r;
 
         if (!path)
                 return zl_fail_oom(err);
+        /* A prune must not take the file while it still has its temporary name. */
+        lock = zl_store_lock(store, false, err);
+        if (lock < 0)
+                return lock;
         slash = strrchr(path, '/');
         *slash = 0;
         r = zl_mkdir_p_at(store->fd, path, 0700);

@@ -328,6 +328,20 @@ fake() { # OPTIONS...
         assert_store_is_empty
 }
 
+@test "imports, removals and prunes at the same time: no import fails, nothing is lost or left" {
+        layout=$(busybox_layout)
+        for job in 'prune --all' "import -q $layout a" 'rm a' "import -q $layout b" 'prune'; do
+                background sh -c "while [ \$(date +%s) -lt $(($(date +%s) + 4)) ]; do '$ZL_AGENT' image $job || echo FAILED; done"
+        done
+        while read -r pid; do wait "$pid"; done <"$ZL_DIR/.children"
+        assert_equal "$(grep -l FAILED "$ZL_DIR"/bg.* | grep -v 'bg.3$')" '' # rm may find it gone
+        zl image import "$layout" b
+        run -0 in_image b './bin/busybox echo works'
+        zl image prune --all
+        assert_store_is_empty
+        assert_equal "$(find "$ZLAYER_ROOT_DIR/images/blobs" "$ZLAYER_ROOT_DIR/images/meta" -type f | wc -l)" 0
+}
+
 @test "hostile archives are refused with a clear error and touch nothing outside" {
         rm -rf /tmp/zl-hostile
         mkdir /tmp/zl-hostile

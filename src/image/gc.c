@@ -85,7 +85,8 @@ int zl_image_hold(struct zl_image_store *store, const char *digest, const char *
         if (!zl_store_has_blob(store, digest))
                 return zl_fail(err, ZL_E_NOT_FOUND, 0, "image %s is not in the store", digest);
         snprintf(text, sizeof text, "%s\n", digest);
-        r = zl_write_file_at(store->holds_fd, holder, text, strlen(text), 0600, ZL_WRITE_SYNC);
+        /* Not synced: it stands in the way of every start, and recovery holds again for every holder that it finds. */
+        r = zl_write_file_at(store->holds_fd, holder, text, strlen(text), 0600, 0);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/holds/%s", store->path, holder) : 0;
 }
 

@@ -128,7 +128,7 @@ int zl_image_tag(struct zl_image_store *store, const char *name, const char *new
 
 /* While a file <images>/holds/HOLDER names it, an image is in use: it keeps manifest, config and layers. A holder (a
  * name without slash, such as a container's) holds one image; holding again replaces. `digest` is a
- * manifest's. */
+ * manifest's. Holds alone are not synced to disk: whoever holds does so again after a power cut. */
 int zl_image_hold(struct zl_image_store *store, const char *digest, const char *holder,
                   struct zl_error *err);
 int zl_image_release(struct zl_image_store *store, const char *holder, struct zl_error *err);

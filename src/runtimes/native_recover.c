@@ -227,6 +227,21 @@ int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
 
 /* ---- recovering ---------------------------------------------------------------------------------- */
 
+/* Holds are not synced when they are made, so after a power cut one may be missing that is still needed. */
+static void hold_again(struct native *n, const char *name)
+{
+        _cleanup_close_ int state = native_lock_state(n, name, false, NULL);
+        _cleanup_record_ struct native_record record = { 0 };
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+        struct zl_image_store *images;
+
+        if (state < 0 || native_record_load(n, state, name, &record, NULL) < 0 || !record.digest)
+                return;
+        if (native_images(n, &images, &why) < 0 ||
+            zl_image_hold(images, record.digest, name, &why) < 0)
+                zl_log_error(ZL_LOG_WARNING, &why, "cannot hold the image of %s", name);
+}
+
 static void recover_one(struct native *n, const char *name)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
@@ -234,7 +249,8 @@ static void recover_one(struct native *n, const char *name)
         struct zl_status status;
 
         if (native_status(n, name, &status, &why) == 0) {
-                remove_ended(n, name, &status);
+                if (!remove_ended(n, name, &status))
+                        hold_again(n, name);
                 zl_status_done(&status);
                 return;
         }

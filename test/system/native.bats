@@ -368,7 +368,9 @@ network_mode: host"
         create "$(sh_service 'sleep 60')"
         native start "$D.s.1"
         pid=$(native inspect "$D.s.1" | jq .pid)
+        rm "$ZLAYER_ROOT_DIR/images/holds/$D.s.1" # as a power cut may leave it
         native recover
         assert_equal "$(native inspect "$D.s.1" | jq .pid)" "$pid"
+        [ -s "$ZLAYER_ROOT_DIR/images/holds/$D.s.1" ]
         native rm "$D.s.1" force
 }

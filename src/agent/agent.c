@@ -190,6 +190,8 @@ int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool re
         d->spec = spec;
         r = zl_deployment_prepare(d, err);
         if (r >= 0)
+                r = zl_deployment_check_env(d, err);
+        if (r >= 0)
                 r = save(d, true, err);
         if (r < 0) {
                 d->spec = NULL; /* still the caller's */

@@ -140,6 +140,8 @@ int zl_deployment_new(struct zl_agent *agent, const char *name, struct deploymen
 void zl_deployment_free(struct deployment *d);
 /* Makes the services of d->spec, with all checks. */
 int zl_deployment_prepare(struct deployment *d, struct zl_error *err);
+/* Can the environment of every service be resolved? */
+int zl_deployment_check_env(struct deployment *d, struct zl_error *err);
 /* Tells what the spec wishes and nobody can honour yet. */
 void zl_deployment_warn(struct deployment *d);
 void zl_deployment_drop_spec(struct deployment *d);

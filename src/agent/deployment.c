@@ -7,6 +7,7 @@
  */
 #include "agent/core.h"
 #include "agent/depends.h"
+#include "agent/env.h"
 #include "agent/unhonoured.h"
 #include "base/strv.h"
 #include "spec/spec.h"
@@ -137,6 +138,24 @@ static int prepare_service(struct deployment *d, struct service *s,
                                s->name, s->spec->restart_policy->delay);
         if (container_hash(s->spec, s->hash) < 0)
                 return zl_fail_oom(err);
+        return 0;
+}
+
+/* Everything that a start would need, so that a wish is refused as a whole before anything has been touched. */
+int zl_deployment_check_env(struct deployment *d, struct zl_error *err)
+{
+        struct zl_host *host = &d->agent->host;
+        struct zl_env_source source = { .getenv = host->getenv, .getenv_data = host->data };
+
+        for (size_t i = 0; i < d->n_services; i++) {
+                _cleanup_strv_ char **env = NULL;
+                int r = zl_env_resolve(&d->services[i].spec->env, &source, &env, err);
+
+                if (r < 0) {
+                        zl_error_prefix(err, "service %s", d->services[i].name);
+                        return r;
+                }
+        }
         return 0;
 }
 
@@ -532,7 +551,7 @@ static void check_waits(struct deployment *d)
                                         d->agent,
                                         (struct zl_event){ .type = ZL_EVENT_WAITING,
                                                            .name = zl_service_full_name(s, full) },
-                                        "waits for %s", target);
+                                        "%s", target);
                         }
                 }
         }

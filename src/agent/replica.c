@@ -130,7 +130,10 @@ static void set_phase(struct replica *r, enum zl_replica_phase phase)
 
 static bool is_first_start(const struct replica *r)
 {
-        return r->d->phase == ZL_DEPLOYMENT_STARTING && !r->has_started && r->ours;
+        bool starting = r->d->phase == ZL_DEPLOYMENT_STARTING ||
+                        r->d->phase == ZL_DEPLOYMENT_FAILED;
+
+        return starting && !r->has_started && r->ours;
 }
 
 static void shut_down_service(struct replica *r)

@@ -171,7 +171,8 @@ ZL_PUBLIC int zl_runtime_start(struct zl_runtime *rt, const char *name, struct z
  * killed at once: EXITED with 137. */
 ZL_PUBLIC int zl_runtime_stop(struct zl_runtime *rt, const char *name, int64_t grace_nsec,
                               struct zl_error *err);
-/* Sends a signal to the first process, or to all with `all`. */
+/* Sends a signal to the first process, or to all with `all`. An end by KILL sent through here was asked for
+ * (stop_requested). */
 ZL_PUBLIC int zl_runtime_kill(struct zl_runtime *rt, const char *name, int sig, bool all,
                               struct zl_error *err);
 ZL_PUBLIC int zl_runtime_pause(struct zl_runtime *rt, const char *name, bool pause,

@@ -93,6 +93,9 @@ static int on_kill(struct zl_server *s, struct zl_server_request *q)
                 r = zl_container_kill(s->container, sig, all, &err);
         if (r >= 0)
                 s->last_signal = sig;
+        /* KILL through us is an end on request; any other signal may mean anything to the workload. */
+        if (r >= 0 && sig == SIGKILL)
+                s->record.stop_requested = true;
         return answer(s, q, r, &err);
 }
 

@@ -307,6 +307,8 @@ static int mock_kill(struct zl_runtime *rt, const char *name, int sig, bool all,
                 return r;
         if (!is_alive(w))
                 return wrong_state(w, "send a signal to", err);
+        if (sig == 9)
+                w->status.stop_requested = true;
         if (sig == 9 || sig == 15)
                 finish(mock, w, 0, sig, false);
         return 0;

@@ -268,6 +268,16 @@ void zl_control_close(struct zl_control *control)
         free(control);
 }
 
+void zl_control_forget(const char *runtime_dir, const char *deployment)
+{
+        _cleanup_close_ int dir = open_dir(runtime_dir, false, NULL);
+        char file[NAME_BYTES];
+
+        snprintf(file, sizeof(file), "%s.sock", deployment);
+        if (dir >= 0)
+                unlinkat(dir, file, 0);
+}
+
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
 static int read_answer(int fd, struct zl_buf *answer, int64_t deadline)

@@ -40,6 +40,8 @@ int zl_control_listen(uv_loop_t *uv, const char *runtime_dir, const char *deploy
 /* Sends the answer and forgets the client. */
 void zl_control_answer(struct zl_control_client *client, const char *line);
 void zl_control_close(struct zl_control *control);
+/* Removes what an agent that was killed left at that place. The lock must be held. */
+void zl_control_forget(const char *runtime_dir, const char *deployment);
 
 /* Does an agent look after this deployment? */
 bool zl_control_is_served(const char *runtime_dir, const char *deployment);

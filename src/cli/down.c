@@ -129,6 +129,7 @@ static int down_one(struct down *down, const char *name, const struct options *o
         r = zl_deployment_lock_take(down->cli->root_dir, name, asked, &lock, err);
         if (r < 0)
                 return r;
+        zl_control_forget(down->cli->runtime_dir, name);
         r = end_orphans(down, name, err);
         if (r >= 0 && o->volumes)
                 r = remove_volumes(down->cli, name, err);

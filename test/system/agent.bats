@@ -172,7 +172,7 @@ has_restarts() { [ "$(zl ps --json | jq -r --arg n "$1" '.[] | select(.name == $
         zl kill -s TERM b
         run -143 zl wait b
         run -0 zl ps -a --json
-        [ "$(jq -c '[.[] | [.exit_code, .signal, .oom]]' <<<"$output")" = '[[137,9,false],[143,null,false]]' ]
+        [ "$(jq -c '[.[] | [.exit_code, .signal, .oom]]' <<<"$output")" = '[[137,9,false],[143,15,false]]' ]
         [ "$(zl ps --json)" = '[]' ]
         run -1 zl kill a
         zl rm a b

@@ -3,7 +3,7 @@
  * Groups in all hierarchies of the machine: which there are, making, joining, removing.
  *
  * The layout is read from the directory /sys/fs/cgroup itself: its file system type tells version 2 at once, and on version 1 every
- * directory in it that holds a cgroup.procs file is a hierarchy named after its controllers. That needs no
+ * directory in it that is the root of a cgroup file system is a hierarchy named after its controllers. That needs no
  * mountinfo, which on a busy machine has thousands of lines.
  *
  * What may go wrong: on version 1 a fresh cpuset is empty and refuses processes (ENOSPC): it is filled from its
@@ -33,7 +33,8 @@ static int add_hierarchy(struct zl_cgroup *cg, const char *dir, bool v2)
         return cg->h[cg->n++].dir ? 0 : -ENOMEM;
 }
 
-/* Version 1 and hybrid: every real directory is a hierarchy; symbolic links ("cpu" to "cpu,cpuacct") are not. */
+/* Version 1 and hybrid: every directory of a cgroup file system is a hierarchy; symbolic links ("cpu" to "cpu,cpuacct") are
+ * not, nor are directories where nothing is mounted. */
 static int find_v1(struct zl_cgroup *cg)
 {
         int fd = openat(cg->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -46,9 +47,18 @@ static int find_v1(struct zl_cgroup *cg)
                 zl_close(fd);
                 return r;
         }
-        while (r == 0 && (d = readdir(dir)))
-                if (d->d_type == DT_DIR && d->d_name[0] != '.')
-                        r = add_hierarchy(cg, d->d_name, zl_streq(d->d_name, "unified"));
+        while (r == 0 && (d = readdir(dir))) {
+                char path[sizeof CGROUP_ROOT + sizeof d->d_name + 1];
+                struct statfs fs;
+
+                if (d->d_type != DT_DIR || d->d_name[0] == '.')
+                        continue;
+                snprintf(path, sizeof path, CGROUP_ROOT "/%s", d->d_name);
+                if (statfs(path, &fs) < 0)
+                        r = -errno;
+                else if (fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC)
+                        r = add_hierarchy(cg, d->d_name, fs.f_type == CGROUP2_SUPER_MAGIC);
+        }
         closedir(dir);
         return r;
 }

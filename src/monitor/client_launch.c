@@ -22,10 +22,29 @@
 #include "base/socket.h"
 #include "monitor/client_internal.h"
 
-extern char **environ;
+/* What the monitor gets of our environment. It stands in /proc for the life of the container, and ours may hold secrets. */
+static const char *const kept_variables[] = { "PATH", "ZL_FORBID" };
+
+enum { KEPT = ZL_ARRAY_SIZE(kept_variables) };
+
+static int make_env(char *env[KEPT + 1])
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < KEPT; i++) {
+                const char *value = getenv(kept_variables[i]);
+
+                if (value && asprintf(&env[n++], "%s=%s", kept_variables[i], value) < 0) {
+                        env[--n] = NULL;
+                        return -ENOMEM;
+                }
+        }
+        return 0;
+}
 
 /* posix_spawn() with a new session, default signals and nothing inherited but `fd` as 3. */
-static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
+static int spawn_with(const char *program, const char *name, int fd, char *const *env,
+                      pid_t *ret_pid)
 {
         char *argv[] = { (char *)"zlayer-monitor", (char *)name, NULL };
         posix_spawn_file_actions_t actions;
@@ -50,10 +69,22 @@ static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
         posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                                 POSIX_SPAWN_SETSID);
         if (r == 0)
-                r = posix_spawn(ret_pid, program, &actions, &attr, argv, environ);
+                r = posix_spawn(ret_pid, program, &actions, &attr, argv, env);
         posix_spawnattr_destroy(&attr);
         posix_spawn_file_actions_destroy(&actions);
         return -r;
+}
+
+static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
+{
+        char *env[KEPT + 1] = { NULL };
+        int r = make_env(env);
+
+        if (r >= 0)
+                r = spawn_with(program, name, fd, env, ret_pid);
+        for (size_t i = 0; i < KEPT; i++)
+                free(env[i]);
+        return r;
 }
 
 static void reap(pid_t pid)

@@ -120,8 +120,15 @@ int zl_server_stop(struct zl_server *s, int sig, int64_t grace_nsec, struct zl_e
                 s->record.stop_requested = true;
                 kill_everything(s);
         } else {
-                if (zl_container_kill(s->container, sig, false, err) < 0)
-                        return -EINVAL;
+                int r = zl_container_kill(s->container, sig, false, err);
+
+                /* It has just ended by itself and we are about to learn it: whoever waits will be told. */
+                if (r < 0 && err->code == ZL_E_STATE) {
+                        zl_error_done(err);
+                        return 0;
+                }
+                if (r < 0)
+                        return r;
                 if (s->paused && zl_container_pause(s->container, false, NULL) >= 0)
                         s->paused = false;
                 s->record.stop_requested = true;
@@ -163,7 +170,8 @@ static char *reason_of(const struct zl_server *s)
         if (record->oom)
                 return strdup("the out-of-memory killer struck");
         if (!record->started_at)
-                return strdup("stopped before it was started");
+                return strdup(record->stop_requested ? "stopped before it was started"
+                                                     : "ended before it was started");
         if (record->signal && name)
                 r = asprintf(&text, "ended by %s", name);
         else if (record->signal)

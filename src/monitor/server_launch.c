@@ -220,6 +220,8 @@ static int load_and_create(struct zl_server *s, const struct zl_monitor_launch *
         if (bundle < 0)
                 return bundle;
         r = zl_oci_config_load_at(bundle, "config.json", &s->config, err);
+        if (r >= 0)
+                r = zl_oci_config_compact(&s->config, err);
         return r < 0 ? r : create(s, launch, s->config, err);
 }
 

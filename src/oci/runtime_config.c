@@ -435,8 +435,28 @@ int zl_oci_config_dump(const struct zl_oci_config *config, char **ret, struct zl
         return 0;
 }
 
+int zl_oci_config_compact(struct zl_oci_config **config, struct zl_error *err)
+{
+        struct zl_oci_config *copy = calloc(1, sizeof(*copy));
+
+        if (!copy || zl_schema_copy(&config_type, *config, copy) < 0) {
+                free(copy);
+                return zl_fail_oom(err);
+        }
+        copy->arena = NULL;
+        zl_oci_config_free(*config);
+        *config = copy;
+        return 0;
+}
+
 void zl_oci_config_free(struct zl_oci_config *config)
 {
-        if (config)
+        if (!config)
+                return;
+        if (config->arena) {
                 zl_arena_free(config->arena);
+                return;
+        }
+        zl_schema_free(&config_type, config);
+        free(config);
 }

@@ -60,6 +60,11 @@ int zl_oci_config_load_at(int dirfd, const char *path, struct zl_oci_config **re
         return 0;
 }
 
+int zl_oci_config_compact(struct zl_oci_config **config, struct zl_error *err)
+{
+        return 0;
+}
+
 void zl_oci_config_free(struct zl_oci_config *config)
 {
         if (!config)

@@ -92,6 +92,7 @@ static enum zl_verdict restart(const struct zl_restart_rule *rule, struct zl_res
         return ZL_VERDICT_RESTART;
 }
 
+/* zl-size: the facts of one ended run; the caller has them in as many places */
 enum zl_verdict zl_supervise(const struct zl_restart_rule *rule, struct zl_restart_history *h,
                              const struct zl_exit_fact *fact, int64_t now, uint64_t random,
                              int64_t *ret_delay)

@@ -208,6 +208,7 @@ static void on_listener(void *data)
                 client_free(client);
 }
 
+/* zl-size: a callback and its data, beside what it listens for */
 int zl_control_listen(uv_loop_t *uv, const char *runtime_dir, const char *deployment,
                       void (*on_request)(const char *line, struct zl_control_client *client,
                                          void *data),

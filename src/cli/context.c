@@ -82,6 +82,7 @@ int zl_cli_find_one(const struct zl_cli_context *context, const char *name, bool
         return r;
 }
 
+/* zl-size: a callback and its data, beside what it is called for */
 int zl_cli_for_each(struct zl_cli *cli, const struct zl_cli_context *context, int argc, char **argv,
                     int (*each)(struct zl_cli *cli, const struct zl_cli_context *context,
                                 const struct zl_view *view, void *data, struct zl_error *err),

@@ -48,6 +48,7 @@ static void free_stream(void *data)
         free(data);
 }
 
+/* zl-size: what the view looks at belongs to as many owners */
 int zl_up_view_new(const struct zl_cli *cli, struct zl_runtime *rt, uv_loop_t *uv, bool quiet_logs,
                    int name_width, struct zl_up_view **ret, struct zl_error *err)
 {

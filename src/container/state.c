@@ -10,9 +10,9 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"

@@ -135,8 +135,8 @@ static int take_env(struct request *q, struct zl_container *c, char *const *adde
 }
 
 /* Labels stand in the process document only; options for them make a copy of the container's process. */
-static int take_labels(struct request *q, struct zl_container *c,
-                       const struct exec_options *o, char **argv, struct zl_error *err)
+static int take_labels(struct request *q, struct zl_container *c, const struct exec_options *o,
+                       char **argv, struct zl_error *err)
 {
         const struct zl_oci_config *config = zl_container_config(c);
 

@@ -374,3 +374,26 @@ network_mode: host"
         [ -s "$ZLAYER_ROOT_DIR/images/holds/$D.s.1" ]
         native rm "$D.s.1" force
 }
+
+@test "a create that is killed at any instant leaves a whole container or nothing" {
+        import_bb
+        make_spec "$(sh_service 'sleep 60')"
+        for n in {1..20}; do
+                background "$ZL_BUILD/test/system/native-driver" create "$D.s.$n" "$ZL_DIR/spec.yaml"
+                sleep "0.0$((RANDOM % 30))"
+                kill -KILL "$ZL_BG" 2>/dev/null || :
+                wait "$ZL_BG" || :
+        done
+        sleep 0.3 # a monitor whose creator died gives up by itself
+        native recover
+        run native list
+        assert_no_match 'failed|initializing'
+        while read -r name state _; do
+                [ -n "$name" ] || continue
+                assert_equal "$state" pending
+                native start "$name"
+                native rm "$name" force
+        done <<<"$output"
+        assert_equal "$(ls -A "$ZLAYER_ROOT_DIR/containers" "$ZLAYER_RUNTIME_DIR/containers" \
+                "$ZLAYER_ROOT_DIR/images/holds" | grep -c "$D")" 0
+}

@@ -72,8 +72,10 @@ static void note_restart(struct zl_restart_history *h, int64_t at)
 }
 
 static enum zl_verdict restart(const struct zl_restart_rule *rule, struct zl_restart_history *h,
-                               int64_t now, uint64_t random, int64_t *ret_delay)
+                               const struct zl_exit_fact *fact, int64_t *ret_delay)
 {
+        int64_t now = fact->now;
+        uint64_t random = fact->random;
         int64_t first = rule->delay > 0 ? rule->delay : ZL_RESTART_FIRST_DELAY;
         int64_t max = ZL_MAX(first, ZL_RESTART_MAX_DELAY);
 
@@ -92,10 +94,8 @@ static enum zl_verdict restart(const struct zl_restart_rule *rule, struct zl_res
         return ZL_VERDICT_RESTART;
 }
 
-/* zl-size: the facts of one ended run; the caller has them in as many places */
 enum zl_verdict zl_supervise(const struct zl_restart_rule *rule, struct zl_restart_history *h,
-                             const struct zl_exit_fact *fact, int64_t now, uint64_t random,
-                             int64_t *ret_delay)
+                             const struct zl_exit_fact *fact, int64_t *ret_delay)
 {
         *ret_delay = 0;
         if (fact->stop_requested)
@@ -108,7 +108,7 @@ enum zl_verdict zl_supervise(const struct zl_restart_rule *rule, struct zl_resta
         if (fact->exit_code == 0) {
                 if (rule->kind != ZL_RESTART_ALWAYS && rule->kind != ZL_RESTART_UNLESS_STOPPED)
                         return ZL_VERDICT_COMPLETED;
-                return restart(rule, h, now, random, ret_delay);
+                return restart(rule, h, fact, ret_delay);
         }
         if (rule->panic == ZL_PANIC_SHUTDOWN)
                 return ZL_VERDICT_SHUTDOWN;
@@ -118,5 +118,5 @@ enum zl_verdict zl_supervise(const struct zl_restart_rule *rule, struct zl_resta
                 return ZL_VERDICT_GIVE_UP;
         if (rule->max_attempts > 0 && h->consecutive >= rule->max_attempts)
                 return ZL_VERDICT_GIVE_UP;
-        return restart(rule, h, now, random, ret_delay);
+        return restart(rule, h, fact, ret_delay);
 }

@@ -42,6 +42,8 @@ struct zl_exit_fact {
         int exit_code;       /* -1: it could not even be started */
         bool stop_requested; /* somebody asked for the end */
         int64_t ran_nsec;
+        int64_t now;     /* monotonic */
+        uint64_t random; /* spreads the delay by ±20 % */
 };
 
 enum zl_verdict {
@@ -58,7 +60,6 @@ enum zl_verdict {
  * duration. */
 int zl_restart_rule_from_spec(const struct zl_service_spec *spec, struct zl_restart_rule *ret);
 
-/* Decides and, with RESTART and CRASH_LOOP, notes the restart in `history`. `random` spreads the delay by ±20 %. */
+/* Decides and, with RESTART and CRASH_LOOP, notes the restart in `history`. */
 enum zl_verdict zl_supervise(const struct zl_restart_rule *rule, struct zl_restart_history *history,
-                             const struct zl_exit_fact *fact, int64_t now, uint64_t random,
-                             int64_t *ret_delay);
+                             const struct zl_exit_fact *fact, int64_t *ret_delay);

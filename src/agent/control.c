@@ -208,11 +208,8 @@ static void on_listener(void *data)
                 client_free(client);
 }
 
-/* zl-size: a callback and its data, beside what it listens for */
-int zl_control_listen(uv_loop_t *uv, const char *runtime_dir, const char *deployment,
-                      void (*on_request)(const char *line, struct zl_control_client *client,
-                                         void *data),
-                      void *data, struct zl_control **ret, struct zl_error *err)
+int zl_control_listen(const struct zl_control_options *o, struct zl_control **ret,
+                      struct zl_error *err)
 {
         struct zl_control *control = calloc(1, sizeof(*control));
         int r;
@@ -220,10 +217,10 @@ int zl_control_listen(uv_loop_t *uv, const char *runtime_dir, const char *deploy
         if (!control)
                 return zl_fail_oom(err);
         *control = (struct zl_control){
-                .uv = uv, .fd = -EBADF, .on_request = on_request, .data = data
+                .uv = o->uv, .fd = -EBADF, .on_request = o->on_request, .data = o->data
         };
-        snprintf(control->file, sizeof(control->file), "%s.sock", deployment);
-        r = control->dir = open_dir(runtime_dir, true, err);
+        snprintf(control->file, sizeof(control->file), "%s.sock", o->deployment);
+        r = control->dir = open_dir(o->runtime_dir, true, err);
         if (r < 0) {
                 free(control);
                 return r;
@@ -231,11 +228,11 @@ int zl_control_listen(uv_loop_t *uv, const char *runtime_dir, const char *deploy
         unlinkat(control->dir, control->file, 0);
         r = control->fd = zl_unix_listen_at(control->dir, control->file, SOCK_STREAM, 0600);
         if (r >= 0)
-                r = zl_loop_poll_start(uv, control->fd, on_listener, control, &control->poll);
+                r = zl_loop_poll_start(o->uv, control->fd, on_listener, control, &control->poll);
         if (r < 0) {
                 zl_control_close(control);
                 return zl_fail_errno(err, -r, "cannot listen on %s/deployments/%s.sock",
-                                     runtime_dir, deployment);
+                                     o->runtime_dir, o->deployment);
         }
         *ret = control;
         return 0;

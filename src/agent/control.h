@@ -31,12 +31,17 @@ void zl_deployment_lock_abandon(struct zl_deployment_lock *lock);
 struct zl_control;        /* the listening side */
 struct zl_control_client; /* one who waits for an answer */
 
-/* `on_request` is called on the loop's thread with the line; it must answer at once or later. The lock of the deployment
- * must be held: what an earlier agent left at that place is replaced. */
-int zl_control_listen(uv_loop_t *uv, const char *runtime_dir, const char *deployment,
-                      void (*on_request)(const char *line, struct zl_control_client *client,
-                                         void *data),
-                      void *data, struct zl_control **ret, struct zl_error *err);
+struct zl_control_options {
+        uv_loop_t *uv;
+        const char *runtime_dir, *deployment;
+        /* Called on the loop's thread with the line; must answer at once or later. */
+        void (*on_request)(const char *line, struct zl_control_client *client, void *data);
+        void *data;
+};
+
+/* The lock of the deployment must be held: what an earlier agent left at that place is replaced. */
+int zl_control_listen(const struct zl_control_options *options, struct zl_control **ret,
+                      struct zl_error *err);
 /* Sends the answer and forgets the client. */
 void zl_control_answer(struct zl_control_client *client, const char *line);
 void zl_control_close(struct zl_control *control);

@@ -157,14 +157,16 @@ static void give_up(struct replica *r, enum zl_replica_phase phase, enum zl_even
 }
 
 /* The workload ended, or an attempt to start it failed (`exit_code` -1 … then). What now? */
-static void judge(struct replica *r, const struct zl_exit_fact *fact)
+static void judge(struct replica *r, struct zl_exit_fact fact)
 {
         struct zl_agent *agent = r->d->agent;
         int64_t now = zl_agent_now(agent), delay = 0;
-        enum zl_verdict verdict = zl_supervise(&r->service->rule, &r->history, fact, now,
-                                               agent->host.random(agent->host.data), &delay);
+        enum zl_verdict verdict;
         struct zl_event event;
 
+        fact.now = now;
+        fact.random = agent->host.random(agent->host.data);
+        verdict = zl_supervise(&r->service->rule, &r->history, &fact, &delay);
         switch (verdict) {
         case ZL_VERDICT_COMPLETED:
                 r->completed = true;
@@ -230,7 +232,7 @@ static void on_end(struct replica *r, const struct zl_status *status)
         r->dirty = true;
         r->d->dirty = true;
         if (r->goal == ZL_GOAL_RUN && r->service)
-                judge(r, &fact);
+                judge(r, fact);
         if (zl_replica_is_terminal(r) && r->service && r->service->spec->lifecycle.delete_on_exit)
                 zl_replica_set_goal(r, ZL_GOAL_REMOVE);
 }
@@ -257,7 +259,7 @@ static void on_fault(struct replica *r, struct zl_error *err)
                 return;
         }
         zl_error_done(err);
-        judge(r, &fact);
+        judge(r, fact);
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */

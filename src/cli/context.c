@@ -82,20 +82,19 @@ int zl_cli_find_one(const struct zl_cli_context *context, const char *name, bool
         return r;
 }
 
-/* zl-size: a callback and its data, beside what it is called for */
-int zl_cli_for_each(struct zl_cli *cli, const struct zl_cli_context *context, int argc, char **argv,
+int zl_cli_for_each(struct zl_cli *cli, const struct zl_cli_context *context, char **names,
                     int (*each)(struct zl_cli *cli, const struct zl_cli_context *context,
                                 const struct zl_view *view, void *data, struct zl_error *err),
                     void *data)
 {
         int code = ZL_EXIT_OK;
 
-        for (int i = 0; i < argc; i++) {
+        for (; *names; names++) {
                 struct zl_error err = ZL_ERROR_INIT;
                 _cleanup_free_ size_t *found = NULL;
                 size_t n = 0;
 
-                if (zl_view_find(&context->views, argv[i], &found, &n, &err) < 0)
+                if (zl_view_find(&context->views, *names, &found, &n, &err) < 0)
                         code = zl_cli_fail(cli, &err);
                 for (size_t k = 0; k < n; k++)
                         if (each(cli, context, &context->views.items[found[k]], data, &err) < 0)

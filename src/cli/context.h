@@ -24,9 +24,9 @@ void zl_cli_context_done(struct zl_cli_context *context);
 int zl_cli_find_one(const struct zl_cli_context *context, const char *name, bool first,
                     const struct zl_view **ret, struct zl_error *err);
 
-/* Calls `each` for all that the names mean. Errors are printed and the next one is tried; returns the exit code. Replicas
+/* Calls `each` for all that the names (a NULL-terminated vector) mean. Errors are printed and the next one is tried; returns the exit code. Replicas
  * that are only being prepared are passed too. */
-int zl_cli_for_each(struct zl_cli *cli, const struct zl_cli_context *context, int argc, char **argv,
+int zl_cli_for_each(struct zl_cli *cli, const struct zl_cli_context *context, char **names,
                     int (*each)(struct zl_cli *cli, const struct zl_cli_context *context,
                                 const struct zl_view *view, void *data, struct zl_error *err),
                     void *data);

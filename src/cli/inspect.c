@@ -41,7 +41,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         (void)options;
         if (zl_cli_context_open(cli, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
-        code = zl_cli_for_each(cli, &context, argc, argv, inspect_one, array);
+        code = zl_cli_for_each(cli, &context, argv, inspect_one, array);
         text = array ? zl_json_dump(array, 2) : NULL;
         if (!text) {
                 zl_fail_oom(&err);

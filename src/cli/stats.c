@@ -187,7 +187,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         if (zl_cli_context_open(cli, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         if (argc > 0)
-                code = zl_cli_for_each(cli, &context, argc, argv, add, &s);
+                code = zl_cli_for_each(cli, &context, argv, add, &s);
         for (size_t i = 0; argc == 0 && i < context.views.n; i++) {
                 add(cli, &context, &context.views.items[i], &s, &err);
                 zl_error_done(&err); /* those that do not run are not meant */

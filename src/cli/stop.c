@@ -55,7 +55,7 @@ static int run_stop(struct zl_cli *cli, void *options, int argc, char **argv)
 
         if (zl_cli_context_open(cli, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
-        return zl_cli_for_each(cli, &context, argc, argv, stop_one, options);
+        return zl_cli_for_each(cli, &context, argv, stop_one, options);
 }
 
 const struct zl_cli_command zl_cmd_stop = {
@@ -111,7 +111,7 @@ static int run_kill(struct zl_cli *cli, void *options, int argc, char **argv)
 
         if (zl_cli_context_open(cli, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
-        return zl_cli_for_each(cli, &context, argc, argv, kill_one, options);
+        return zl_cli_for_each(cli, &context, argv, kill_one, options);
 }
 
 const struct zl_cli_command zl_cmd_kill = {
@@ -173,6 +173,7 @@ static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
                 return zl_cli_fail(cli, &err);
         for (int i = 0; i < argc; i++) {
                 _cleanup_free_ size_t *found = NULL;
+                char *one[] = { argv[i], NULL };
                 size_t n = 0;
 
                 if (o->force && zl_view_find(&context.views, argv[i], &found, &n, &err) < 0 &&
@@ -181,7 +182,7 @@ static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
                         continue;
                 }
                 zl_error_done(&err);
-                if (zl_cli_for_each(cli, &context, 1, argv + i, rm_one, options) != ZL_EXIT_OK)
+                if (zl_cli_for_each(cli, &context, one, rm_one, options) != ZL_EXIT_OK)
                         code = ZL_EXIT_FAILED;
         }
         return code;
@@ -248,7 +249,7 @@ static int run_wait(struct zl_cli *cli, void *options, int argc, char **argv)
                 zl_cli_fail(cli, &err);
                 return ZL_EXIT_AGENT;
         }
-        code = zl_cli_for_each(cli, &context, argc, argv, wait_one, options);
+        code = zl_cli_for_each(cli, &context, argv, wait_one, options);
         return code == ZL_EXIT_OK ? o->last : ZL_EXIT_AGENT;
 }
 

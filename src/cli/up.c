@@ -229,6 +229,11 @@ static int label_width(const struct zl_deployment_spec *spec)
 static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_error *err)
 {
         struct zl_agent_loop_options options = { .on_event = on_event, .data = up };
+        struct zl_control_options control = { .runtime_dir = up->cli->runtime_dir,
+                                              .deployment = up->name,
+                                              .on_request = on_request,
+                                              .data = up };
+        struct zl_up_view_options view = { .cli = up->cli, .quiet_logs = up->o->detach };
         bool active = false;
         int r;
 
@@ -248,11 +253,12 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
         r = watch_signals(up, zl_agent_loop_uv(up->loop));
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot watch signals");
-        r = zl_up_view_new(up->cli, up->rt, zl_agent_loop_uv(up->loop), up->o->detach,
-                           label_width(*spec), &up->view, err);
+        view.uv = control.uv = zl_agent_loop_uv(up->loop);
+        view.rt = up->rt;
+        view.name_width = label_width(*spec);
+        r = zl_up_view_new(&view, &up->view, err);
         if (r >= 0)
-                r = zl_control_listen(zl_agent_loop_uv(up->loop), up->cli->runtime_dir, up->name,
-                                      on_request, up, &up->control, err);
+                r = zl_control_listen(&control, &up->control, err);
         if (r >= 0)
                 r = zl_agent_up(up->agent, *spec, active, err);
         if (r < 0)

@@ -48,19 +48,18 @@ static void free_stream(void *data)
         free(data);
 }
 
-/* zl-size: what the view looks at belongs to as many owners */
-int zl_up_view_new(const struct zl_cli *cli, struct zl_runtime *rt, uv_loop_t *uv, bool quiet_logs,
-                   int name_width, struct zl_up_view **ret, struct zl_error *err)
+int zl_up_view_new(const struct zl_up_view_options *o, struct zl_up_view **ret,
+                   struct zl_error *err)
 {
         struct zl_up_view *view = calloc(1, sizeof(*view));
 
         if (!view)
                 return zl_fail_oom(err);
-        *view = (struct zl_up_view){ .cli = cli,
-                                     .rt = rt,
-                                     .uv = uv,
-                                     .quiet_logs = quiet_logs || cli->json,
-                                     .width = name_width,
+        *view = (struct zl_up_view){ .cli = o->cli,
+                                     .rt = o->rt,
+                                     .uv = o->uv,
+                                     .quiet_logs = o->quiet_logs || o->cli->json,
+                                     .width = o->name_width,
                                      .streams = zl_map_new(free_stream) };
         if (!view->streams) {
                 free(view);

@@ -11,9 +11,17 @@
 
 struct zl_up_view;
 
-/* `quiet_logs`: events only (the background agent). */
-int zl_up_view_new(const struct zl_cli *cli, struct zl_runtime *rt, uv_loop_t *uv, bool quiet_logs,
-                   int name_width, struct zl_up_view **ret, struct zl_error *err);
+struct zl_up_view_options {
+        const struct zl_cli *cli;
+        struct zl_runtime *rt;
+        uv_loop_t *uv;
+        bool quiet_logs; /* events only (the background agent) */
+        int name_width;  /* of the longest SERVICE.REPLICA */
+};
+
+/* What the options point to must outlive the view. */
+int zl_up_view_new(const struct zl_up_view_options *options, struct zl_up_view **ret,
+                   struct zl_error *err);
 void zl_up_view_free(struct zl_up_view *view);
 /* Shows an event, and begins to follow the log of what has been started. */
 void zl_up_view_event(struct zl_up_view *view, const struct zl_event *event);

@@ -125,7 +125,9 @@ static int open_pipes(struct pipes *p, bool with_input)
                         return -errno;
                 p->ours[i] = fds[i == 0];
                 p->theirs[i] = fds[i != 0];
-                if (zl_fd_set_nonblock(p->ours[i], true) < 0)
+                /* A command that is not root opens /dev/stdout again, and it may be looked up by name inside only: so everybody
+                 * may. Only who may look into the process gets at it anyway. */
+                if (fchmod(p->theirs[i], 0666) < 0 || zl_fd_set_nonblock(p->ours[i], true) < 0)
                         return -errno;
         }
         return 0;

@@ -35,5 +35,6 @@ monitor_test() { # CASE
 @test "attach: a client that reads gets every byte" { monitor_test test_attached_keeps_up; }
 @test "a hostile client cannot disturb" { monitor_test test_hostile_client; }
 @test "out of memory is told from a kill" { monitor_test test_out_of_memory; }
+@test "a command that is not root can open its streams again" { monitor_test test_streams_can_be_opened_again; }
 @test "100 MB of output, no byte lost" { monitor_test test_hundred_megabytes; }
 @test "an idle monitor takes at most 256 KiB" { monitor_test test_memory_and_latency; }

@@ -36,6 +36,7 @@ struct place {
         struct zl_monitor_launch launch;
         struct zl_error err;
         char name[32], cgroup[64];
+        int uid;
 };
 
 /* With ZL_TEST_MONITOR the same tests drive the real program, real containers and busybox. */
@@ -142,13 +143,13 @@ static json_t *real_config(struct place *p, bool terminal, json_t *args)
                 " s:{s:s,s:{s:{s:I}},s:[{s:s},{s:s},{s:s},{s:s},{s:s}]}}",
                 "ociVersion", "1.2.0", "root", "path", "rootfs", "readonly", 0, "process", "args",
                 args, "env", "PATH=/bin", "FROM=config", "cwd", "/", "terminal", terminal, "user",
-                "uid", 0, "gid", 0, "noNewPrivileges", 1, "hostname", "t", "mounts", "destination",
-                "/proc", "type", "proc", "source", "proc", "destination", "/dev", "type", "tmpfs",
-                "source", "tmpfs", "options", "nosuid", "mode=755", "size=1m", "destination",
-                "/dev/pts", "type", "devpts", "source", "devpts", "options", "newinstance",
-                "ptmxmode=0666", "linux", "cgroupsPath", p->cgroup, "resources", "memory", "limit",
-                (json_int_t)(64 << 20), "namespaces", "type", "pid", "type", "mount", "type", "ipc",
-                "type", "uts", "type", "network");
+                "uid", p->uid, "gid", p->uid, "noNewPrivileges", 1, "hostname", "t", "mounts",
+                "destination", "/proc", "type", "proc", "source", "proc", "destination", "/dev",
+                "type", "tmpfs", "source", "tmpfs", "options", "nosuid", "mode=755", "size=1m",
+                "destination", "/dev/pts", "type", "devpts", "source", "devpts", "options",
+                "newinstance", "ptmxmode=0666", "linux", "cgroupsPath", p->cgroup, "resources",
+                "memory", "limit", (json_int_t)(64 << 20), "namespaces", "type", "pid", "type",
+                "mount", "type", "ipc", "type", "uts", "type", "network");
 
         assert_non_null(json);
         return json;
@@ -280,7 +281,8 @@ static void test_exit_codes(void **state)
                 assert_int_equal(record.signal, cases[i].sig);
                 assert_int_equal(record.generation, i + 1);
                 assert_false(record.failed);
-                assert_false(record.stop_requested);
+                /* A KILL that went through us was asked for. */
+                assert_int_equal(record.stop_requested, real_program() && cases[i].sig == SIGKILL);
                 assert_true(record.created_at > 0 && record.started_at >= record.created_at &&
                             record.finished_at >= record.started_at);
                 zl_exit_record_done(&record);
@@ -810,6 +812,25 @@ static void test_out_of_memory(void **state)
         zl_exit_record_done(&record);
 }
 
+static void test_streams_can_be_opened_again(void **state)
+{
+        struct place *p = *state;
+        _cleanup_buf_ struct zl_buf out = ZL_BUF_INIT(4096);
+        struct zl_exit_record record;
+
+        need_engine();
+        p->uid = 1000;
+        wait_end(p,
+                 launch_and_start(p, false,
+                                  "echo one >/proc/self/fd/1 && echo two >/proc/self/fd/2"),
+                 &record);
+        assert_int_equal(record.exit_code, 0);
+        read_log(p, &out);
+        assert_non_null(strstr(out.data, "one\n"));
+        assert_non_null(strstr(out.data, "two\n"));
+        zl_exit_record_done(&record);
+}
+
 static void test_hundred_megabytes(void **state)
 {
         struct place *p = *state;
@@ -912,6 +933,7 @@ int main(int argc, char **argv)
                 TEST(test_attached_keeps_up),
                 TEST(test_hostile_client),
                 TEST(test_out_of_memory),
+                TEST(test_streams_can_be_opened_again),
                 TEST(test_hundred_megabytes),
                 TEST(test_memory_and_latency),
         };

@@ -66,6 +66,8 @@ struct launch {
         int console_socket;
         int *fds;
         size_t n_fds;
+        bool detached;
+        bool start_here;          /* the same process starts it: no gate for others */
         char **env, **config_env; /* the environment with LISTEN_FDS, and the one it replaces */
 };
 
@@ -145,28 +147,28 @@ static int check_terminal(const struct launch *l, const struct create_options *o
         return 0;
 }
 
-/* Creates; on success the container is at its gate and the pid file is written. */
-static int create(struct zl_oci *oci, const char *id, const struct create_options *o, bool detached,
-                  struct zl_container **ret, struct zl_error *err)
+/* `l` must outlive the container's object, which reads the config. Creates; on success the container is at its gate and the pid file is written. */
+static int create(struct zl_oci *oci, const char *id, const struct create_options *o,
+                  struct launch *l, struct zl_container **ret, struct zl_error *err)
 {
-        _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_container_options options = ZL_CONTAINER_OPTIONS_INIT;
-        int r = prepare(&l, o, err);
+        int r = prepare(l, o, err);
 
         if (r == 0)
-                r = check_terminal(&l, o, detached, err);
+                r = check_terminal(l, o, l->detached, err);
         if (r < 0)
                 return r;
         options.id = id;
-        options.bundle = l.bundle;
-        options.config = l.config;
+        options.bundle = l->bundle;
+        options.config = l->config;
         options.root = oci->root;
+        options.start_here = l->start_here;
         for (int i = 0; i < 3; i++)
                 options.stdio[i] = i;
-        options.console_socket_fd = l.console_socket;
-        options.preserve_fds = l.fds;
-        options.n_preserve_fds = l.n_fds;
+        options.console_socket_fd = l->console_socket;
+        options.preserve_fds = l->fds;
+        options.n_preserve_fds = l->n_fds;
         options.seccomp_compile = zl_seccomp_compile;
         options.no_pivot = o->no_pivot;
         options.no_new_keyring = o->no_new_keyring;
@@ -187,11 +189,12 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
 
 static int cmd_create(struct zl_cli *cli, void *options, int argc _unused_, char **argv)
 {
+        _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF, .detached = true };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
 
-        if (create(oci, argv[0], options, true, &c, &err) < 0)
+        if (create(oci, argv[0], options, &l, &c, &err) < 0)
                 return zl_oci_fail(oci, &err);
         return ZL_EXIT_OK;
 }
@@ -199,6 +202,9 @@ static int cmd_create(struct zl_cli *cli, void *options, int argc _unused_, char
 static int run(struct zl_oci *oci, const char *id, const struct create_options *o, int *ret_code,
                struct zl_error *err)
 {
+        _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF,
+                                                   .detached = o->detach,
+                                                   .start_here = true };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         _cleanup_close_ int console = -EBADF;
         int r;
@@ -210,7 +216,7 @@ static int run(struct zl_oci *oci, const char *id, const struct create_options *
                 if (!o->no_subreaper && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                         return zl_fail_errno(err, errno, "cannot become a subreaper");
         }
-        r = create(oci, id, o, o->detach, &c, err);
+        r = create(oci, id, o, &l, &c, err);
         if (r < 0)
                 return r;
         if (!o->detach && !o->console_socket)

@@ -66,7 +66,7 @@ zl_snapshot() { # FILE
                 awk '$8 ~ /^\// { print "socket", $8 }' /proc/net/unix
                 # Not the directories of tests that run at the same time.
                 find /tmp /var/tmp /dev/shm /run -maxdepth 1 -name '*zl*' ! -name 'zlt.*' ! -name 'zl-unit-*' \
-                        ! -name 'zlayer-example.*' ! -name 'zlayer-bench*' -printf 'file %p\n' || :
+                        ! -name 'zlayer-example.*' ! -name 'zlayer-bench*' ! -name 'zlayer-vm-*' -printf 'file %p\n' || :
                 cat /proc/[0-9]*/stat >"$1.stat" || : # some end meanwhile
                 sed -E 's/^([0-9]+) \((.*)\) (.*)$/\1 \3 \2/' "$1.stat" >"$1.fields"
                 awk '{ name = $0; for (i = 1; i <= 51; i++) sub(/^[^ ]+ /, "", name)

@@ -17,6 +17,8 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "cli/oci/oci.h"
+#include "linux/self.h"
+#include "schema/node.h"
 
 static const struct zl_cli_command *const commands[] = {
         &zl_oci_cmd_create, &zl_oci_cmd_start,  &zl_oci_cmd_run,      &zl_oci_cmd_exec,
@@ -74,7 +76,12 @@ static void append_log(const struct zl_oci *oci, const char *level, const char *
                 return;
         zl_format_rfc3339(zl_now_realtime(), now);
         if (!oci->log_json) {
-                dprintf(fd, "time=\"%s\" level=%s msg=\"%s\"\n", now, level, message);
+                _cleanup_buf_ struct zl_buf quoted = ZL_BUF_INIT(1 << 20);
+
+                /* What the message quotes may be anybody's text: it must not look like a line of its own. */
+                zl_json_quote(&quoted, message, strlen(message));
+                if (!zl_buf_error(&quoted))
+                        dprintf(fd, "time=\"%s\" level=%s msg=%s\n", now, level, quoted.data);
                 return;
         }
         record = json_pack("{s:s, s:o, s:s}", "level", level, "msg",
@@ -230,9 +237,15 @@ static int run_command(struct zl_oci *oci, const struct zl_cli_command *cmd, int
         return code;
 }
 
+static bool enters_containers(const struct zl_cli_command *cmd)
+{
+        return cmd == &zl_oci_cmd_create || cmd == &zl_oci_cmd_run || cmd == &zl_oci_cmd_exec;
+}
+
 int zl_oci_main(int argc, char **argv)
 {
         struct zl_oci oci = { .cli = { .program = "zlayer-oci" }, .rootless = "auto" };
+        struct zl_error err = ZL_ERROR_INIT;
         const struct zl_cli_command *cmd;
         int c, code = -1;
 
@@ -244,7 +257,9 @@ int zl_oci_main(int argc, char **argv)
         if (code < 0) {
                 zl_log_set(oci.debug ? ZL_LOG_DEBUG : ZL_LOG_WARNING, log_sink, &oci);
                 cmd = optind < argc ? find(argv[optind]) : NULL;
-                if (cmd)
+                if (cmd && enters_containers(cmd) && zl_self_protect(argv, &err) < 0)
+                        code = zl_oci_fail(&oci, &err);
+                else if (cmd)
                         code = run_command(&oci, cmd, argc - optind, argv + optind);
                 else if (optind < argc && zl_streq(argv[optind], "help"))
                         print_help(stdout), code = ZL_EXIT_OK;

@@ -12,9 +12,13 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -292,19 +296,43 @@ static int superblock_flags(int fs, unsigned long flags)
         return 0;
 }
 
-/* What was opened on top of `target_fd` by a classic mount. ".." of nothing: the path is looked up anew. */
-static int reopen(int target_fd)
+static uint64_t mount_id(int fd, bool *ret_is_root)
+{
+        struct statx sx;
+
+        if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &sx) < 0)
+                return 0;
+        *ret_is_root = sx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+        return sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0;
+}
+
+/* What a classic mount put on top of `target_fd`. The path has to be looked up anew for that, and somebody may have
+ * exchanged a part of it meanwhile: what is found must be the root of a mount that lies on the one of the target, and of
+ * what was mounted (`source_fd`, for a bind), or later flags would go to another mount. */
+static int reopen(int target_fd, int source_fd)
 {
         char path[ZL_FD_PATH_MAX];
         char real[4096];
         ssize_t n = readlink(zl_fd_path(target_fd, path), real, sizeof real - 1);
+        bool is_root = false, ignored;
+        struct stat found, source;
         int fd;
 
         if (n < 0)
                 return -errno;
         real[n] = 0;
         fd = open(real, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+        if (mount_id(fd, &is_root) == mount_id(target_fd, &ignored) || !is_root)
+                goto other;
+        if (source_fd >= 0 && (fstat(fd, &found) < 0 || fstat(source_fd, &source) < 0 ||
+                               found.st_ino != source.st_ino || found.st_dev != source.st_dev))
+                goto other;
+        return fd;
+other:
+        close(fd);
+        return -EXDEV;
 }
 
 static int classic_mount(int target_fd, const char *type, const char *source, unsigned long flags,
@@ -314,7 +342,17 @@ static int classic_mount(int target_fd, const char *type, const char *source, un
 
         if (mount(source ? source : type, zl_fd_path(target_fd, path), type, flags, data) < 0)
                 return -errno;
-        return reopen(target_fd);
+        return reopen(target_fd, -1);
+}
+
+static int classic_bind(int target_fd, int source_fd, bool recursive)
+{
+        char target[ZL_FD_PATH_MAX], source[ZL_FD_PATH_MAX];
+
+        if (mount(zl_fd_path(source_fd, source), zl_fd_path(target_fd, target), NULL,
+                  MS_BIND | (recursive ? MS_REC : 0), NULL) < 0)
+                return -errno;
+        return reopen(target_fd, source_fd);
 }
 
 /* Makes the superblock of an open context and mounts it. Consumes nothing. */
@@ -432,12 +470,10 @@ static int open_tree_clone(int source_fd, bool recursive)
 
 int zl_mount_bind_on(int target_fd, int source_fd, bool recursive)
 {
-        char source[ZL_FD_PATH_MAX];
         int fd = open_tree_clone(source_fd, recursive), r;
 
         if (fd == -ENOSYS)
-                return classic_mount(target_fd, NULL, zl_fd_path(source_fd, source),
-                                     MS_BIND | (recursive ? MS_REC : 0), NULL);
+                return classic_bind(target_fd, source_fd, recursive);
         if (fd < 0)
                 return fd;
         r = attach(fd, target_fd);
@@ -477,6 +513,28 @@ int zl_mount_bind_idmapped_on(int target_fd, int source_fd, bool recursive, int 
         return fd;
 }
 
+/* A remount sets all flags anew: one that is left out is lost ("ro" must not take "nosuid" away). */
+static int current_flags(int fd, unsigned long *ret)
+{
+        static const struct {
+                unsigned long fs, mount;
+        } map[] = {
+                { ST_RDONLY, MS_RDONLY },     { ST_NOSUID, MS_NOSUID },
+                { ST_NODEV, MS_NODEV },       { ST_NOEXEC, MS_NOEXEC },
+                { ST_NOATIME, MS_NOATIME },   { ST_NODIRATIME, MS_NODIRATIME },
+                { ST_RELATIME, MS_RELATIME }, { 0x2000 /* ST_NOSYMFOLLOW */, MS_NOSYMFOLLOW },
+        };
+        struct statfs fs;
+
+        if (fstatfs(fd, &fs) < 0)
+                return -errno;
+        *ret = 0;
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(map); i++)
+                if ((unsigned long)fs.f_flags & map[i].fs)
+                        *ret |= map[i].mount;
+        return 0;
+}
+
 int zl_mount_set_flags(int fd, unsigned long set, unsigned long clear, bool recursive)
 {
         const unsigned long atime = MS_NOATIME | MS_STRICTATIME | MS_RELATIME;
@@ -484,6 +542,7 @@ int zl_mount_set_flags(int fd, unsigned long set, unsigned long clear, bool recu
                                    .attr_clr = attributes_of(clear) &
                                                ~(uint64_t)MOUNT_ATTR__ATIME };
         char path[ZL_FD_PATH_MAX];
+        unsigned long now = 0;
         int r;
 
         /* The atime family is one value: changing it means clearing all of it. */
@@ -496,7 +555,13 @@ int zl_mount_set_flags(int fd, unsigned long set, unsigned long clear, bool recu
                 return r;
         if (recursive) /* nothing before 5.12 can do it in one step, and half of it would be a lie */
                 return -ENOSYS;
-        if (mount(NULL, zl_fd_path(fd, path), NULL, MS_BIND | MS_REMOUNT | set, NULL) < 0)
+        r = current_flags(fd, &now);
+        if (r < 0)
+                return r;
+        if ((set | clear) & atime)
+                now &= ~atime;
+        now = (now & ~clear) | set;
+        if (mount(NULL, zl_fd_path(fd, path), NULL, MS_BIND | MS_REMOUNT | now, NULL) < 0)
                 return -errno;
         return 0;
 }

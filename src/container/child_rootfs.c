@@ -126,7 +126,43 @@ static int target_kernel_fs(struct zl_child *c, const char *destination)
 
         if (fd != -ENOENT)
                 return fd;
-        return zl_mkdir_p_in(c->root_fd, destination, 0755);
+        fd = zl_mkdir_p_in(c->root_fd, destination, 0755);
+        if (fd < 0)
+                return fd;
+        /* What was made may have been exchanged for a link while we made it. */
+        close(fd);
+        return zl_open_in(c->root_fd, destination, O_PATH | O_DIRECTORY, 0, ZL_PATH_NO_SYMLINKS);
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+        size_t n = strlen(directory);
+
+        path += strspn(path, "/");
+        return strncmp(path, directory, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+/* A link in the image must not bring a mount onto the kernel's files: who names /data did not mean /proc/sys. */
+static int refuse_redirected(struct zl_child *c, const struct zl_mount_plan *m, int fd)
+{
+        _cleanup_close_ int direct = -EBADF;
+        struct statfs fs;
+        const char *home;
+
+        if (fstatfs(fd, &fs) < 0)
+                return -errno;
+        if (fs.f_type == PROC_SUPER_MAGIC)
+                home = "proc";
+        else if (fs.f_type == SYSFS_MAGIC || fs.f_type == CGROUP_SUPER_MAGIC ||
+                 fs.f_type == CGROUP2_SUPER_MAGIC)
+                home = "sys";
+        else
+                return 0;
+        if (is_below(m->destination, home))
+                return 0;
+        /* A mount of the config may have brought them elsewhere, under the name that is meant. */
+        direct = zl_open_in(c->root_fd, m->destination, O_PATH, 0, ZL_PATH_NO_SYMLINKS);
+        return direct < 0 ? -EXDEV : 0;
 }
 
 static int open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
@@ -140,15 +176,35 @@ static int open_target(struct zl_child *c, const struct zl_mount_plan *m, bool d
                 fd = target_kernel_fs(c, m->destination);
         else
                 fd = zl_mkdir_p_in(c->root_fd, m->destination, 0755);
+        if (fd >= 0) {
+                int r = refuse_redirected(c, m, fd);
+
+                if (r < 0) {
+                        close(fd);
+                        fd = r;
+                }
+        }
         if (fd < 0)
                 zl_child_fail(c, ZL_STAGE_MOUNT_TARGET, -fd, m->destination);
         return fd;
 }
 
+static bool is_root(const char *path)
+{
+        while (*path) {
+                size_t n = strcspn(path, "/");
+
+                if (n > 2 || (n > 0 && memcmp(path, "..", n) != 0))
+                        return false;
+                path += n + (path[n] == '/');
+        }
+        return true;
+}
+
 /* A mount on "/" itself becomes what later targets are resolved in. */
 static int now_root(struct zl_child *c, const struct zl_mount_plan *m, int fd)
 {
-        if (m->destination[strspn(m->destination, "/.")] == 0) {
+        if (is_root(m->destination)) {
                 zl_close(c->root_fd);
                 c->root_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
                 if (c->root_fd < 0)
@@ -333,8 +389,8 @@ static int open_null(void)
 
 static int mask_one(struct zl_child *c, struct masks *masks, const char *path)
 {
-        _cleanup_close_ int target = zl_open_in(c->root_fd, path, O_PATH | O_NOFOLLOW, 0,
-                                                ZL_PATH_IN_ROOT);
+        /* Through links, too: what a link of the image shows under this name is what shall not be read. */
+        _cleanup_close_ int target = zl_open_in(c->root_fd, path, O_PATH, 0, ZL_PATH_IN_ROOT);
         struct stat st;
         int fd;
 
@@ -344,8 +400,6 @@ static int mask_one(struct zl_child *c, struct masks *masks, const char *path)
                 return target;
         if (fstat(target, &st) < 0)
                 return -errno;
-        if (S_ISLNK(st.st_mode)) /* what it points to is masked by its own name, if it is to be */
-                return 0;
         if (!S_ISDIR(st.st_mode)) {
                 fd = zl_mount_bind_on(target, masks->null_fd, false);
                 zl_close(fd);

@@ -20,6 +20,26 @@
 #include "base/path.h"
 #include "container/internal.h"
 
+/* A file to mount something on, made if it is missing. What is there already is not opened, only pointed at: the image may have
+ * put a FIFO there, on which we would hang, or a device that does something when it is opened. A link is refused. */
+static int open_mount_point(int dir, const char *base, mode_t mode)
+{
+        _cleanup_close_ int target = -EBADF;
+        struct stat st;
+        int fd = openat(dir, base, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY,
+                        mode);
+
+        if (fd < 0 && errno != EEXIST)
+                return -errno;
+        zl_close(fd);
+        target = openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (target < 0 || fstat(target, &st) < 0)
+                return -errno;
+        if (S_ISLNK(st.st_mode))
+                return -ELOOP;
+        return zl_take_fd(target);
+}
+
 static int bind_device(struct zl_child *c, int dir, const char *base, const char *path)
 {
         _cleanup_close_ int source = open(path, O_PATH | O_CLOEXEC);
@@ -28,28 +48,27 @@ static int bind_device(struct zl_child *c, int dir, const char *base, const char
 
         if (source < 0)
                 return -errno;
-        fd = openat(dir, base, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0644);
-        if (fd < 0)
-                return -errno;
-        close(fd);
-        target = openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        target = open_mount_point(dir, base, 0644);
         if (target < 0)
-                return -errno;
+                return target;
         fd = zl_mount_bind_on(target, source, false);
         zl_close(fd);
         return fd < 0 ? fd : 0;
 }
 
-static int check_existing(int dir, const char *base, const struct zl_device_plan *d)
+/* It must be that very device; its mode is set through the descriptor that was looked at. */
+static int take_existing(int dir, const char *base, const struct zl_device_plan *d)
 {
+        _cleanup_close_ int fd = openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        char path[ZL_FD_PATH_MAX];
         struct stat st;
 
-        if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
         if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
             (!S_ISFIFO(st.st_mode) && st.st_rdev != d->dev))
                 return -EEXIST;
-        return 0;
+        return chmod(zl_fd_path(fd, path), d->mode & 07777) < 0 ? -errno : 0;
 }
 
 static int make_device(struct zl_child *c, const struct zl_device_plan *d)
@@ -74,11 +93,9 @@ static int make_device(struct zl_child *c, const struct zl_device_plan *d)
                         return bind_device(c, dir, base, d->path);
                 if (errno != EEXIST)
                         return -errno;
-                r = check_existing(dir, base, d);
+                r = take_existing(dir, base, d);
                 if (r < 0)
                         return r;
-                if (fchmodat(dir, base, d->mode & 07777, 0) < 0)
-                        return -errno;
         }
         if ((d->uid || d->gid) && fchownat(dir, base, d->uid, d->gid, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
@@ -153,18 +170,24 @@ static int send_console(struct zl_child *c, int master)
 /* The image cannot give us a false terminal: it must be the multiplexer of a devpts file system. */
 static int open_master(struct zl_child *c)
 {
-        _cleanup_close_ int fd = zl_open_in(c->root_fd, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0,
-                                            ZL_PATH_IN_ROOT);
+        _cleanup_close_ int found = zl_open_in(c->root_fd, "dev/pts/ptmx", O_PATH, 0,
+                                               ZL_PATH_IN_ROOT);
+        char path[ZL_FD_PATH_MAX];
         struct statfs fs;
         struct stat st;
 
-        if (fd < 0)
-                return fd;
-        if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+        int fd;
+
+        if (found < 0)
+                return found;
+        if (fstatfs(found, &fs) < 0 || fstat(found, &st) < 0)
                 return -errno;
         if (fs.f_type != DEVPTS_SUPER_MAGIC || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
                 return -ENODEV;
-        return zl_take_fd(fd);
+        /* Opened only now that it is known, and through the host's procfs: in an exec, /proc is the container's. */
+        fd = openat(c->proc_fd, zl_fd_path(found, path) + strlen("/proc/"),
+                    O_RDWR | O_NOCTTY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
 }
 
 static int bind_console(struct zl_child *c, int slave)
@@ -175,13 +198,9 @@ static int bind_console(struct zl_child *c, int slave)
 
         if (dir < 0)
                 return dir;
-        fd = openat(dir, "console", O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0620);
-        if (fd < 0 && errno != EACCES && errno != ENXIO)
-                return -errno;
-        zl_close(fd);
-        target = openat(dir, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        target = open_mount_point(dir, "console", 0620);
         if (target < 0)
-                return -errno;
+                return target;
         fd = zl_mount_bind_on(target, slave, false);
         zl_close(fd);
         return fd < 0 ? fd : 0;

@@ -14,19 +14,26 @@
 #include "base/path.h"
 #include "container/internal.h"
 
-enum { LINE_MAX_ = 8192, FIELDS = 7 };
+enum {
+        LINE_MAX_ = 8192,
+        FIELDS = 7,
+        FILE_MAX_ =
+                16
+                << 20, /* what lies behind is not read: a sparse file could keep us busy for days */
+};
 
 struct reader {
         int fd;
         char buf[LINE_MAX_];
         size_t at, len;
+        size_t total; /* read so far */
 };
 
 static int open_reader(struct reader *r, int root_fd, const char *path)
 {
         struct stat st;
 
-        r->at = r->len = 0;
+        r->at = r->len = r->total = 0;
         r->fd = zl_open_in(root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, ZL_PATH_IN_ROOT);
         if (r->fd < 0)
                 return r->fd;
@@ -62,7 +69,9 @@ static char *next_line(struct reader *r)
                         skipping = true;
                         r->len = 0;
                 }
-                n = zl_read_full(r->fd, r->buf + r->len, sizeof r->buf - 1 - r->len);
+                n = r->total >= FILE_MAX_
+                            ? 0
+                            : zl_read_full(r->fd, r->buf + r->len, sizeof r->buf - 1 - r->len);
                 if (n <= 0) {
                         if (r->len == 0 || skipping)
                                 return NULL;
@@ -71,6 +80,7 @@ static char *next_line(struct reader *r)
                         return r->buf;
                 }
                 r->len += (size_t)n;
+                r->total += (size_t)n;
         }
 }
 

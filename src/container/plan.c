@@ -150,23 +150,36 @@ static int plan_ids(struct zl_plan *plan, struct zl_error *err)
 
 /* --- sysctls ------------------------------------------------------------------------------------------------------ */
 
+/* Does the container have this namespace apart from us? One that is joined by path may be the host's under another name. */
+static bool has_own_namespace(const struct zl_plan *plan, const char *type, const char *file)
+{
+        const struct zl_oci_namespace *ns = find_namespace(plan->config->linux_, type);
+        struct stat own, other;
+        char path[48];
+
+        if (!ns || !ns->path || !*ns->path)
+                return ns != NULL;
+        snprintf(path, sizeof path, "/proc/self/ns/%s", file);
+        return stat(path, &own) == 0 && stat(ns->path, &other) == 0 &&
+               (own.st_ino != other.st_ino || own.st_dev != other.st_dev);
+}
+
 static bool sysctl_is_ours(const struct zl_plan *plan, const char *name)
 {
         static const char *const ipc[] = {
                 "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
                 "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
         };
-        const struct zl_oci_linux *l = plan->config->linux_;
 
         if (zl_startswith(name, "net."))
-                return find_namespace(l, "network") != NULL;
+                return has_own_namespace(plan, "network", "net");
         if (zl_startswith(name, "fs.mqueue."))
-                return find_namespace(l, "ipc") != NULL;
+                return has_own_namespace(plan, "ipc", "ipc");
         if (zl_streq(name, "kernel.domainname") || zl_streq(name, "kernel.hostname"))
-                return find_namespace(l, "uts") != NULL;
+                return has_own_namespace(plan, "uts", "uts");
         for (size_t i = 0; i < ZL_ARRAY_SIZE(ipc); i++)
                 if (zl_streq(name, ipc[i]))
-                        return find_namespace(l, "ipc") != NULL;
+                        return has_own_namespace(plan, "ipc", "ipc");
         return false;
 }
 

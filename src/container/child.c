@@ -235,10 +235,8 @@ static int settle(struct zl_child *c)
         /* The user's name is read after the pivot as before it: root_fd is the same directory. */
         if (r == 0)
                 r = zl_child_user_lookup(c);
-        if (r == 0 && c->process->new_keyring &&
-            syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS &&
-            errno != EPERM && errno != EDQUOT)
-                r = zl_child_fail(c, ZL_STAGE_KEYRING, errno, "");
+        if (r == 0)
+                r = zl_child_keyring(c);
         if (r == 0)
                 r = zl_child_attributes(c);
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -311,6 +309,10 @@ static void split_reaper(struct zl_child *c)
         }
         if (pid > 0) {
                 prctl(PR_SET_NAME, "init", 0, 0, 0);
+                /* Whoever may trace us must not find a process without the filter. With a listener there is one to tell. */
+                if (c->process->seccomp && !c->process->seccomp->notify &&
+                    zl_child_seccomp(c, true) < 0)
+                        _exit(126);
                 syscall(SYS_close_range, 0U, ~0U, 0U);
                 zl_child_reaper(pid);
         }
@@ -332,16 +334,14 @@ static int run(struct zl_child *c)
                 r = build(c);
         if (r == 0)
                 r = settle(c);
-        /* Privileges go before the gate, so that what cannot be had is an error of create. */
-        if (r == 0 && !(h && h->n_start_container))
+        /* Privileges go before the gate, so that what cannot be had is an error of create, and before the startContainer
+         * hooks: their programs are the container's, and so must their rights be. */
+        if (r == 0)
                 r = zl_child_privileges(c);
         if (r == 0)
                 r = pass_gate(c);
-        if (r == 0 && h && h->n_start_container) {
+        if (r == 0 && h)
                 r = run_hooks(c, h->start_container, h->n_start_container, "created");
-                if (r == 0)
-                        r = zl_child_privileges(c);
-        }
         if (r < 0)
                 return r;
         if (c->plan->options->init_reaper)

@@ -108,6 +108,16 @@ int zl_child_user_lookup(struct zl_child *c)
         return 0;
 }
 
+/* A session keyring of its own, so that the caller's keys stay out of reach. */
+int zl_child_keyring(struct zl_child *c)
+{
+        if (c->process->new_keyring &&
+            syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS &&
+            errno != EPERM && errno != EDQUOT)
+                return zl_child_fail(c, ZL_STAGE_KEYRING, errno, "");
+        return 0;
+}
+
 /* --- attributes --------------------------------------------------------------------------------------------------------- */
 
 static int set_scheduler(struct zl_child *c)
@@ -182,6 +192,11 @@ static int change_ids(struct zl_child *c)
         char text[12];
 
         snprintf(text, sizeof text, "%u", c->uid);
+        /* To the calls below -1 means "leave it as it is", which is root. */
+        if (c->uid == (uid_t)-1)
+                return zl_child_fail(c, ZL_STAGE_USER, EINVAL, text);
+        if (c->gid == (gid_t)-1)
+                return zl_child_fail(c, ZL_STAGE_GROUPS, EINVAL, text);
         if (!c->process->no_setgroups && syscall(SYS_setgroups, c->n_groups, c->groups) < 0)
                 return zl_child_fail(c, ZL_STAGE_GROUPS, errno, text);
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
@@ -252,7 +267,10 @@ static int send_listener(struct zl_child *c, int listener)
         cmsg->cmsg_type = SCM_RIGHTS;
         cmsg->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(cmsg), &listener, sizeof listener);
-        return sendmsg(p->seccomp_socket, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+        return sendmsg(c->listener_socket ? c->listener_socket : p->seccomp_socket, &msg,
+                       MSG_NOSIGNAL) < 0
+                       ? -errno
+                       : 0;
 }
 
 int zl_child_seccomp(struct zl_child *c, bool late)
@@ -296,21 +314,43 @@ int zl_child_stdio(struct zl_child *c)
         return 0;
 }
 
-/* Descriptors for the command become 3, 4 …; all others close at exec, whoever left them open. */
+static int close_from(unsigned first)
+{
+        struct rlimit limit;
+
+        if (syscall(SYS_close_range, first, ~0U, 0U) == 0)
+                return 0;
+        if (errno != ENOSYS && errno != EPERM) /* EPERM: an old filter around ourselves */
+                return -errno;
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return -errno;
+        limit.rlim_max = ZL_MIN(ZL_MAX(limit.rlim_max, (rlim_t)65536), (rlim_t)1 << 20);
+        for (rlim_t fd = first; fd < limit.rlim_max; fd++)
+                close((int)fd);
+        return 0;
+}
+
+/*
+ * Descriptors for the command become 3, 4 …; all others are closed here and now, whoever left them open. To have them
+ * closed by exec would be too late: exec looks the command up before, and "/proc/self/fd/7/../../bin/sh", through one of our
+ * directories of the host, would run a program of the host in the container (CVE-2024-21626).
+ */
 static int arrange_fds(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
-        int first = 3 + (int)p->n_preserve_fds;
+        int first = 3 + (int)p->n_preserve_fds, socket = p->seccomp_socket;
         int high[256];
 
         if (p->n_preserve_fds > ZL_ARRAY_SIZE(high))
                 return -E2BIG;
-        if (c->report_fd < first) {
-                int fd = fcntl(c->report_fd, F_DUPFD_CLOEXEC, first);
-
-                if (fd < 0)
+        /* Out of the way of what comes to 3 … first + 1. */
+        c->report_fd = fcntl(c->report_fd, F_DUPFD_CLOEXEC, first + 2);
+        if (c->report_fd < 0)
+                return -errno;
+        if (socket >= 0) {
+                socket = fcntl(socket, F_DUPFD_CLOEXEC, first + 2);
+                if (socket < 0)
                         return -errno;
-                c->report_fd = fd;
         }
         for (size_t i = 0; i < p->n_preserve_fds; i++) {
                 high[i] = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, first);
@@ -320,17 +360,17 @@ static int arrange_fds(struct zl_child *c)
         for (size_t i = 0; i < p->n_preserve_fds; i++)
                 if (dup2(high[i], 3 + (int)i) < 0)
                         return -errno;
-        if (syscall(SYS_close_range, (unsigned)first, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) == 0)
-                return 0;
-        if (errno != ENOSYS && errno != EINVAL)
+        /* What is left above is the way to report: a socket, which leads nowhere. */
+        if (dup3(c->report_fd, first, O_CLOEXEC) < 0)
                 return -errno;
-        for (int fd = first; fd < 1024; fd++) { /* kernels before 5.11 */
-                int flags = fcntl(fd, F_GETFD);
-
-                if (flags >= 0 && fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0)
+        c->report_fd = first++;
+        if (socket >= 0 && p->no_new_privs) { /* needed until the filter is loaded */
+                if (dup3(socket, first, O_CLOEXEC) < 0)
                         return -errno;
+                c->listener_socket = first++;
         }
-        return 0;
+        c->proc_fd = c->root_fd = c->tty_fd = -EBADF;
+        return close_from((unsigned)first);
 }
 
 /* --- exec ---------------------------------------------------------------------------------------------------------------------- */

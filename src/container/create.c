@@ -23,6 +23,7 @@
 #include "base/socket.h"
 #include "container/internal.h"
 #include "linux/clone.h"
+#include "schema/node.h"
 
 struct creation {
         const struct zl_container_options *options;
@@ -96,7 +97,8 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
         if (p->seccomp && p->seccomp->notify && config && config->listener_path) {
                 _cleanup_free_ char *state = zl_state_document(o->config, o->id, "creating", 0,
                                                                o->bundle);
-                _cleanup_free_ char *text = NULL;
+                _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(2 << 20);
+                const char *metadata = config->listener_metadata ? config->listener_metadata : "";
 
                 p->seccomp_socket = zl_unix_connect_at(AT_FDCWD, config->listener_path,
                                                        SOCK_STREAM);
@@ -104,13 +106,15 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
                         return zl_fail_errno(err, -p->seccomp_socket,
                                              "linux.seccomp.listenerPath: cannot connect to %s",
                                              config->listener_path);
-                if (!state ||
-                    asprintf(
-                            &text,
-                            "{\"ociVersion\":\"1.2.0\",\"fds\":[\"seccompFd\"],\"metadata\":\"%s\",\"state\":%s,\"pid\":",
-                            config->listener_metadata ? config->listener_metadata : "", state) < 0)
+                if (!state)
                         return zl_fail_oom(err);
-                p->seccomp_state = zl_arena_strndup(k->plan.arena, text, strlen(text));
+                zl_buf_puts(&text,
+                            "{\"ociVersion\":\"1.2.0\",\"fds\":[\"seccompFd\"],\"metadata\":");
+                zl_json_quote(&text, metadata, strlen(metadata));
+                zl_buf_putf(&text, ",\"state\":%s,\"pid\":", state);
+                if (zl_buf_error(&text))
+                        return zl_fail_oom(err);
+                p->seccomp_state = zl_arena_strndup(k->plan.arena, text.data, text.len);
                 if (!p->seccomp_state)
                         return zl_fail_oom(err);
         }
@@ -146,10 +150,14 @@ static int cgroup_path(const struct zl_container_options *o, char **ret, struct 
         if (o->systemd_cgroup)
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0,
                                "the systemd cgroup driver is not supported by this build");
-        if (path && *path == '/')
+        if (path && *path == '/') {
                 joined = strdup(path);
-        else
-                joined = zl_path_join(parent, path && *path ? path : o->id);
+        } else {
+                /* Cleaned on its own first: ".." must not lead out of the parent group. */
+                _cleanup_free_ char *below = zl_path_clean_absolute(path && *path ? path : o->id);
+
+                joined = below ? zl_path_join(parent, below) : NULL;
+        }
         *ret = joined ? zl_path_clean_absolute(joined) : NULL;
         if (!*ret)
                 return zl_fail_oom(err);
@@ -240,7 +248,7 @@ static _Noreturn void child(struct creation *k)
  * child (CLONE_PARENT), tells its pid, and is gone. */
 static int clone_in_userns(struct creation *k, uint64_t flags, struct zl_error *err)
 {
-        struct zl_clone helper_how = { .cgroup_fd = -1 };
+        struct zl_clone helper_how = { .cgroup_fd = -1, .hidden = 1 };
         int fds[2], status = 0, pid = 0;
         pid_t helper;
 
@@ -285,6 +293,7 @@ static int do_clone(struct creation *k, bool *ret_in_cgroup, struct zl_error *er
                 .flags = k->plan.clone_flags,
                 .cgroup_fd = zl_cgroup_dir_fd(k->c->cgroup),
                 .pidfd = &k->c->pidfd,
+                .hidden = k->plan.join_pid_fd >= 0,
         };
         _cleanup_close_ int own_pid_ns = -EBADF;
         pid_t pid;

@@ -11,6 +11,7 @@
  * cgroup before it joins, so it is under the container's limits from the start.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -153,7 +154,8 @@ static int plan(struct execution *x, struct zl_error *err)
                 r = plan_seccomp(x, err);
         if (r < 0)
                 return r;
-        plan->process.new_keyring = false; /* the container's one comes with its namespaces' user */
+        /* A session keyring comes with the caller, not with a namespace: the keys of the host's session are none of theirs. */
+        plan->process.new_keyring = !x->c->no_new_keyring;
         if (x->want->rows || x->want->cols) {
                 plan->process.rows = x->want->rows;
                 plan->process.cols = x->want->cols;
@@ -231,6 +233,16 @@ static int find_namespaces(struct execution *x, struct zl_error *err)
         return 0;
 }
 
+/* The namespaces were found by a number. It was the container's all the time if its process still lives now. */
+static int check_alive(struct execution *x, struct zl_error *err)
+{
+        struct pollfd p = { .fd = x->c->pidfd, .events = POLLIN };
+
+        if (x->c->pidfd < 0 || poll(&p, 1, 0) != 0)
+                return zl_fail(err, ZL_E_STATE, 0, "cannot exec in a stopped container");
+        return 0;
+}
+
 static int open_cgroup(struct execution *x, struct zl_error *err)
 {
         struct zl_cgroup_options options = { .create = true };
@@ -293,6 +305,8 @@ static int run(struct zl_child *c, struct execution *x)
         if (r == 0)
                 r = zl_child_console(c, false);
         if (r == 0)
+                r = zl_child_keyring(c);
+        if (r == 0)
                 r = zl_child_user_lookup(c);
         if (r == 0)
                 r = zl_child_attributes(c);
@@ -333,7 +347,9 @@ static _Noreturn void child(struct execution *x)
 static int do_clone(struct execution *x, bool *ret_in_cgroup, struct zl_error *err)
 {
         struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
-        struct zl_clone how = { .cgroup_fd = cg ? zl_cgroup_dir_fd(cg) : -1, .pidfd = &x->pidfd };
+        struct zl_clone how = { .cgroup_fd = cg ? zl_cgroup_dir_fd(cg) : -1,
+                                .pidfd = &x->pidfd,
+                                .hidden = 1 };
         _cleanup_close_ int own = -EBADF;
         pid_t pid;
 
@@ -416,6 +432,8 @@ static int execute(struct execution *x, struct zl_error *err)
         r = plan(x, err);
         if (r == 0)
                 r = find_namespaces(x, err);
+        if (r == 0)
+                r = check_alive(x, err);
         if (r == 0)
                 r = open_cgroup(x, err);
         return r < 0 ? r : launch(x, err);

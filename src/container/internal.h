@@ -224,10 +224,11 @@ struct zl_child {
         const struct zl_plan *plan;
         const struct zl_process_plan *process;
         int sync_fd;
-        int report_fd; /* where errors go: sync_fd, or the connection at the gate */
-        int proc_fd;   /* the host's procfs, verified */
-        int root_fd;   /* of the container's root mount */
-        int tty_fd;    /* slave, or -1 */
+        int report_fd;       /* where errors go: sync_fd, or the connection at the gate */
+        int proc_fd;         /* the host's procfs, verified */
+        int root_fd;         /* of the container's root mount */
+        int tty_fd;          /* slave, or -1 */
+        int listener_socket; /* seccomp_socket once it was moved, or 0 */
         pid_t host_pid;
         struct zl_message report;
         gid_t groups[ZL_GROUPS_MAX];
@@ -251,6 +252,7 @@ int zl_child_copy_up(int from_fd, int to_fd);
 int zl_child_console(struct zl_child *c, bool mount_console);
 int zl_child_pivot(struct zl_child *c);
 /* Everything between "in the namespaces" and exec; see child_process.c for the order. */
+int zl_child_keyring(struct zl_child *c);
 int zl_child_user_lookup(struct zl_child *c);
 int zl_child_attributes(struct zl_child *c); /* rlimits, scheduler … needing privileges */
 int zl_child_privileges(struct zl_child *c); /* groups, ids, capabilities */

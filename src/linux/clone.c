@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -54,7 +55,7 @@ static long classic_clone(const struct zl_clone *how)
         return pid;
 }
 
-pid_t zl_clone(struct zl_clone *how)
+static long do_clone(struct zl_clone *how)
 {
         long pid = try_clone3(how, how->cgroup_fd);
 
@@ -64,5 +65,19 @@ pid_t zl_clone(struct zl_clone *how)
                 pid = try_clone3(how, -1);
         if (pid < 0 && errno == ENOSYS)
                 pid = classic_clone(how);
-        return pid < 0 ? -errno : (pid_t)pid;
+        return pid < 0 ? -errno : pid;
+}
+
+pid_t zl_clone(struct zl_clone *how)
+{
+        int dumpable = how->hidden ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : 0;
+        long pid;
+
+        /* What the child did first would be too late: it is visible in its pid namespace before it runs. */
+        if (dumpable == 1)
+                prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        pid = do_clone(how);
+        if (pid != 0 && dumpable == 1)
+                prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        return (pid_t)pid;
 }

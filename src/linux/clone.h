@@ -6,9 +6,10 @@
 #include <sys/types.h>
 
 struct zl_clone {
-        uint64_t flags;  /* CLONE_NEW… only; CLONE_NEWTIME is refused (unshare it in the child) */
-        int cgroup_fd;   /* v2 directory to be born in, or -1 */
-        int *pidfd;      /* where to put a pidfd, or NULL */
+        uint64_t flags; /* CLONE_NEW… only; CLONE_NEWTIME is refused (unshare it in the child) */
+        int cgroup_fd;  /* v2 directory to be born in, or -1 */
+        int *pidfd;     /* where to put a pidfd, or NULL */
+        int hidden; /* 1: not dumpable from its birth (nobody inside may trace it or read its /proc) */
         int cgroup_done; /* out: 1 if the child was born in the group */
 };
 

@@ -98,8 +98,25 @@ static void log_sink(enum zl_log_level level, const char *message, void *data)
         fprintf(stderr, "zlayer-oci: %s: %s\n", zl_log_level_name(level), message);
 }
 
+/* Callers look for Go's words of an errno ("no such file or directory", "permission denied"), which are those of libc with a
+ * small first letter: Docker makes its exit codes 126 and 127 of them. */
+static void say_errno_as_go(struct zl_error *err)
+{
+        const char *text = err->sys_errno ? strerror(err->sys_errno) : "";
+        size_t n = strlen(text), len = strlen(zl_error_message(err));
+        char *end;
+
+        if (n == 0 || len < n)
+                return;
+        end = err->message + len - n;
+        /* Not abbreviations such as "RPC struct is bad". */
+        if (zl_streq(end, text) && end[0] >= 'A' && end[0] <= 'Z' && end[1] >= 'a')
+                end[0] = (char)(end[0] - 'A' + 'a');
+}
+
 int zl_oci_fail(struct zl_oci *oci, struct zl_error *err)
 {
+        say_errno_as_go(err);
         append_log(oci, "error", zl_error_message(err));
         fprintf(stderr, "zlayer-oci: %s\n", zl_error_message(err));
         if (err->hint)

@@ -462,6 +462,16 @@ int zl_child_mask(struct zl_child *c)
         return r;
 }
 
+/* A working directory that the image lacks is made, as callers of runc have come to expect. What cannot be made is told when it is to
+ * be entered. */
+static void make_cwd(struct zl_child *c)
+{
+        const char *cwd = c->process->cwd;
+
+        if (cwd[0] == '/' && cwd[1])
+                zl_close(zl_mkdir_p_in(c->root_fd, cwd, 0755));
+}
+
 /* --- all of it ----------------------------------------------------------------------------------------------------- */
 
 int zl_child_rootfs(struct zl_child *c)
@@ -480,6 +490,8 @@ int zl_child_rootfs(struct zl_child *c)
         }
         if (r == 0)
                 r = zl_child_dev(c);
+        if (r == 0)
+                make_cwd(c);
         return r;
 }
 

@@ -208,6 +208,73 @@ static int change_ids(struct zl_child *c)
         return 0;
 }
 
+/* --- finding the command -------------------------------------------------------------------------------------------------- */
+
+/* The search of execvp(), without its allocation and without /bin/sh for files that have no header. `try` returns 0 to end the
+ * search, or an errno value; what is not there or not permitted lets it go on. */
+static int search(const struct zl_process_plan *p,
+                  int (*try)(const struct zl_process_plan *p, const char *file))
+{
+        const char *command = p->argv[0];
+        const char *path = p->path_env ? p->path_env : "/bin:/usr/bin";
+        int result = ENOENT, error;
+        char file[PATH_MAX];
+
+        if (*command == 0)
+                return ENOENT;
+        if (strchr(command, '/'))
+                return try(p, command);
+        for (;;) {
+                size_t n = strcspn(path, ":");
+                struct stat st;
+
+                if (n + strlen(command) + 2 <= sizeof file) {
+                        memcpy(file, path, n);
+                        file[n] = '/';
+                        strcpy(file + (n ? n + 1 : 0), command);
+                        if (stat(file, &st) == 0 && !S_ISDIR(st.st_mode)) {
+                                error = try(p, file);
+                                if (error != EACCES && error != ENOENT && error != ENOTDIR)
+                                        return error;
+                                if (error == EACCES)
+                                        result = error;
+                        }
+                }
+                if (path[n] == 0)
+                        return result;
+                path += n + 1;
+        }
+}
+
+static int try_exec(const struct zl_process_plan *p, const char *file)
+{
+        execve(file, p->argv, p->envp);
+        return errno;
+}
+
+static int try_look(const struct zl_process_plan *p _unused_, const char *file)
+{
+        struct stat st;
+
+        if (stat(file, &st) < 0)
+                return errno == ENOENT || errno == ENOTDIR ? errno : 0;
+        return S_ISREG(st.st_mode) && !(st.st_mode & 0111) ? EACCES : 0;
+}
+
+/* A command that is certainly not there is an error of create where start is a call of its own, as in runc: callers undo a failed
+ * create, but keep a container whose start failed. Only stat() is asked, before a filter could forbid it and with all rights; what
+ * execve() will say of the rest is an error of start. */
+static int look_for_command(struct zl_child *c, bool in_cwd)
+{
+        const char *command = c->process->argv[0];
+        int error;
+
+        if (!command || (!in_cwd && command[0] != '/' && strchr(command, '/')))
+                return 0;
+        error = search(c->process, try_look);
+        return error ? zl_child_fail(c, ZL_STAGE_EXEC, error, command) : 0;
+}
+
 int zl_child_privileges(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
@@ -215,6 +282,11 @@ int zl_child_privileges(struct zl_child *c)
 
         /* With the present rights first (the directory may be closed to the user but meant for it: as runc), later as the user. */
         cwd = enter_cwd(c);
+        if (c->plan->gate_fd >= 0) {
+                r = look_for_command(c, cwd == 0);
+                if (r < 0)
+                        return r;
+        }
         if (!p->no_new_privs) {
                 r = zl_child_seccomp(c, false);
                 if (r < 0)
@@ -375,42 +447,6 @@ static int arrange_fds(struct zl_child *c)
 
 /* --- exec ---------------------------------------------------------------------------------------------------------------------- */
 
-/* The search of execvp(), without its allocation and without /bin/sh for files that have no header. */
-static int search_and_exec(const struct zl_process_plan *p)
-{
-        const char *command = p->argv[0];
-        const char *path = p->path_env ? p->path_env : "/bin:/usr/bin";
-        int result = ENOENT;
-        char file[PATH_MAX];
-
-        if (*command == 0)
-                return ENOENT;
-        if (strchr(command, '/')) {
-                execve(command, p->argv, p->envp);
-                return errno;
-        }
-        for (;;) {
-                size_t n = strcspn(path, ":");
-                struct stat st;
-
-                if (n + strlen(command) + 2 <= sizeof file) {
-                        memcpy(file, path, n);
-                        file[n] = '/';
-                        strcpy(file + (n ? n + 1 : 0), command);
-                        if (stat(file, &st) == 0 && !S_ISDIR(st.st_mode)) {
-                                execve(file, p->argv, p->envp);
-                                if (errno != ENOENT && errno != ENOTDIR)
-                                        result = errno;
-                                if (errno != EACCES && errno != ENOENT && errno != ENOTDIR)
-                                        return errno;
-                        }
-                }
-                if (path[n] == 0)
-                        return result;
-                path += n + 1;
-        }
-}
-
 int zl_child_exec(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
@@ -432,5 +468,5 @@ int zl_child_exec(struct zl_child *c)
         r = zl_child_seccomp(c, true);
         if (r < 0)
                 return r;
-        return zl_child_fail(c, ZL_STAGE_EXEC, search_and_exec(p), p->argv[0]);
+        return zl_child_fail(c, ZL_STAGE_EXEC, search(p, try_exec), p->argv[0]);
 }

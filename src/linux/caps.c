@@ -140,7 +140,8 @@ int zl_caps_from_config(const struct zl_oci_capabilities *config, struct zl_caps
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "process.capabilities: effective is not within permitted");
         if (ret->ambient & ~(ret->permitted & ret->inheritable))
-                zl_debug("process.capabilities.ambient: not all of it is permitted and inheritable; the rest is ignored");
+                zl_debug(
+                        "process.capabilities.ambient: not all of it is permitted and inheritable; the rest is ignored");
         ret->ambient &= ret->permitted & ret->inheritable;
         return 0;
 }

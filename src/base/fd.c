@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptor and file helpers. The one with a trap is zl_write_file_at(): the temporary file lives
- * in the target's directory (rename does not cross file systems), its name is random (two writers
- * do not meet), and it is removed again on every failure.
+ * Descriptor and file helpers. The one with a trap is zl_write_file_at(): a new file has no name until it is
+ * complete; one that replaces another is made under a random name in the target's directory (rename
+ * does not cross file systems, and two writers do not meet), which is removed again on every failure.
  */
 #include "base/fd.h"
 
@@ -155,33 +155,29 @@ int zl_write_string_at(int dirfd, const char *path, const char *value)
         return (size_t)n == len ? 0 : -EIO;
 }
 
+static char *parent_of(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+
+        return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
 static int sync_parent(int dirfd, const char *path)
 {
-        _cleanup_free_ char *parent = strdup(path);
+        _cleanup_free_ char *parent = parent_of(path);
         _cleanup_close_ int fd = -EBADF;
-        char *slash;
 
         if (!parent)
                 return -ENOMEM;
-        slash = strrchr(parent, '/');
-        if (slash)
-                slash[slash == parent] = 0;
-        fd = openat(dirfd, slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd) < 0)
-                return -errno;
-        return 0;
+        fd = openat(dirfd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-/* zl-size: what zl_write_file_at() takes, handed on */
-static int write_temporary(int dirfd, const char *tmp, const void *data, size_t len, mode_t mode,
-                           unsigned flags)
+/* Writes all that belongs into a file that nobody sees yet. */
+static int fill_file(int fd, const void *data, size_t len, mode_t mode, unsigned flags)
 {
-        _cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        int r;
+        int r = zl_write_full(fd, data, len);
 
-        if (fd < 0)
-                return -errno;
-        r = zl_write_full(fd, data, len);
         if (r < 0)
                 return r;
         if (fchmod(fd, mode) < 0) /* the umask must not decide */
@@ -191,26 +187,69 @@ static int write_temporary(int dirfd, const char *tmp, const void *data, size_t 
         return 0;
 }
 
-/* zl-size: where, what and how are all different at every caller; a struct would only rename them */
-int zl_write_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
-                     unsigned flags)
+/* A new file without a name (O_TMPFILE) that gets its only name at the end: a writer that is killed leaves nothing. Fails
+ * with EEXIST if the name is taken, and otherwise where file system or /proc do not play along.
+ * zl-size: what zl_write_file_at() takes, handed on */
+static int write_unnamed(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                         unsigned flags)
+{
+#ifdef O_TMPFILE
+        _cleanup_free_ char *parent = parent_of(path);
+        _cleanup_close_ int fd = -EBADF;
+        char self[32];
+        int r;
+
+        if (!parent)
+                return -ENOMEM;
+        fd = openat(dirfd, parent, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+        if (fd < 0)
+                return -errno;
+        r = fill_file(fd, data, len, mode, flags);
+        if (r < 0)
+                return r;
+        snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+        return linkat(AT_FDCWD, self, dirfd, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+#else
+        return -EOPNOTSUPP;
+#endif
+}
+
+/* Under a temporary name beside the target, then in its place.
+ * zl-size: what zl_write_file_at() takes, handed on */
+static int write_renamed(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                         unsigned flags)
 {
         _cleanup_free_ char *tmp = NULL;
+        _cleanup_close_ int fd = -EBADF;
         char suffix[13];
         int r;
 
         zl_random_hex(suffix, sizeof suffix - 1);
         if (asprintf(&tmp, "%s.tmp-%s", path, suffix) < 0)
                 return -ENOMEM;
-        r = write_temporary(dirfd, tmp, data, len, mode, flags);
-        if (r == 0) {
-                if (flags & ZL_WRITE_EXCLUSIVE)
-                        r = linkat(dirfd, tmp, dirfd, path, 0) < 0 ? -errno : 0;
-                else if (renameat(dirfd, tmp, dirfd, path) < 0)
-                        r = -errno;
-        }
+        fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd < 0)
+                return -errno;
+        r = fill_file(fd, data, len, mode, flags);
+        if (r == 0 && (flags & ZL_WRITE_EXCLUSIVE))
+                r = linkat(dirfd, tmp, dirfd, path, 0) < 0 ? -errno : 0;
+        else if (r == 0 && renameat(dirfd, tmp, dirfd, path) < 0)
+                r = -errno;
         if (r < 0 || (flags & ZL_WRITE_EXCLUSIVE))
                 unlinkat(dirfd, tmp, 0);
+        return r;
+}
+
+/* zl-size: where, what and how are all different at every caller; a struct would only rename them */
+int zl_write_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                     unsigned flags)
+{
+        int r = -EEXIST;
+
+        if ((flags & ZL_WRITE_EXCLUSIVE) || faccessat(dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                r = write_unnamed(dirfd, path, data, len, mode, flags);
+        if (r < 0 && !(r == -EEXIST && (flags & ZL_WRITE_EXCLUSIVE)))
+                r = write_renamed(dirfd, path, data, len, mode, flags);
         if (r == 0 && (flags & ZL_WRITE_SYNC))
                 r = sync_parent(dirfd, path);
         return r;

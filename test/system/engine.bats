@@ -55,7 +55,7 @@ run_in() {
         [ "$status" -ne 0 ]
         assert_match 'exec: "nope": executable file not found in \$PATH'
         run run_in . /etc/passwd
-        assert_match 'exec: "/etc/passwd": Permission denied'
+        assert_match 'exec: "/etc/passwd": [Pp]ermission denied'
 }
 
 @test "failed creates leave nothing" {

@@ -304,22 +304,23 @@ static void enable_on_the_way(struct zl_cgroup *cg, char *path)
 static int make_group(struct zl_cgroup *cg, struct zl_hierarchy *h)
 {
         _cleanup_free_ char *path = zl_path_join(h->dir, cg->path);
-        int r;
+        int r = 0;
 
         if (!path)
                 return -ENOMEM;
-        if (mkdirat(cg->root_fd, path, 0755) == 0) {
-                h->created = true;
-        } else if (errno == ENOENT) {
+        /* Somebody may remove an empty parent between our two steps: then both are taken again. */
+        for (int tries = 0; tries < 16; tries++) {
+                r = mkdirat(cg->root_fd, path, 0755) < 0 ? -errno : 0;
+                h->created = r == 0;
+                if (r != -ENOENT)
+                        break;
                 r = make_parents(cg, h, path);
-                if (r < 0)
-                        return r;
-                if (mkdirat(cg->root_fd, path, 0755) < 0 && errno != EEXIST)
-                        return -errno;
-                h->created = true;
-        } else if (errno != EEXIST) {
-                return -errno;
+                if (r < 0 && r != -ENOENT)
+                        break;
+                r = -ENOENT;
         }
+        if (r < 0 && r != -EEXIST)
+                return r;
         if (cg->v2)
                 enable_on_the_way(cg, path);
         return 0;

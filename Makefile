@@ -6,14 +6,16 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 MESON_FLAGS ?=
 # The emulated machine is ten to thirty times slower than the real one.
-VM_TIMEOUT ?= 3000
+VM_TIMEOUT ?= 4800
+# What is worth half an hour there: the engine, and the agent on top of it. ARGS names others.
+VM_TESTS = engine image monitor agent faults native embed
 
-.PHONY: all build run test test-vm bench install clean format check deps
+.PHONY: all build run test test-vm conformance bench install clean format check deps
 
 all: build
 
 deps:
-	@tools/deps build test
+	@tools/deps build test check
 
 # Installs what is missing, configures once, compiles. The programs are $(BUILD)/zlayer-*.
 build:
@@ -27,6 +29,9 @@ run: deps build
 
 # Unit and system tests. ARGS goes to test/run: make test ARGS='--unit' or ARGS=test/system/run.bats
 test: deps build
+	@tools/test-venv >/dev/null
+	@tools/wasmtime cli >/dev/null || true
+	@tools/wasmtime jco >/dev/null 2>&1 || true
 	@test/run --build $(BUILD) $(ARGS)
 
 # The tests of the container engine and the agent on a kernel with cgroup v2 only, in an emulated machine.
@@ -35,7 +40,13 @@ test-vm: deps build
 	@ZL_SOURCE=$(CURDIR) ZL_CACHE=$(abspath $(BUILD))/test-cache bash -c \
 		'. test/system/parts.bash && busybox_layout && debian_layout' >/dev/null
 	@test/vm/run --timeout $(VM_TIMEOUT) -- \
-		test/run --system --build $(BUILD) --timeout 600 --file-timeout 1800 $(ARGS)
+		test/run --system --build $(BUILD) --timeout 900 --file-timeout 3600 \
+		$(if $(ARGS),$(ARGS),$(VM_TESTS:%=test/system/%.bats))
+
+# The validation programs of the OCI project on zlayer-oci, runc and crun. Needs go 1.21 and its module proxy the first time.
+conformance: deps build
+	@tools/deps conformance
+	@ZL_BUILD=$(BUILD) tools/conformance $(ARGS)
 
 bench: deps build
 	@tools/deps bench
@@ -53,6 +64,7 @@ check:
 	@tools/check-layers
 	@tools/check-size
 	@tools/check-text
+	@tools/check-claims
 	@tools/check-format
 
 format:

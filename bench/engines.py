@@ -5,9 +5,9 @@ import glob
 import os
 import random
 import re
-import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import time
 
@@ -56,6 +56,8 @@ class Engines:
         wait_until(up, name)
 
     def start_docker(self):
+        if self.docker:
+            return None  # for an earlier benchmark
         if not shutil.which("dockerd"):
             return print("bench: no dockerd here: Docker is not measured")
         root = f"{self.work}/docker"
@@ -178,12 +180,14 @@ class Engines:
         count = 20
         for n in range(count):
             quiet(self.agent + ["run", "-d", "--name", f"idle{n}", "bb", "/bin/sleep", "600"], check=True)
-        time.sleep(0.5)
+        time.sleep(2)  # idle: nothing has happened for a while
         monitors = []
         for path in glob.glob("/proc/[0-9]*/cmdline"):
             try:
                 if b"zlayer-monitor" in open(path, "rb").read().split(b"\0")[0]:
-                    monitors.append(int(path.split("/")[2]))
+                    fds = [os.readlink(fd) for fd in glob.glob(f"{os.path.dirname(path)}/fd/*")]
+                    if any(fd.startswith(self.work) for fd in fds):
+                        monitors.append(int(path.split("/")[2]))
             except OSError:
                 pass
         total = sum(pss_kib(pid) for pid in monitors)
@@ -193,39 +197,83 @@ class Engines:
             quiet(self.agent + ["rm", "-f", f"idle{n}"])
 
     def timed(self, argv):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begin = time.monotonic()
-        done = quiet(argv)
-        wall = time.monotonic() - begin
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(argv)}: {done.stdout[-500:]}")
-        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss
+        """Seconds of wall, seconds of CPU, peak KiB of one command: of its own process, not of all that ran before."""
+        output = f"{self.work}/output"
+        with open(output, "w") as file:
+            begin = time.monotonic()
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+            _, status, usage = os.wait4(child.pid, 0)
+            wall = time.monotonic() - begin
+            child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}: {open(output).read()[-500:]}")
+        return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
-    def server_cpu(self, pid):
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def servers_cpu(self):
+        """Of the servers, their children and what they waited for: untar processes are children of dockerd."""
+        total = 0
+        for pid in self.server_pids():
+            with open(f"/proc/{pid}/stat") as file:
+                total += sum(int(field) for field in file.read().rsplit(")", 1)[1].split()[11:15])
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def servers_peak_kib(self):
+        text = "".join(open(f"/proc/{pid}/status").read() for pid in self.server_pids())
+        return sum(int(kib) for kib in re.findall(r"^VmHWM:\s+(\d+)", text, re.M))
+
+    def server_pids(self):
+        children = {}
+        for path in glob.glob("/proc/[0-9]*/stat"):
+            try:
+                text = open(path).read()
+            except OSError:
+                continue
+            children.setdefault(int(text.rsplit(")", 1)[1].split()[1]), []).append(int(text.split()[0]))
+        todo = [server.pid for server in self.servers if "registry" not in server.args[0]]
+        for pid in todo:
+            todo += children.get(pid, [])
+        return todo
+
+    def pullers(self, image):
+        """Name -> commands that pull the image and that make it gone."""
+        pullers = {"zlayer-agent": ([self.agent + ["image", "pull", image]],
+                                    [self.agent + ["image", "rm", image], self.agent + ["image", "prune"]])}
+        if self.ctr:
+            pullers["containerd"] = ([self.ctr + ["images", "pull", "--plain-http", image]],
+                                     [self.ctr + ["images", "rm", "--sync", image],
+                                      self.ctr + ["content", "prune", "references"]])
+        if self.docker:
+            pullers["docker"] = ([self.docker + ["pull", "-q", image]], [self.docker + ["rmi", image]])
+        if shutil.which("podman"):
+            podman = ["podman", "--root", f"{self.work}/podman", "--runroot", f"{self.work}/podman-run",
+                      "--storage-driver", "overlay"]
+            pullers["podman"] = ([podman + ["pull", "-q", "--tls-verify=false", image]], [podman + ["rmi", "-a"]])
+        return pullers
 
     def bench_pull(self):
         """Pull and unpack from a registry on loopback, three times each in turn."""
         self.start_registry()
         self.start_containerd()
+        self.start_docker()
         size = self.push_layers(6, 600, 20000)
-        print(f"\npull + unpack: {size >> 20} MiB in 6 gzip layers, 20000 files, from loopback")
-        image = f"{self.registry}/big:1"
+        print(f"\npull + unpack: {size >> 20} MiB in 6 gzip layers, 20000 files, from loopback; medians of 3")
+        pullers = self.pullers(f"{self.registry}/big:1")
+        seen = {name: [] for name in pullers}
         for _ in range(3):
-            wall, cpu, rss = self.timed(self.agent + ["image", "pull", image])
-            print(f"  zlayer-agent  wall {wall:6.2f} s  CPU {cpu:6.2f} s  peak {rss >> 10} MiB")
-            quiet(self.agent + ["image", "rm", image])
-            quiet(self.agent + ["image", "prune"])
-            if self.ctr:
-                pid = self.servers[-1].pid
-                before = self.server_cpu(pid)
-                wall, cpu, _ = self.timed(self.ctr + ["images", "pull", "--plain-http", image])
-                print(f"  containerd    wall {wall:6.2f} s  CPU {cpu + self.server_cpu(pid) - before:6.2f} s")
-                quiet(self.ctr + ["images", "rm", "--sync", image])
-                quiet(self.ctr + ["content", "prune", "references"])
+            for name, (pull, clean) in pullers.items():
+                before = self.servers_cpu()
+                times = [self.timed(argv) for argv in pull]
+                seen[name].append((sum(t[0] for t in times), sum(t[1] for t in times) + self.servers_cpu() - before,
+                                   max(t[2] for t in times)))
+                for argv in clean:
+                    quiet(argv)
+        medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in seen.items()}
+        wall, cpu, _ = medians["zlayer-agent"]
+        for name, row in medians.items():
+            peak = f"peak {row[2] / 1024:.0f} MiB" if name in ("zlayer-agent", "podman") else ""
+            print(f"  {name:13} wall {row[0]:6.2f} s  CPU {row[1]:6.2f} s  {peak:13}"
+                  f" ours is {wall / row[0]:.2f} of its wall, {cpu / row[1]:.2f} of its CPU time")
+        print(f"  (peak of all servers: {self.servers_peak_kib() >> 10} MiB)")
 
     def bench_logs(self):
         """100 MB of output through the monitor into the log, to the last byte."""

@@ -57,6 +57,12 @@ struct zl_runtime_options {
                 monitor_path; /* program zlayer-monitor; default: beside this program, then libexecdir */
         bool systemd_cgroup; /* let systemd make the cgroups; default $ZLAYER_USE_SYSTEMD */
         bool plain_http;     /* talk HTTP to registries that are not on loopback, too */
+        const char *
+                docker_host; /* unix:///PATH, tcp://HOST:PORT; default $DOCKER_HOST or the usual sockets */
+        const char *
+                wasm_cache_dir; /* compiled modules; default $ZLAYER_WASM_CACHE_DIR or root_dir/wasm */
+        /* How long an instance may run; 0: $ZLAYER_WASM_MAX_EXECUTION_TIME, or no limit. */
+        int64_t wasm_max_execution_nsec;
 };
 
 /* Reads "auto", "native", "youki", "oci:NAME", "docker" ... `*ret_oci_name` points into `text`. */
@@ -83,11 +89,19 @@ struct zl_runtime_info {
         bool built;     /* compiled in */
         bool available; /* works here and now */
         char *detail;   /* why not; or, if available, a short description; never NULL */
+        char *version;  /* of the engine behind it, if it is available and tells one; or NULL */
+        /* Names of the operations it has, as zl_runtime_operation_name() gives them; NULL if it is not built. */
+        char **operations;
 };
 /* Looks without changing anything. `options` may be NULL. The caller frees with zl_runtime_info_free(). */
 ZL_PUBLIC int zl_runtime_probe(const struct zl_runtime_options *options,
                                struct zl_runtime_info **ret, size_t *ret_n, struct zl_error *err);
 ZL_PUBLIC void zl_runtime_info_free(struct zl_runtime_info *infos, size_t n);
+
+/* What a backend can do: every operation that some backends lack has a name ("pause", "image_save" ...), from 0 on; NULL
+ * behind the last. zl_runtime_can() says whether calling it would answer anything but ZL_E_UNSUPPORTED. */
+ZL_PUBLIC const char *zl_runtime_operation_name(size_t i);
+ZL_PUBLIC bool zl_runtime_can(const struct zl_runtime *rt, const char *operation);
 
 /* ---- images ------------------------------------------------------------------------------------ */
 
@@ -115,6 +129,47 @@ ZL_PUBLIC int zl_runtime_pull(struct zl_runtime *rt, const char *image,
                               const struct zl_pull_options *options, char **ret_digest,
                               struct zl_error *err);
 
+/* Images that are here. Names may be given in any form that a pull takes, or as a digest. */
+struct zl_image_info {
+        char *reference; /* canonical name, or NULL if it has none */
+        char *digest; /* of the manifest, or NULL if it is not known (an image that was never in a registry) */
+        char *id;                /* digest of its configuration */
+        char *os, *architecture; /* or NULL */
+        uint64_t size;           /* bytes of all files, unpacked */
+        int64_t created;
+};
+/* One entry per name, in order of name. The caller frees with zl_image_info_free(). */
+ZL_PUBLIC int zl_runtime_image_list(struct zl_runtime *rt, struct zl_image_info **ret,
+                                    size_t *ret_n, struct zl_error *err);
+ZL_PUBLIC void zl_image_info_free(struct zl_image_info *infos, size_t n);
+/* What is known of an image, as JSON text in the backend's own form; the caller frees it. */
+ZL_PUBLIC int zl_runtime_image_inspect(struct zl_runtime *rt, const char *image, char **ret_json,
+                                       struct zl_error *err);
+/* How it was built, newest first: a JSON array of {created, created_by, size, comment, empty_layer}. */
+ZL_PUBLIC int zl_runtime_image_history(struct zl_runtime *rt, const char *image, char **ret_json,
+                                       struct zl_error *err);
+/* What the registry behind the backend finds: a JSON array of {name, description, stars, official}. `limit` 0: the
+ * registry decides. */
+ZL_PUBLIC int zl_runtime_image_search(struct zl_runtime *rt, const char *term, unsigned limit,
+                                      char **ret_json, struct zl_error *err);
+ZL_PUBLIC int zl_runtime_image_tag(struct zl_runtime *rt, const char *image, const char *name,
+                                   struct zl_error *err);
+/* Takes a name away, and the content when it was the last one. ZL_E_BUSY if a workload uses it and not `force`. */
+ZL_PUBLIC int zl_runtime_image_remove(struct zl_runtime *rt, const char *image, bool force,
+                                      struct zl_error *err);
+/* Removes what has no name; with `all` also every image that no workload uses. `*ret_freed` (may be NULL): bytes. */
+ZL_PUBLIC int zl_runtime_image_prune(struct zl_runtime *rt, bool all, uint64_t *ret_freed,
+                                     struct zl_error *err);
+/* Writes an archive to `fd` that zl_runtime_image_load() and `docker load` read. Blocks until all is written. */
+ZL_PUBLIC int zl_runtime_image_save(struct zl_runtime *rt, const char *image, int fd,
+                                    struct zl_error *err);
+/* Takes in an archive (of `docker save`, an OCI layout, or a plain root file system) from the file `path`. `name` is
+ * what the image is called then; NULL: the names that stand in the archive. `progress` may be NULL. `*ret_digest`
+ * (may be NULL) as for a pull. */
+ZL_PUBLIC int zl_runtime_image_load(struct zl_runtime *rt, const char *path, const char *name,
+                                    const struct zl_pull_options *progress, char **ret_digest,
+                                    struct zl_error *err);
+
 /* ---- life ---------------------------------------------------------------------------------------- */
 
 enum zl_workload_state {
@@ -123,10 +178,18 @@ enum zl_workload_state {
         ZL_STATE_RUNNING,
         ZL_STATE_PAUSED,
         ZL_STATE_STOPPING,
-        ZL_STATE_EXITED, /* exit_code, signal and oom are true */
-        ZL_STATE_FAILED, /* never ran, or we lost sight of it; reason says why */
+        ZL_STATE_EXITED,  /* exit_code, signal and oom are true */
+        ZL_STATE_FAILED,  /* never ran, or we lost sight of it; reason says why */
+        ZL_STATE_REMOVED, /* told by zl_watch_open_all() only: there is no such workload any more */
 };
 ZL_PUBLIC const char *zl_workload_state_name(enum zl_workload_state state);
+
+/* One published port. */
+struct zl_port {
+        char *host_ip; /* address it listens on; "0.0.0.0" and "::" are all of them */
+        uint16_t host_port, container_port;
+        bool udp; /* else TCP */
+};
 
 struct zl_status {
         char *name; /* DEPLOYMENT.SERVICE.REPLICA */
@@ -137,9 +200,11 @@ struct zl_status {
         int exit_code; /* 0..255; 128 + signal if a signal ended it; -1 while it runs */
         int signal;    /* the signal that ended it, or 0 */
         bool oom;      /* the kernel's out-of-memory killer struck in its cgroup */
-        bool stop_requested; /* it ended because somebody asked for it through us */
-        char *reason;        /* in words, for exited and failed; or NULL */
-        char *ip;            /* address, or NULL */
+        bool stop_requested;   /* it ended because somebody asked for it through us */
+        char *reason;          /* in words, for exited and failed; or NULL */
+        char *ip;              /* address, or NULL */
+        struct zl_port *ports; /* published while it exists; host ports are the real ones */
+        size_t n_ports;
         uint32_t generation; /* how often it has been started under this name, from 1 */
         int64_t created_at, started_at, finished_at;
 };
@@ -175,6 +240,11 @@ ZL_PUBLIC int zl_runtime_stop(struct zl_runtime *rt, const char *name, int64_t g
  * (stop_requested). */
 ZL_PUBLIC int zl_runtime_kill(struct zl_runtime *rt, const char *name, int sig, bool all,
                               struct zl_error *err);
+/* Whether a workload may get traffic: its service's name resolves to it and the balanced address of the service leads to
+ * it. A new workload is not ready, and one that ends is no longer. `false` before a stop begins draining: connections that are there go
+ * on. Repeating it is success. ZL_E_UNSUPPORTED from backends that have no network of their own: nothing to do then. */
+ZL_PUBLIC int zl_runtime_set_ready(struct zl_runtime *rt, const char *name, bool ready,
+                                   struct zl_error *err);
 ZL_PUBLIC int zl_runtime_pause(struct zl_runtime *rt, const char *name, bool pause,
                                struct zl_error *err);
 /* Removes everything of an ended (or pending) workload: writable layer, logs, exit record. With `force` kills it first. */
@@ -185,6 +255,21 @@ ZL_PUBLIC int zl_runtime_state(struct zl_runtime *rt, const char *name, struct z
 /* Blocks until the workload has ended or `timeout_nsec` is over (ZL_E_TIMEOUT; negative: no limit). */
 ZL_PUBLIC int zl_runtime_wait(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
                               struct zl_status *ret, struct zl_error *err);
+/* The same for other instants: */
+enum zl_wait_condition {
+        ZL_WAIT_NOT_RUNNING, /* as zl_runtime_wait() */
+        ZL_WAIT_NEXT_EXIT,   /* the next end, also if it has ended already and is started again */
+        ZL_WAIT_REMOVED,     /* it is gone; `*ret` is the last that was known of it */
+};
+ZL_PUBLIC int zl_runtime_wait_for(struct zl_runtime *rt, const char *name,
+                                  enum zl_wait_condition condition, int64_t timeout_nsec,
+                                  struct zl_status *ret, struct zl_error *err);
+/* Gives a workload another name. ZL_E_EXISTS if that is taken. */
+ZL_PUBLIC int zl_runtime_rename(struct zl_runtime *rt, const char *name, const char *new_name,
+                                struct zl_error *err);
+/* Removes every workload that has ended. `*ret_names` (may be NULL): a vector of their names, freed by the caller, element
+ * by element. One that cannot be removed is skipped. */
+ZL_PUBLIC int zl_runtime_prune(struct zl_runtime *rt, char ***ret_names, struct zl_error *err);
 /* Every workload of this runtime, also those that ended and those left by an earlier life of ours, in order of name. The
  * caller releases each with zl_status_done() and frees the array. Wreckage of an earlier boot is reported as FAILED. */
 ZL_PUBLIC int zl_runtime_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n,
@@ -204,6 +289,11 @@ ZL_PUBLIC int zl_watch_fd(const struct zl_watch *watch);
  * was told: -ENODATA). Does not block. */
 ZL_PUBLIC int zl_watch_next(struct zl_watch *watch, struct zl_status *ret, struct zl_error *err);
 ZL_PUBLIC void zl_watch_close(struct zl_watch *watch);
+
+/* The same for all workloads of the runtime, also those that come later: first the present state of each, then every
+ * change, in the order in which it happened; a workload that is removed is told once more, as ZL_STATE_REMOVED. Never over by
+ * itself. A broken source (the engine was restarted) is taken up again inside: what changed meanwhile is told then. */
+ZL_PUBLIC int zl_watch_open_all(struct zl_runtime *rt, struct zl_watch **ret, struct zl_error *err);
 
 /* ---- logs ---------------------------------------------------------------------------------------- */
 
@@ -243,7 +333,7 @@ struct zl_exec_options {
         int stdio
                 [3]; /* its stdin, stdout, stderr; -1: /dev/null. Duplicated, still the caller's. */
 };
-/* Returns when the command has been executed, or why it cannot (ZL_E_NO_COMMAND, ZL_E_NOT_RUNNABLE ...). */
+/* The workload must run, or wait for its start. Returns when the command has been executed, or why it cannot (ZL_E_NO_COMMAND, ZL_E_NOT_RUNNABLE ...). */
 ZL_PUBLIC int zl_exec_open(struct zl_runtime *rt, const char *name,
                            const struct zl_exec_options *options, struct zl_exec **ret,
                            struct zl_error *err);
@@ -257,6 +347,25 @@ ZL_PUBLIC int zl_exec_kill(struct zl_exec *exec, int sig, struct zl_error *err);
 ZL_PUBLIC int zl_exec_result(struct zl_exec *exec, int *ret_code, struct zl_error *err);
 /* The command goes on if it still runs. */
 ZL_PUBLIC void zl_exec_close(struct zl_exec *exec);
+
+/* ---- looking whether it works ---------------------------------------------------------------------- */
+
+/* Begins a TCP connection from inside the network of a workload: to `host`, a numeric address, or (NULL) to the workload
+ * itself, under its own address if it has one, else under loopback. Does not wait: `*ret_fd` is a non-blocking socket, owned
+ * by the caller, that becomes writable when the connection stands or has failed (SO_ERROR says which). */
+ZL_PUBLIC int zl_runtime_dial(struct zl_runtime *rt, const char *name, const char *host,
+                              uint16_t port, int *ret_fd, struct zl_error *err);
+
+/* The health check that an image brings along. */
+struct zl_image_health {
+        char **test; /* a command with its arguments, to be run inside; NULL: the image has no check */
+        int64_t interval, timeout, start_period; /* spans in nanoseconds, 0: not given */
+        int64_t retries;                         /* 0: not given */
+};
+/* `image` must be present. Release `*ret` with zl_image_health_done(). */
+ZL_PUBLIC int zl_runtime_image_health(struct zl_runtime *rt, const char *image,
+                                      struct zl_image_health *ret, struct zl_error *err);
+ZL_PUBLIC void zl_image_health_done(struct zl_image_health *health);
 
 /* ---- attaching to the workload's own streams -------------------------------------------------------- */
 
@@ -292,6 +401,92 @@ struct zl_stats {
 /* A figure whose controller is missing is 0. */
 ZL_PUBLIC int zl_runtime_stats(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
                                struct zl_error *err);
+
+/* The processes of a running workload. */
+struct zl_top {
+        char **titles; /* of the columns */
+        char ***rows;  /* n_rows vectors as long as `titles` */
+        size_t n_rows;
+};
+/* `ps_args` is what `ps` would be told; NULL: the backend's own choice, the only one that native knows. */
+ZL_PUBLIC int zl_runtime_top(struct zl_runtime *rt, const char *name, const char *ps_args,
+                             struct zl_top *ret, struct zl_error *err);
+ZL_PUBLIC void zl_top_done(struct zl_top *top);
+
+/* ---- limits of one that runs -------------------------------------------------------------------------- */
+
+#define ZL_UPDATE_KEEP INT64_MIN /* this one stays as it is */
+
+/* New limits in the terms of Docker and the OCI. How a workload is restarted is no limit: that is the agent's. */
+struct zl_update {
+        int64_t cpu_shares, cpu_period, cpu_quota; /* microseconds; quota -1: none */
+        int64_t cpu_rt_period, cpu_rt_runtime;
+        int64_t memory, memory_reservation,
+                memory_swap;              /* bytes; swap is memory and swap together; -1: none */
+        int64_t blkio_weight, pids_limit; /* pids -1: none */
+        const char *cpuset_cpus, *cpuset_mems; /* NULL: stays */
+};
+#define ZL_UPDATE_INIT                                                                             \
+        ((struct zl_update){ ZL_UPDATE_KEEP, ZL_UPDATE_KEEP, ZL_UPDATE_KEEP, ZL_UPDATE_KEEP,       \
+                             ZL_UPDATE_KEEP, ZL_UPDATE_KEEP, ZL_UPDATE_KEEP, ZL_UPDATE_KEEP,       \
+                             ZL_UPDATE_KEEP, ZL_UPDATE_KEEP, NULL, NULL })
+/* Changes the limits of a created or running workload. They last until it ends. ZL_E_UNSUPPORTED names the controller that
+ * this machine lacks. */
+ZL_PUBLIC int zl_runtime_update(struct zl_runtime *rt, const char *name,
+                                const struct zl_update *update, struct zl_error *err);
+
+/* ---- files -------------------------------------------------------------------------------------------- */
+
+struct zl_file_stat {
+        char *name; /* last component */
+        int64_t size;
+        uint32_t mode; /* as st_mode */
+        int64_t mtime;
+        char *link_target; /* of a symbolic link, or NULL */
+};
+ZL_PUBLIC void zl_file_stat_done(struct zl_file_stat *stat);
+
+enum zl_archive_flags {
+        ZL_ARCHIVE_NO_OVERWRITE_DIR =
+                1 << 0, /* a directory never replaces a file, nor the other way */
+        ZL_ARCHIVE_COPY_UID_GID =
+                1 << 1, /* owners as in the archive; otherwise the workload's root */
+};
+/* Paths are those of the workload: absolute, links are resolved inside its root and never lead out of it. The last
+ * component itself is not followed. It need not run. */
+ZL_PUBLIC int zl_runtime_archive_head(struct zl_runtime *rt, const char *name, const char *path,
+                                      struct zl_file_stat *ret, struct zl_error *err);
+/* Writes a tar of a file or of a directory with all in it to `fd`; names begin with the last component of `path`. Blocks. */
+ZL_PUBLIC int zl_runtime_archive_get(struct zl_runtime *rt, const char *name, const char *path,
+                                     int fd, struct zl_error *err);
+/* Unpacks a tar from `fd` in the directory `path`, which must exist. Blocks. */
+ZL_PUBLIC int zl_runtime_archive_put(struct zl_runtime *rt, const char *name, const char *path,
+                                     int fd, unsigned flags, struct zl_error *err);
+/* The whole file system without what is mounted into it, as a tar to `fd`. Blocks. */
+ZL_PUBLIC int zl_runtime_export(struct zl_runtime *rt, const char *name, int fd,
+                                struct zl_error *err);
+
+enum zl_change_kind { ZL_CHANGE_MODIFIED, ZL_CHANGE_ADDED, ZL_CHANGE_DELETED };
+struct zl_change {
+        char *path; /* absolute */
+        enum zl_change_kind kind;
+};
+/* What differs from the image, in order of path; parents of what differs are told as modified. The caller frees with
+ * zl_change_free(). */
+ZL_PUBLIC int zl_runtime_changes(struct zl_runtime *rt, const char *name, struct zl_change **ret,
+                                 size_t *ret_n, struct zl_error *err);
+ZL_PUBLIC void zl_change_free(struct zl_change *changes, size_t n);
+
+struct zl_commit_options {
+        const char *image;            /* its name */
+        const char *comment, *author; /* may be NULL */
+        bool no_pause;                /* do not freeze the workload meanwhile */
+};
+/* Makes an image of the file system as it is now. `*ret_id` (may be NULL), freed by the caller: digest of its
+ * configuration. */
+ZL_PUBLIC int zl_runtime_commit(struct zl_runtime *rt, const char *name,
+                                const struct zl_commit_options *options, char **ret_id,
+                                struct zl_error *err);
 
 #ifdef __cplusplus
 }

@@ -5,7 +5,9 @@
 
 #include <zlayer/error.h>
 #include <zlayer/runtime.h>
+#include <zlayer/service_manager.h>
 #include <zlayer/spec.h>
+#include <zlayer/wasm.h>
 
 #ifdef __cplusplus
 extern "C" {

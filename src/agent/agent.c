@@ -79,14 +79,30 @@ void zl_agent_tellf(struct zl_agent *agent, struct zl_event event, const char *f
 
 /* ---- settling ------------------------------------------------------------------------------------------- */
 
+static int64_t deployment_deadline(const struct deployment *d)
+{
+        int64_t deadline = ZL_MIN(zl_waits_deadline(d), zl_rollout_deadline(d));
+
+        deadline = ZL_MIN(deadline, zl_scaler_deadline(d));
+        return ZL_MIN(deadline, zl_jobs_deadline(d));
+}
+
 static void arm(struct zl_agent *agent)
 {
         int64_t deadline = INT64_MAX;
 
         for (struct deployment *d = agent->deployments; d; d = d->next) {
-                deadline = ZL_MIN(deadline, zl_deployment_deadline(d));
-                for (size_t i = 0; i < d->n_replicas; i++)
-                        deadline = ZL_MIN(deadline, d->replicas[i]->deadline);
+                d->deadline = deployment_deadline(d);
+                deadline = ZL_MIN(deadline, d->deadline);
+                for (size_t i = 0; i < d->n_replicas; i++) {
+                        const struct replica *r = d->replicas[i];
+
+                        deadline = ZL_MIN(deadline, r->deadline);
+                        if (r->ready_at > 0)
+                                deadline = ZL_MIN(deadline, r->ready_at);
+                        if (!r->probe)
+                                deadline = ZL_MIN(deadline, r->probe_at);
+                }
         }
         agent->host.arm(agent->host.data, deadline);
 }
@@ -102,6 +118,7 @@ static bool step_replicas(struct deployment *d)
                         continue;
                 r->dirty = false;
                 moved |= zl_replica_step(r);
+                moved |= zl_health_step(r);
         }
         return moved;
 }
@@ -135,14 +152,29 @@ void zl_agent_on_time(struct zl_agent *agent)
         int64_t now = zl_agent_now(agent);
 
         for (struct deployment *d = agent->deployments; d; d = d->next) {
-                if (zl_deployment_deadline(d) <= now)
+                if (d->deadline <= now)
                         d->dirty = true;
-                for (size_t i = 0; i < d->n_replicas; i++)
-                        if (d->replicas[i]->deadline <= now) {
-                                d->replicas[i]->deadline = INT64_MAX;
-                                d->replicas[i]->dirty = true;
+                for (size_t i = 0; i < d->n_replicas; i++) {
+                        struct replica *r = d->replicas[i];
+
+                        r->dirty |= r->probe_at <= now;
+                        if (r->ready_at > 0 && r->ready_at <= now) {
+                                r->ready_at = 0;
+                                r->dirty = true;
                         }
+                        if (r->deadline <= now) {
+                                r->deadline = INT64_MAX;
+                                r->dirty = true;
+                        }
+                }
         }
+        zl_agent_settle(agent);
+}
+
+void zl_agent_on_clock(struct zl_agent *agent)
+{
+        for (struct deployment *d = agent->deployments; d; d = d->next)
+                d->dirty = true;
         zl_agent_settle(agent);
 }
 
@@ -154,25 +186,12 @@ void zl_agent_on_watch(struct zl_agent *agent, void *cookie)
 
 /* ---- wishes ---------------------------------------------------------------------------------------------- */
 
-static struct deployment *find(const struct zl_agent *agent, const char *name)
+struct deployment *zl_agent_find(const struct zl_agent *agent, const char *name)
 {
         for (struct deployment *d = agent->deployments; d; d = d->next)
                 if (zl_streq(d->name, name))
                         return d;
         return NULL;
-}
-
-static int save(struct deployment *d, bool active, struct zl_error *err)
-{
-        struct zl_agent *agent = d->agent;
-        _cleanup_free_ char *text = NULL;
-
-        if (d->spec) {
-                text = zl_spec_dump_json(d->spec);
-                if (!text)
-                        return zl_fail_oom(err);
-        }
-        return agent->host.save_deployment(agent->host.data, d->name, text, active, err);
 }
 
 int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool recovering,
@@ -181,18 +200,20 @@ int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool re
         struct deployment *d;
         int r;
 
-        if (find(agent, spec->deployment))
+        if (zl_agent_find(agent, spec->deployment))
                 return zl_fail(err, ZL_E_EXISTS, 0, "deployment %s is up already",
                                spec->deployment);
         r = zl_deployment_new(agent, spec->deployment, &d);
         if (r < 0)
                 return zl_fail_oom(err);
         d->spec = spec;
-        r = zl_deployment_prepare(d, err);
+        r = zl_services_make(d, spec, &d->services, err);
         if (r >= 0)
-                r = zl_deployment_check_env(d, err);
+                r = zl_services_check_env(d, &d->services, err);
         if (r >= 0)
-                r = save(d, true, err);
+                r = zl_deployment_save(d, spec, true, err);
+        if (r >= 0 && zl_jobs_sync(d) < 0)
+                r = zl_fail_oom(err);
         if (r < 0) {
                 d->spec = NULL; /* still the caller's */
                 zl_deployment_free(d);
@@ -220,8 +241,11 @@ static int add_unknown(struct zl_agent *agent, const char *name, struct zl_deplo
                 return zl_fail_oom(err);
         d->spec = spec;
         /* An old spec that we would refuse today still must not keep us from cleaning up: then without order. */
-        if (spec && zl_deployment_prepare(d, &ignored) < 0)
+        if (spec && zl_services_make(d, spec, &d->services, &ignored) < 0)
                 zl_deployment_drop_spec(d);
+        /* So that its executions come to an end on record, too; what runs ends in any case. */
+        if (zl_jobs_sync(d) < 0)
+                zl_log(ZL_LOG_WARNING, "%s: no memory to note the end of its jobs", name);
         d->next = agent->deployments;
         agent->deployments = d;
         zl_deployment_list(d);
@@ -232,7 +256,7 @@ static int add_unknown(struct zl_agent *agent, const char *name, struct zl_deplo
 int zl_agent_stop(struct zl_agent *agent, const char *name, struct zl_deployment_spec *spec,
                   const struct zl_agent_stop_options *options, struct zl_error *err)
 {
-        struct deployment *d = find(agent, name);
+        struct deployment *d = zl_agent_find(agent, name);
         int r;
 
         if (!d) {
@@ -240,42 +264,94 @@ int zl_agent_stop(struct zl_agent *agent, const char *name, struct zl_deployment
                 if (r < 0)
                         return r;
         }
+        for (size_t i = 0; i < d->n_replicas; i++)
+                zl_replica_end_again(d->replicas[i]);
         d->phase = ZL_DEPLOYMENT_STOPPING;
         d->remove = options->remove;
         d->only_new = options->only_new;
         d->dirty = true;
-        for (size_t i = 0; i < d->n_services; i++)
-                if (d->services[i].pull)
-                        __atomic_store_n(&d->services[i].pull->cancel, 1, __ATOMIC_RELAXED);
+        for (size_t i = 0; i < d->services.n; i++) {
+                struct zl_op *pull = d->services.items[i]->rev->pull;
+
+                if (pull)
+                        __atomic_store_n(&pull->cancel, 1, __ATOMIC_RELAXED);
+        }
         zl_agent_settle(agent);
         return 0;
 }
 
 void zl_agent_kill(struct zl_agent *agent, const char *name)
 {
-        struct deployment *d = find(agent, name);
+        struct deployment *d = zl_agent_find(agent, name);
 
         for (size_t i = 0; d && i < d->n_replicas; i++)
                 zl_replica_kill(d->replicas[i]);
 }
 
+void zl_agent_forget(struct zl_agent *agent, const char *name)
+{
+        for (struct deployment **at = &agent->deployments; *at; at = &(*at)->next) {
+                struct deployment *d = *at;
+
+                if (!zl_streq(d->name, name))
+                        continue;
+                /* In these phases nothing of it is under way (update_phase). */
+                if (d->phase == ZL_DEPLOYMENT_FINISHED || d->phase == ZL_DEPLOYMENT_STOPPED) {
+                        *at = d->next;
+                        zl_deployment_free(d);
+                }
+                return;
+        }
+}
+
 enum zl_deployment_phase zl_agent_phase(const struct zl_agent *agent, const char *name)
 {
-        const struct deployment *d = find(agent, name);
+        const struct deployment *d = zl_agent_find(agent, name);
 
         return d ? d->phase : ZL_DEPLOYMENT_UNKNOWN;
 }
 
+/* Jobs come and go; what a number is wished of are services. */
+static bool has_its_number(const struct deployment *d, const struct service *s)
+{
+        uint32_t n = 0;
+
+        if (s->fallback)
+                return false;
+        if (s->rev->spec->rtype != ZL_RTYPE_SERVICE)
+                return true;
+        for (size_t i = 0; i < d->n_replicas; i++) {
+                const struct replica *r = d->replicas[i];
+
+                n += r->service == s && r->goal == ZL_GOAL_RUN &&
+                     (r->has_started || zl_replica_is_terminal(r));
+        }
+        return n == s->desired;
+}
+
+bool zl_agent_is_changing(const struct zl_agent *agent, const char *name)
+{
+        const struct deployment *d = zl_agent_find(agent, name);
+
+        for (size_t i = 0; d && i < d->services.n; i++)
+                if (!has_its_number(d, d->services.items[i]))
+                        return true;
+        for (size_t i = 0; d && i < d->n_replicas; i++)
+                if (d->replicas[i]->goal != ZL_GOAL_RUN && !zl_replica_is_terminal(d->replicas[i]))
+                        return true;
+        return false;
+}
+
 const struct zl_error *zl_agent_failure(const struct zl_agent *agent, const char *name)
 {
-        const struct deployment *d = find(agent, name);
+        const struct deployment *d = zl_agent_find(agent, name);
 
         return d ? d->failure : NULL;
 }
 
 int zl_agent_exit_code(const struct zl_agent *agent, const char *name)
 {
-        const struct deployment *d = find(agent, name);
+        const struct deployment *d = zl_agent_find(agent, name);
 
         return d ? d->exit_code : 0;
 }

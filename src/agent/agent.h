@@ -40,6 +40,21 @@ ZL_DEFINE_CLEANUP(struct zl_agent *, zl_agent_freep, zl_agent_free)
 int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool recovering,
                 struct zl_error *err);
 
+/* A changed wish for a deployment that is here: services that are the same go on untouched, changed ones are replaced replica
+ * by replica (one at a time, the next when the new one is well; if the new ones fail, the old service comes back by itself,
+ * event rolled_back), new ones are started, those that are gone are stopped and removed. What only guides the agent (scale,
+ * depends, health, restart_policy, errors, lifecycle) changes without touching a container.
+ *
+ * Checks and stores first, then returns; takes over `spec` on success. ZL_E_NOT_FOUND if it is not here (then it is
+ * zl_agent_up()), ZL_E_STATE if it is being stopped. */
+int zl_agent_update(struct zl_agent *agent, struct zl_deployment_spec *spec, struct zl_error *err);
+
+/* Another number of replicas of one service, from now on. Down: those go first that do not work, then those with the highest
+ * numbers. Stored as scale mode fixed, but a service with mode adaptive stays so and refuses what is not between min and
+ * max. */
+int zl_agent_scale(struct zl_agent *agent, const char *deployment, const char *service,
+                   uint32_t replicas, struct zl_error *err);
+
 struct zl_agent_stop_options {
         bool remove;   /* also remove ended replicas with their logs and records */
         bool only_new; /* leave what was running before this agent came */
@@ -51,7 +66,26 @@ int zl_agent_stop(struct zl_agent *agent, const char *deployment, struct zl_depl
 /* Kills everything of a deployment that is being stopped, at once. */
 void zl_agent_kill(struct zl_agent *agent, const char *deployment);
 
+/* Lets go of a deployment that is FINISHED or STOPPED; no-op in any other phase. Not from inside an event. */
+void zl_agent_forget(struct zl_agent *agent, const char *deployment);
+
+/* ---- jobs ------------------------------------------------------------------------------------------------ */
+
+/* One more execution of a service of rtype job or cron, now or when its turn comes. ZL_E_BUSY if too many wait. A
+ * deployment that had finished goes on. `ret_name` is that of the execution's container. */
+int zl_agent_job_run(struct zl_agent *agent, const char *deployment, const char *service,
+                     char ret_name[ZL_IDENT_NAME_MAX], struct zl_error *err);
+/* Ends an execution (with its grace period), or takes it out of the queue. */
+int zl_agent_job_cancel(struct zl_agent *agent, const char *name, struct zl_error *err);
+/* Switches the schedule of a cron job on or off; remembered beyond `down`. What is running goes on. */
+int zl_agent_cron_enable(struct zl_agent *agent, const char *deployment, const char *service,
+                         bool enabled, struct zl_error *err);
+/* The wall clock was set: schedules are looked at anew. */
+void zl_agent_on_clock(struct zl_agent *agent);
+
 enum zl_deployment_phase zl_agent_phase(const struct zl_agent *agent, const char *deployment);
+/* Is a changed service still being replaced, or one of too many or too few replicas being brought to its number? */
+bool zl_agent_is_changing(const struct zl_agent *agent, const char *deployment);
 /* Why the phase is FAILED; NULL otherwise. Belongs to the agent. */
 const struct zl_error *zl_agent_failure(const struct zl_agent *agent, const char *deployment);
 /* Exit code of the first job that failed, or 0. */

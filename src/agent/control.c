@@ -2,6 +2,7 @@
 /* See control.h. Requests are accepted from root and from the agent's own user only. */
 #include "agent/control.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -20,7 +21,43 @@
 
 enum { LINE_MAX_BYTES = 4096, NAME_BYTES = 63 + 16 };
 
-/* ---- the lock ------------------------------------------------------------------------------------------------ */
+/* ---- the lock of the root directory ------------------------------------------------------------------------------ */
+
+int zl_root_lock_take(const char *root_dir, bool alone, pid_t *ret_holder, struct zl_error *err)
+{
+        _cleanup_close_ int dir = zl_open_dir_at(AT_FDCWD, root_dir, 0711, err), fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        char pid[32];
+        int r, n;
+
+        if (dir < 0)
+                return dir;
+        fd = openat(dir, "agent.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return zl_fail_errno(err, errno, "cannot make %s/agent.lock", root_dir);
+        r = zl_lock_fd(fd, alone, false);
+        if (r == -EWOULDBLOCK) {
+                /* The file may still name one that was killed. Whom we can join has it not alone. */
+                if (!alone || zl_lock_fd(fd, false, false) < 0)
+                        (void)zl_read_file_at(dir, "agent.lock", sizeof(pid), &text, NULL);
+                if (ret_holder)
+                        *ret_holder = text && *text ? atoi(text) : 0;
+                if (text && *text)
+                        return zl_fail(err, ZL_E_BUSY, 0, "another daemon has %s (pid %s)",
+                                       root_dir, text);
+                return zl_fail(err, ZL_E_BUSY, 0, "another agent looks after deployments of %s",
+                               root_dir);
+        }
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot lock %s/agent.lock", root_dir);
+        /* Who shares it is many: then nobody is named. */
+        n = alone ? snprintf(pid, sizeof(pid), "%ld", (long)getpid()) : 0;
+        if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
+                return zl_fail_errno(err, errno, "cannot write %s/agent.lock", root_dir);
+        return zl_take_fd(fd);
+}
+
+/* ---- the lock of a deployment ---------------------------------------------------------------------------------------------- */
 
 struct zl_deployment_lock {
         int dir, fd;
@@ -276,6 +313,35 @@ void zl_control_forget(const char *runtime_dir, const char *deployment)
                 unlinkat(dir, file, 0);
 }
 
+int zl_control_each(const char *runtime_dir, void (*each)(const char *deployment, void *data),
+                    void *data, struct zl_error *err)
+{
+        _cleanup_error_ struct zl_error ignored = ZL_ERROR_INIT;
+        int fd = open_dir(runtime_dir, false, &ignored);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        struct dirent *entry;
+
+        if (fd == -ENOENT)
+                return 0;
+        if (!dir) {
+                int e = fd < 0 ? -fd : errno;
+
+                zl_close(fd);
+                return zl_fail_errno(err, e, "cannot read %s/deployments", runtime_dir);
+        }
+        while ((entry = readdir(dir))) {
+                char *suffix = strrchr(entry->d_name, '.');
+
+                if (!suffix || !zl_streq(suffix, ".sock"))
+                        continue;
+                *suffix = 0;
+                if (zl_ident_part_is_valid(entry->d_name))
+                        each(entry->d_name, data);
+        }
+        closedir(dir);
+        return 0;
+}
+
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
 static int read_answer(int fd, struct zl_buf *answer, int64_t deadline)
@@ -329,6 +395,14 @@ bool zl_control_is_served(const char *runtime_dir, const char *deployment)
 int zl_control_ask(const char *runtime_dir, const char *deployment, const char *line,
                    int64_t timeout_nsec, struct zl_error *err)
 {
+        _cleanup_free_ char *answer = NULL;
+
+        return zl_control_query(runtime_dir, deployment, line, timeout_nsec, &answer, err);
+}
+
+int zl_control_query(const char *runtime_dir, const char *deployment, const char *line,
+                     int64_t timeout_nsec, char **ret_answer, struct zl_error *err)
+{
         _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(LINE_MAX_BYTES);
         _cleanup_close_ int fd = -EBADF;
         const char *rest;
@@ -352,8 +426,11 @@ int zl_control_ask(const char *runtime_dir, const char *deployment, const char *
                                      deployment);
         if (text.len > 0 && text.data[text.len - 1] == '\n')
                 text.data[text.len - 1] = 0;
-        if (text.len > 0 && zl_streq(text.data, "ok"))
-                return 0;
+        rest = text.len > 0 ? zl_startswith(text.data, "ok") : NULL;
+        if (rest && (!*rest || *rest == ' ')) {
+                *ret_answer = strdup(*rest ? rest + 1 : rest);
+                return *ret_answer ? 0 : zl_fail_oom(err);
+        }
         rest = text.len > 0 ? zl_startswith(text.data, "error ") : NULL;
         return zl_fail(err, ZL_E_STATE, 0, "the agent of deployment %s: %s", deployment,
                        rest ?: "it ended without an answer");

@@ -5,7 +5,11 @@
  * ends, so its being held means that somebody is really there.
  *
  * The conversation is one line each way: "stop" (leave records and logs) or "down" (remove them too), answered by "ok"
- * or "error TEXT" when it is done.
+ * or "error TEXT" when it is done. The requests about jobs (job_request.h) are answered at once, and so is "yield", with which a
+ * daemon that comes up asks for the deployment.
+ *
+ * Above these locks there is one for the whole root directory, <root_dir>/agent.lock: the daemon holds it alone, agents of one
+ * deployment hold it together. So a daemon and other agents are never there at the same time, whoever came first.
  */
 #pragma once
 
@@ -15,6 +19,15 @@
 #include <uv.h>
 
 #include "base/error.h"
+
+/* Returns a descriptor that holds the lock of the root directory until it is closed, in every process that has it. Alone it
+ * writes our process id into the file. ZL_E_BUSY, naming the process that has it alone, if it is held in a way that excludes
+ * ours; `*ret_holder` (may be NULL) is then that process, or 0. Does not wait. */
+int zl_root_lock_take(const char *root_dir, bool alone, pid_t *ret_holder, struct zl_error *err);
+
+/* Calls `each` for every deployment for which somebody listens or did listen. */
+int zl_control_each(const char *runtime_dir, void (*each)(const char *deployment, void *data),
+                    void *data, struct zl_error *err);
 
 struct zl_deployment_lock;
 
@@ -50,6 +63,10 @@ void zl_control_forget(const char *runtime_dir, const char *deployment);
 
 /* Does an agent look after this deployment? */
 bool zl_control_is_served(const char *runtime_dir, const char *deployment);
+
+/* The same, and hands back what stands behind "ok", freed by the caller ("" if nothing does). */
+int zl_control_query(const char *runtime_dir, const char *deployment, const char *line,
+                     int64_t timeout_nsec, char **ret_answer, struct zl_error *err);
 
 /* Asks the agent of a deployment and waits for the answer, at most `timeout_nsec` (negative: as long as it takes).
  * ZL_E_NOT_FOUND if nobody listens. */

@@ -2,10 +2,31 @@
 /* See env.h. Grammar of references: spec reference §6.2. */
 #include "agent/env.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 
+#include "agent/secrets.h"
 #include "base/parse.h"
 #include "base/strv.h"
+
+static bool is_allowed(const char *name, const struct zl_env_source *source)
+{
+        const char *list = source->getenv(source->host_data, "ZLAYER_ENV_ALLOW");
+
+        if (zl_startswith(name, "ZLAYER_SECRETS_"))
+                return false;
+        if (!list)
+                return true;
+        while (*list) {
+                size_t len = strcspn(list, ",");
+                _cleanup_free_ char *pattern = strndup(list, len);
+
+                if (pattern && fnmatch(pattern, name, 0) == 0)
+                        return true;
+                list += len + (list[len] == ',');
+        }
+        return false;
+}
 
 static int resolve_host(const char *key, const char *name, const struct zl_env_source *source,
                         char ***env, struct zl_error *err)
@@ -16,7 +37,13 @@ static int resolve_host(const char *key, const char *name, const struct zl_env_s
 
         if (!*name)
                 return zl_fail(err, ZL_E_INVALID, 0, "env.%s: \"$E:\" names no variable", key);
-        value = source->getenv(source->getenv_data, name);
+        if (!is_allowed(name, source)) {
+                r = zl_fail(err, ZL_E_PERMISSION, 0,
+                            "env.%s: the variable %s of the agent is not for workloads", key, name);
+                zl_error_hint(err, "ZLAYER_ENV_ALLOW lists those that are");
+                return r;
+        }
+        value = source->getenv(source->host_data, name);
         if (!value) {
                 r = zl_fail(err, ZL_E_INVALID, 0,
                             "env.%s: the variable %s is not set in the environment of the agent",
@@ -33,9 +60,11 @@ static int resolve_host(const char *key, const char *name, const struct zl_env_s
         return zl_strv_pushf(env, "%s=%s", key, value) < 0 ? zl_fail_oom(err) : 0;
 }
 
-static int refuse_secret(const char *key, const char *reference, struct zl_error *err)
+static int resolve_secret(const char *key, const char *reference,
+                          const struct zl_env_source *source, char ***env, struct zl_error *err)
 {
         struct zl_secret_ref ref;
+        char *value = NULL;
         int r = zl_secret_ref_parse(reference, &ref);
 
         if (r == -ENOMEM)
@@ -47,12 +76,18 @@ static int refuse_secret(const char *key, const char *reference, struct zl_error
                                    "$S:PROJECT:ENV/NAME");
                 return r;
         }
-        r = zl_fail(err, ZL_E_CONFIGURATION, 0,
-                    "env.%s: the secret \"%s\" cannot be resolved: there is no secrets store", key,
-                    ref.name);
-        zl_error_hint(err, "give it as a variable of the agent: $E:NAME");
+        if (source->secret)
+                r = source->secret(source->host_data, source->deployment, &ref, &value, err);
+        else
+                r = zl_fail(err, ZL_E_CONFIGURATION, 0, "there is no secrets store");
         zl_secret_ref_done(&ref);
-        return r;
+        if (r < 0) {
+                zl_error_prefix(err, "env.%s", key);
+                return r;
+        }
+        r = zl_strv_pushf(env, "%s=%s", key, value);
+        zl_secret_wipe(value);
+        return r < 0 ? zl_fail_oom(err) : 0;
 }
 
 int zl_env_resolve(const struct zl_str_map *map, const struct zl_env_source *source,
@@ -70,7 +105,7 @@ int zl_env_resolve(const struct zl_str_map *map, const struct zl_env_source *sou
                 if ((rest = zl_startswith(value, "$E:")))
                         r = resolve_host(key, rest, source, &env, err);
                 else if ((rest = zl_startswith(value, "$S:")))
-                        r = refuse_secret(key, rest, err);
+                        r = resolve_secret(key, rest, source, &env, err);
                 else
                         r = zl_strv_pushf(&env, "%s=%s", key, value) < 0 ? zl_fail_oom(err) : 0;
                 if (r < 0)

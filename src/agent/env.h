@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The environment of a workload: values of the spec, with "$E:NAME" replaced by the agent's variable NAME. "$S:…"
- * names a secret; its grammar is checked, and as long as there is no secrets store it is refused: a workload must not
- * run with the text of a reference as its password.
+ * The environment of a workload: values of the spec, with "$E:NAME" replaced by the agent's variable NAME and "$S:…" by a
+ * secret. What cannot be resolved is an error: a workload must not run with the text of a reference as its password.
+ *
+ * The agent's own variables are not all for everybody: $ZLAYER_ENV_ALLOW, a list of patterns (fnmatch) with commas between
+ * them, says which ones "$E:" may name (all, if it is not set), and the keys of the secrets are never among them.
  */
 #pragma once
 
@@ -10,10 +12,16 @@
 
 #include "base/error.h"
 
+struct zl_secret_ref;
+
 struct zl_env_source {
         const char *(*getenv)(void *data, const char *name);
         void (*warn)(const char *text, void *data); /* may be NULL */
-        void *getenv_data, *warn_data;
+        /* `*ret` is freed by the caller. NULL: there are no secrets. */
+        int (*secret)(void *data, const char *deployment, const struct zl_secret_ref *ref,
+                      char **ret, struct zl_error *err);
+        const char *deployment; /* for secret() */
+        void *host_data, *warn_data;
 };
 
 /* `*ret_env` is a vector "NAME=VALUE" in the order of the spec; NULL if there is none. Errors name the variable. */

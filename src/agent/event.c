@@ -31,6 +31,17 @@ static const char *const type_names[ZL_EVENT_TYPE_MAX_] = {
         [ZL_EVENT_SHUTDOWN] = "shutdown",
         [ZL_EVENT_FAILED] = "failed",
         [ZL_EVENT_REMOVED] = "removed",
+        [ZL_EVENT_HEALTHY] = "healthy",
+        [ZL_EVENT_UNHEALTHY] = "unhealthy",
+        [ZL_EVENT_DEPLOYMENT_UPDATE] = "deployment_update",
+        [ZL_EVENT_SCALED] = "scaled",
+        [ZL_EVENT_ROLLING] = "rolling",
+        [ZL_EVENT_UPDATED] = "updated",
+        [ZL_EVENT_ROLLED_BACK] = "rolled_back",
+        [ZL_EVENT_QUEUED] = "queued",
+        [ZL_EVENT_CANCELLED] = "cancelled",
+        [ZL_EVENT_TIMED_OUT] = "timed_out",
+        [ZL_EVENT_SKIPPED] = "skipped",
 };
 
 const char *zl_event_type_name(enum zl_event_type type)

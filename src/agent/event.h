@@ -34,6 +34,17 @@ enum zl_event_type {
         ZL_EVENT_SHUTDOWN,   /* it failed and its whole service is stopped */
         ZL_EVENT_FAILED,     /* it could not be created or started, or was given up */
         ZL_EVENT_REMOVED,
+        ZL_EVENT_HEALTHY,
+        ZL_EVENT_UNHEALTHY,
+        ZL_EVENT_DEPLOYMENT_UPDATE, /* a changed wish was accepted */
+        ZL_EVENT_SCALED,            /* another number of replicas is wished */
+        ZL_EVENT_ROLLING,           /* a service changed: its replicas are replaced one by one */
+        ZL_EVENT_UPDATED,           /* all of them have been, and are well */
+        ZL_EVENT_ROLLED_BACK,       /* the new ones failed: back to the old ones */
+        ZL_EVENT_QUEUED,            /* an execution of a job waits to begin */
+        ZL_EVENT_CANCELLED, /* an execution was ended, or never began, because somebody wanted it so */
+        ZL_EVENT_TIMED_OUT, /* an execution took too long */
+        ZL_EVENT_SKIPPED,   /* it was time for an execution, but there is none */
         ZL_EVENT_TYPE_MAX_,
 };
 

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "agent/agent.h"
+#include "agent/pool.h"
 #include "agent/store.h"
 
 struct zl_agent_loop;
@@ -28,6 +29,8 @@ ZL_DEFINE_CLEANUP(struct zl_agent_loop *, zl_agent_loop_freep, zl_agent_loop_fre
 
 uv_loop_t *zl_agent_loop_uv(struct zl_agent_loop *loop);
 struct zl_agent *zl_agent_loop_agent(struct zl_agent_loop *loop);
+/* For other blocking work on the same loop; all of it must be done before the loop is freed. */
+struct zl_pool *zl_agent_loop_pool(struct zl_agent_loop *loop);
 
 /* A descriptor that others want to know about: `cb` is called while it is readable, until zl_loop_poll_stop(). */
 struct zl_loop_poll;

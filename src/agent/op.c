@@ -28,6 +28,7 @@ void zl_op_free(struct zl_op *op)
         free(op->digest);
         zl_strv_free(op->warnings);
         zl_error_done(&op->error);
+        zl_image_health_done(&op->health);
         if (op->watch)
                 zl_watch_close(op->watch);
         for (size_t i = 0; i < op->n_list; i++)
@@ -59,9 +60,20 @@ static int run_start(struct zl_op *op, struct zl_runtime *rt)
 {
         int r = zl_runtime_start(rt, op->name, &op->error);
 
-        if (r < 0)
-                return r;
-        return zl_watch_open(rt, op->name, &op->watch, &op->error);
+        /* It runs, watched or not; whoever asked opens a watch later. */
+        if (r >= 0 && zl_watch_open(rt, op->name, &op->watch, &op->error) < 0)
+                zl_error_done(&op->error);
+        return r;
+}
+
+static int run_s3(struct zl_op *op, struct zl_runtime *rt)
+{
+        struct zl_s3_request q = *op->s3;
+
+        q.workload = op->name;
+        q.timeout = op->timeout;
+        q.cancel = &op->cancel;
+        return zl_runtime_s3(rt, &q, &op->error);
 }
 
 void zl_op_run(struct zl_op *op, struct zl_runtime *rt)
@@ -110,6 +122,37 @@ void zl_op_run(struct zl_op *op, struct zl_runtime *rt)
                         r = 0;
                 }
                 break;
+        case ZL_OP_READY:
+                r = zl_runtime_set_ready(rt, op->name, op->ready, &op->error);
+                break;
+        case ZL_OP_STATS:
+                r = zl_runtime_stats(rt, op->name, &op->stats, &op->error);
+                break;
+        case ZL_OP_S3:
+                r = run_s3(op, rt);
+                break;
+        case ZL_OP_HEALTH:
+                r = zl_runtime_image_health(rt, op->image, &op->health, &op->error);
+                break;
         }
         op->result = r;
+}
+
+struct zl_probe *zl_probe_new(enum zl_probe_kind kind, const char *workload)
+{
+        struct zl_probe *probe = calloc(1, sizeof(*probe));
+
+        if (!probe)
+                return NULL;
+        probe->kind = kind;
+        snprintf(probe->workload, sizeof(probe->workload), "%s", workload);
+        return probe;
+}
+
+void zl_probe_free(struct zl_probe *probe)
+{
+        if (!probe)
+                return;
+        zl_error_done(&probe->error);
+        free(probe);
 }

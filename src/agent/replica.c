@@ -16,15 +16,17 @@
 
 /* How long after a stop the news of the end may take. */
 #define END_NEWS_TIMEOUT ZL_NSEC_PER_SEC
+/* How often a stop or a removal is tried while a deployment ends. */
+enum { END_TRIES = 3 };
 
 static const char *const phase_names[] = {
-        [ZL_PHASE_WAITING] = "waiting",   [ZL_PHASE_PULLING] = "pulling",
-        [ZL_PHASE_CREATING] = "creating", [ZL_PHASE_STARTING] = "starting",
-        [ZL_PHASE_RUNNING] = "running",   [ZL_PHASE_BACKOFF] = "backoff",
-        [ZL_PHASE_STOPPING] = "stopping", [ZL_PHASE_REMOVING] = "removing",
-        [ZL_PHASE_STOPPED] = "stopped",   [ZL_PHASE_COMPLETED] = "completed",
-        [ZL_PHASE_FAILED] = "failed",     [ZL_PHASE_ISOLATED] = "isolated",
-        [ZL_PHASE_GONE] = "gone",
+        [ZL_PHASE_WAITING] = "waiting",     [ZL_PHASE_PULLING] = "pulling",
+        [ZL_PHASE_CREATING] = "creating",   [ZL_PHASE_INITIALIZING] = "initializing",
+        [ZL_PHASE_STARTING] = "starting",   [ZL_PHASE_RUNNING] = "running",
+        [ZL_PHASE_BACKOFF] = "backoff",     [ZL_PHASE_STOPPING] = "stopping",
+        [ZL_PHASE_REMOVING] = "removing",   [ZL_PHASE_STOPPED] = "stopped",
+        [ZL_PHASE_COMPLETED] = "completed", [ZL_PHASE_FAILED] = "failed",
+        [ZL_PHASE_ISOLATED] = "isolated",   [ZL_PHASE_GONE] = "gone",
 };
 
 const char *zl_replica_phase_name(enum zl_replica_phase phase)
@@ -35,6 +37,11 @@ const char *zl_replica_phase_name(enum zl_replica_phase phase)
 bool zl_replica_is_terminal(const struct replica *r)
 {
         return r->phase >= ZL_PHASE_STOPPED;
+}
+
+bool zl_replica_is_busy(const struct replica *r)
+{
+        return r->op || r->probe || r->init.probe || r->init.op || r->measure.op;
 }
 
 /* ---- life of the object ------------------------------------------------------------------------------------- */
@@ -49,8 +56,9 @@ struct replica *zl_replica_new(struct deployment *d, struct service *service,
                 return NULL;
         r->d = d;
         r->service = service;
+        r->rev = service ? zl_revision_ref(service->rev) : NULL;
         r->number = number;
-        r->deadline = INT64_MAX;
+        r->deadline = r->probe_at = INT64_MAX;
         r->exit_code = -1;
         r->dirty = true;
         snprintf(r->service_name, sizeof(r->service_name), "%s", service_name);
@@ -74,6 +82,10 @@ static void close_watch(struct replica *r)
 void zl_replica_free(struct replica *r)
 {
         close_watch(r);
+        if (r->execution)
+                r->execution->replica = NULL;
+        zl_revision_unref(r->rev);
+        zl_revision_unref(r->making);
         free(r->reason);
         free(r);
 }
@@ -104,26 +116,32 @@ static void set_reason(struct replica *r, const char *reason)
         }
 }
 
-static void set_phase(struct replica *r, enum zl_replica_phase phase)
+void zl_replica_save(struct replica *r)
 {
         struct zl_host *host = &r->d->agent->host;
         struct zl_replica_record record = {
                 .name = r->name,
-                .phase = phase_names[phase],
-                .image = r->service ? r->service->spec->image.name : NULL,
-                .hash = r->service && !r->stale ? r->service->hash : NULL,
+                .phase = phase_names[r->phase],
+                .image = r->rev ? r->rev->spec->image.name : NULL,
+                .hash = r->rev && !r->stale ? r->rev->hash : NULL,
                 .reason = r->reason,
+                .health = zl_health_name(r->health),
                 .restarts = r->history.total,
         };
 
+        if (r->phase == ZL_PHASE_GONE)
+                host->forget_replica(host->data, r->name);
+        else
+                host->save_replica(host->data, &record);
+}
+
+static void set_phase(struct replica *r, enum zl_replica_phase phase)
+{
         if (r->phase == phase && phase != ZL_PHASE_WAITING)
                 return;
         r->phase = phase;
         r->d->dirty = true;
-        if (phase == ZL_PHASE_GONE)
-                host->forget_replica(host->data, r->name);
-        else
-                host->save_replica(host->data, &record);
+        zl_replica_save(r);
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
@@ -133,7 +151,7 @@ static bool is_first_start(const struct replica *r)
         bool starting = r->d->phase == ZL_DEPLOYMENT_STARTING ||
                         r->d->phase == ZL_DEPLOYMENT_FAILED;
 
-        return starting && !r->has_started && r->ours;
+        return starting && !r->has_started && r->ours && !zl_replica_is_triggered(r);
 }
 
 static void shut_down_service(struct replica *r)
@@ -150,7 +168,8 @@ static void give_up(struct replica *r, enum zl_replica_phase phase, enum zl_even
 {
         struct deployment *d = r->d;
 
-        if (r->service && r->service->spec->rtype == ZL_RTYPE_JOB && d->exit_code == 0)
+        if (r->rev && r->rev->spec->rtype == ZL_RTYPE_JOB && d->exit_code == 0 &&
+            !zl_replica_is_triggered(r))
                 d->exit_code = r->exit_code > 0 ? r->exit_code : 1;
         set_phase(r, phase);
         zl_agent_tell(d->agent, event_of(r, type));
@@ -166,7 +185,12 @@ static void judge(struct replica *r, struct zl_exit_fact fact)
 
         fact.now = now;
         fact.random = agent->host.random(agent->host.data);
-        verdict = zl_supervise(&r->service->rule, &r->history, &fact, &delay);
+        verdict = zl_supervise(&r->rev->rule, &r->history, &fact, &delay);
+        if (fact.exit_code != 0 && !fact.stop_requested && !zl_replica_is_triggered(r) &&
+            zl_rollout_fault(r, r->reason, verdict != ZL_VERDICT_RESTART)) {
+                set_phase(r, ZL_PHASE_FAILED);
+                return;
+        }
         switch (verdict) {
         case ZL_VERDICT_COMPLETED:
                 r->completed = true;
@@ -211,6 +235,41 @@ static void tell_exit(struct replica *r, const struct zl_status *status)
         zl_agent_tell(r->d->agent, event);
 }
 
+static void ended(struct replica *r, enum zl_workload_state state)
+{
+        r->state = state;
+        r->running_since = 0;
+        zl_ready_reset(r);
+        zl_health_end(r);
+}
+
+/* We stopped it because it was unhealthy: that counts as a failure of its own, whatever it ended with. */
+static void judge_sick(struct replica *r, int64_t ran_nsec)
+{
+        struct zl_exit_fact fact = { .exit_code = -1, .ran_nsec = r->was_well ? ran_nsec : 0 };
+
+        r->sick = false;
+        if (r->goal == ZL_GOAL_RUN && r->service && !r->stale)
+                judge(r, fact);
+}
+
+void zl_replica_unhealthy(struct replica *r, const char *why)
+{
+        const struct zl_restart_rule *rule = &r->rev->rule;
+        _cleanup_free_ char *reason = NULL;
+
+        if (asprintf(&reason, "unhealthy: %s", why) < 0)
+                reason = NULL;
+        set_reason(r, reason);
+        zl_replica_save(r);
+        if (zl_rollout_fault(r, reason, true))
+                return;
+        if (rule->panic == ZL_PANIC_ISOLATE)
+                zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_ISOLATED));
+        else if (rule->kind != ZL_RESTART_NO || rule->panic == ZL_PANIC_SHUTDOWN)
+                r->sick = true;
+}
+
 static void on_end(struct replica *r, const struct zl_status *status)
 {
         struct zl_exit_fact fact = {
@@ -223,18 +282,43 @@ static void on_end(struct replica *r, const struct zl_status *status)
                 r->awaits_end = false;
                 r->deadline = INT64_MAX;
         }
-        r->state = status->state;
+        ended(r, status->state);
+        r->adopted = false;
         r->exit_code = status->exit_code;
         if (status->started_at > 0 && status->finished_at > status->started_at)
                 fact.ran_nsec = status->finished_at - status->started_at;
-        set_reason(r, status->reason);
+        if (!r->sick)
+                set_reason(r, status->reason);
         tell_exit(r, status);
         r->dirty = true;
         r->d->dirty = true;
-        if (r->goal == ZL_GOAL_RUN && r->service)
+        if (r->sick)
+                judge_sick(r, fact.ran_nsec);
+        else if (r->goal == ZL_GOAL_RUN && r->service && !r->stale)
                 judge(r, fact);
-        if (zl_replica_is_terminal(r) && r->service && r->service->spec->lifecycle.delete_on_exit)
+        if (zl_replica_is_terminal(r) && r->rev && r->rev->spec->lifecycle.delete_on_exit) {
+                r->spent = true;
                 zl_replica_set_goal(r, ZL_GOAL_REMOVE);
+        }
+}
+
+/* It could not be stopped or removed. That is tried again; in the end of a deployment only a few times, then it is left for
+ * the next try of a human. Moves `err`. */
+static void on_end_fault(struct replica *r, struct zl_error *err)
+{
+        int64_t delay = ZL_RESTART_FIRST_DELAY;
+
+        for (unsigned i = 0; i < r->end_tries && delay < ZL_RESTART_MAX_DELAY; i++)
+                delay *= 2;
+        zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_FAILED));
+        if (r->d->phase == ZL_DEPLOYMENT_STOPPING && ++r->end_tries >= END_TRIES) {
+                r->end_failed = true;
+                set_phase(r, ZL_PHASE_FAILED);
+                zl_deployment_fail(r->d, r->name, err);
+                return;
+        }
+        zl_error_done(err);
+        r->deadline = zl_agent_now(r->d->agent) + delay;
 }
 
 /* An operation failed; moves `err`. */
@@ -247,10 +331,7 @@ static void on_fault(struct replica *r, struct zl_error *err)
         set_reason(r, zl_error_message(err));
         r->dirty = true;
         if (r->goal != ZL_GOAL_RUN || !r->service) {
-                /* It could not be stopped or removed: told, and left for the next try of a human. */
-                r->end_failed = true;
-                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
-                zl_deployment_fail(r->d, r->name, err);
+                on_end_fault(r, err);
                 return;
         }
         if (is_first_start(r)) {
@@ -259,7 +340,29 @@ static void on_fault(struct replica *r, struct zl_error *err)
                 return;
         }
         zl_error_done(err);
+        if (r->stale) {
+                /* What it was cannot be taken away, so nothing new is made: no affair of any policy. */
+                r->deadline = zl_agent_now(r->d->agent) + ZL_RESTART_MAX_DELAY;
+                zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_FAILED));
+                return;
+        }
         judge(r, fact);
+}
+
+void zl_replica_init_failed(struct replica *r, struct zl_error *err)
+{
+        zl_error_prefix(err, "%s", r->name);
+        set_reason(r, zl_error_message(err));
+        if (zl_rollout_fault(r, r->reason, true)) {
+                zl_error_done(err);
+                set_phase(r, ZL_PHASE_FAILED);
+                return;
+        }
+        give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
+        if (is_first_start(r))
+                zl_deployment_fail(r->d, r->name, err);
+        else
+                zl_error_done(err);
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -290,18 +393,23 @@ static void warn_env(const char *text, void *data)
         struct replica *r = data;
         char full[ZL_IDENT_NAME_MAX];
 
-        if (!r->service->env_warned)
-                zl_agent_tellf(r->d->agent,
-                               (struct zl_event){ .type = ZL_EVENT_WARNING,
-                                                  .name = zl_service_full_name(r->service, full) },
-                               "%s", text);
+        if (r->rev->env_warned)
+                return;
+        snprintf(full, sizeof(full), "%s.%s", r->d->name, r->service_name);
+        zl_agent_tellf(r->d->agent, (struct zl_event){ .type = ZL_EVENT_WARNING, .name = full },
+                       "%s", text);
 }
 
 static void create(struct replica *r)
 {
         struct zl_host *host = &r->d->agent->host;
         struct zl_env_source source = {
-                .getenv = host->getenv, .warn = warn_env, .getenv_data = host->data, .warn_data = r
+                .getenv = host->getenv,
+                .warn = warn_env,
+                .secret = host->secret,
+                .deployment = r->d->name,
+                .host_data = host->data,
+                .warn_data = r,
         };
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_op *op = zl_op_new(ZL_OP_CREATE, r->name);
@@ -310,57 +418,82 @@ static void create(struct replica *r)
                 submit(r, NULL, ZL_PHASE_CREATING);
                 return;
         }
-        op->spec = r->service->spec;
+        op->spec = r->rev->spec;
         if (zl_env_resolve(&op->spec->env, &source, &op->env, &err) < 0) {
                 zl_op_free(op);
                 on_fault(r, &err);
                 return;
         }
-        r->service->env_warned = true;
+        r->rev->env_warned = true;
+        r->making = zl_revision_ref(r->rev);
         submit(r, op, ZL_PHASE_CREATING);
+}
+
+/* That it cannot be watched says nothing about how it does. */
+static void watch_later(struct replica *r)
+{
+        r->deadline = zl_agent_now(r->d->agent) + ZL_RESTART_FIRST_DELAY;
 }
 
 static void take_watch(struct replica *r, struct zl_op *op)
 {
         struct zl_host *host = &r->d->agent->host;
-        int e;
 
         r->watch = zl_take_ptr(op->watch);
-        e = host->watch_add(host->data, r->watch, r, &r->watch_token);
-        if (e < 0) {
+        if (r->watch && host->watch_add(host->data, r->watch, r, &r->watch_token) < 0) {
                 zl_watch_close(r->watch);
                 r->watch = NULL;
-                op->result = zl_fail_errno(&op->error, -e, "cannot watch %s", r->name);
         }
+        if (r->watch)
+                zl_replica_on_watch(r);
+        else
+                watch_later(r);
 }
 
 static void on_created(struct replica *r, struct zl_op *op)
 {
+        char full[ZL_IDENT_NAME_MAX];
+
         r->exists = true;
-        r->stale = false;
+        /* The wish may have changed meanwhile. */
+        r->stale = !r->rev || !zl_streq(r->making->hash, r->rev->hash);
         r->told_started = false;
         r->state = ZL_STATE_PENDING;
-        for (char *const *w = op->warnings; w && *w && !r->service->create_warned; w++) {
-                char full[ZL_IDENT_NAME_MAX];
-
+        zl_ready_reset(r);
+        zl_init_reset(r);
+        snprintf(full, sizeof(full), "%s.%s", r->d->name, r->service_name);
+        for (char *const *w = op->warnings; w && *w && !r->making->create_warned; w++)
                 zl_agent_tellf(r->d->agent,
-                               (struct zl_event){ .type = ZL_EVENT_WARNING,
-                                                  .name = zl_service_full_name(r->service, full) },
-                               "%s", *w);
-        }
-        r->service->create_warned = true;
+                               (struct zl_event){ .type = ZL_EVENT_WARNING, .name = full }, "%s",
+                               *w);
+        r->making->create_warned = true;
         tell(r, ZL_EVENT_CREATED);
+}
+
+/* Somebody removed it meanwhile: as with one that was stopped by hand, that is what was wanted. */
+static void on_vanished(struct replica *r)
+{
+        close_watch(r);
+        r->exists = false;
+        r->dirty = true;
+        ended(r, ZL_STATE_EXITED);
+        set_reason(r, "it was removed");
+        if (r->goal == ZL_GOAL_RUN && !r->stale)
+                set_phase(r, ZL_PHASE_STOPPED);
 }
 
 static void on_op_failed(struct replica *r, struct zl_op *op)
 {
         enum zl_code code = op->error.code;
 
+        if (r->goal != ZL_GOAL_RUN && op->kind != ZL_OP_STOP && op->kind != ZL_OP_REMOVE)
+                return; /* it was not to begin any more */
         switch (op->kind) {
         case ZL_OP_START:
-                /* Started, but not to be watched: what it does is found out by a new watch. */
-                if (r->watch)
-                        break;
+                if (code == ZL_E_NOT_FOUND) {
+                        on_vanished(r);
+                        return;
+                }
                 if (r->state != ZL_STATE_PENDING &&
                     (code == ZL_E_STATE || code == ZL_E_UNSUPPORTED || code == ZL_E_EXISTS)) {
                         /* This runtime cannot start an ended workload again: make a new one. */
@@ -375,19 +508,31 @@ static void on_op_failed(struct replica *r, struct zl_op *op)
         case ZL_OP_WATCH:
         case ZL_OP_STOP:
                 if (code == ZL_E_NOT_FOUND) {
-                        /* Somebody removed it meanwhile. */
-                        r->exists = false;
-                        r->dirty = true;
-                        set_reason(r, "it was removed");
-                        if (r->goal == ZL_GOAL_RUN)
-                                set_phase(r, ZL_PHASE_STOPPED);
+                        on_vanished(r);
                         return;
                 }
-                break;
+                if (op->kind == ZL_OP_STOP)
+                        break;
+                watch_later(r);
+                return;
         default:
                 break;
         }
+        /* What failed to begin is not wanted any more anyway: it only has to be cleared away. */
+        if (r->goal != ZL_GOAL_RUN && (op->kind == ZL_OP_CREATE || op->kind == ZL_OP_START))
+                return;
         on_fault(r, &op->error);
+}
+
+/* It was stopped, and the news of the end did not come in time. */
+static void end_untold(struct replica *r)
+{
+        r->awaits_end = false;
+        close_watch(r);
+        ended(r, ZL_STATE_EXITED);
+        r->dirty = true;
+        if (r->sick)
+                judge_sick(r, 0);
 }
 
 /* The watch, if there is one, has the exit record or gets it in a moment. */
@@ -395,12 +540,12 @@ static void on_stopped(struct replica *r)
 {
         if (r->watch)
                 zl_replica_on_watch(r);
-        if (r->watch && r->goal != ZL_GOAL_RUN) {
+        if (r->watch && (r->goal != ZL_GOAL_RUN || r->stale || r->sick)) {
                 r->state = ZL_STATE_STOPPING;
                 r->awaits_end = true;
                 r->deadline = zl_agent_now(r->d->agent) + END_NEWS_TIMEOUT;
-        } else {
-                r->state = ZL_STATE_EXITED;
+        } else if (zl_state_is_alive(r->state)) {
+                end_untold(r);
         }
 }
 
@@ -416,10 +561,6 @@ static void on_op_succeeded(struct replica *r, struct zl_op *op)
                         r->state = ZL_STATE_RUNNING;
                 r->told_started &= op->kind == ZL_OP_WATCH;
                 take_watch(r, op);
-                if (op->result < 0)
-                        on_fault(r, &op->error);
-                else if (r->watch)
-                        zl_replica_on_watch(r);
                 break;
         case ZL_OP_STOP:
                 on_stopped(r);
@@ -427,8 +568,9 @@ static void on_op_succeeded(struct replica *r, struct zl_op *op)
         case ZL_OP_REMOVE:
                 close_watch(r);
                 r->exists = false;
-                r->stale = false;
+                r->stale = r->sick = false;
                 r->told_started = false;
+                ended(r, ZL_STATE_EXITED);
                 if (r->goal == ZL_GOAL_REMOVE)
                         tell(r, ZL_EVENT_REMOVED);
                 break;
@@ -451,63 +593,8 @@ static void on_op(struct zl_op *op)
         else
                 on_op_succeeded(r, op);
         zl_op_free(op);
+        zl_revision_unref(zl_take_ptr(r->making));
         zl_agent_settle(agent);
-}
-
-/* ---- pulling: once per service ------------------------------------------------------------------------------------ */
-
-static void on_pull(struct zl_op *op)
-{
-        struct service *s = op->owner;
-        struct deployment *d = s->d;
-        struct zl_agent *agent = d->agent;
-        char full[ZL_IDENT_NAME_MAX];
-
-        agent->n_ops--;
-        s->pull = NULL;
-        s->pulled = op->result >= 0;
-        d->dirty = true;
-        if (s->pulled)
-                zl_agent_tellf(agent,
-                               (struct zl_event){ .type = ZL_EVENT_PULLED,
-                                                  .name = zl_service_full_name(s, full) },
-                               "%s %s", s->spec->image.name, op->digest ?: "");
-        for (size_t i = 0; i < d->n_replicas; i++) {
-                struct replica *r = d->replicas[i];
-
-                if (r->service != s || r->phase != ZL_PHASE_PULLING)
-                        continue;
-                r->dirty = true;
-                if (!s->pulled)
-                        zl_replica_pull_failed(r, &op->error);
-        }
-        zl_op_free(op);
-        zl_agent_settle(agent);
-}
-
-void zl_service_pull(struct service *s)
-{
-        char full[ZL_IDENT_NAME_MAX];
-
-        if (s->pull)
-                return;
-        s->pull = zl_op_new(ZL_OP_PULL, NULL);
-        if (s->pull)
-                s->pull->image = strdup(s->spec->image.name);
-        if (!s->pull || !s->pull->image) {
-                struct zl_error err = ZL_ERROR_INIT;
-
-                zl_op_free(zl_take_ptr(s->pull));
-                zl_fail_oom(&err);
-                zl_deployment_fail(s->d, s->name, &err);
-                return;
-        }
-        s->pull->policy = zl_spec_pull_policy(&s->spec->image);
-        zl_agent_tellf(s->d->agent,
-                       (struct zl_event){ .type = ZL_EVENT_PULLING,
-                                          .name = zl_service_full_name(s, full) },
-                       "%s", s->spec->image.name);
-        zl_agent_submit(s->d->agent, s->pull, s, on_pull);
 }
 
 void zl_replica_pull_failed(struct replica *r, const struct zl_error *err)
@@ -537,6 +624,12 @@ void zl_replica_adopt(struct replica *r, const struct zl_status *status, uint32_
         set_phase(r, ZL_PHASE_RUNNING);
 }
 
+void zl_replica_rest(struct replica *r)
+{
+        r->adopted = r->has_started = r->told_started = true;
+        r->phase = ZL_PHASE_COMPLETED;
+}
+
 static void on_status(struct replica *r, const struct zl_status *status)
 {
         enum zl_workload_state before = r->state;
@@ -553,8 +646,13 @@ static void on_status(struct replica *r, const struct zl_status *status)
         r->state = status->state;
         if (status->state != ZL_STATE_RUNNING && status->state != ZL_STATE_PAUSED)
                 return;
-        r->has_started = true;
-        if (r->goal == ZL_GOAL_RUN)
+        r->has_started |= !r->stale;
+        if (r->running_since == 0) {
+                r->running_since = zl_agent_now(r->d->agent);
+                if (r->rev && r->goal == ZL_GOAL_RUN && !r->stale)
+                        zl_health_begin(r);
+        }
+        if (r->goal == ZL_GOAL_RUN && !r->stale)
                 set_phase(r, ZL_PHASE_RUNNING);
         if (!r->told_started) {
                 event = event_of(r, r->adopted ? ZL_EVENT_ADOPTED : ZL_EVENT_STARTED);
@@ -597,14 +695,82 @@ void zl_replica_on_watch(struct replica *r)
 
 /* ---- the step -------------------------------------------------------------------------------------------------------- */
 
+void zl_replica_end_again(struct replica *r)
+{
+        if (!r->end_failed)
+                return;
+        r->end_failed = false;
+        r->end_tries = 0;
+        r->dirty = true;
+}
+
 void zl_replica_set_goal(struct replica *r, enum zl_replica_goal goal)
 {
         if (r->goal == goal)
                 return;
         r->goal = goal;
         r->deadline = INT64_MAX;
+        zl_init_cancel(r);
         r->dirty = true;
         r->d->dirty = true;
+}
+
+void zl_replica_rebase(struct replica *r, struct revision *rev)
+{
+        if (r->rev == rev)
+                return;
+        zl_revision_ref(rev);
+        zl_revision_unref(r->rev);
+        r->rev = rev;
+        r->dirty = true;
+        if (r->running_since > 0 && r->goal == ZL_GOAL_RUN && !r->stale)
+                zl_health_begin(r);
+}
+
+void zl_replica_renew(struct replica *r)
+{
+        zl_replica_rebase(r, r->service->rev);
+        r->stale = r->exists;
+        r->sick = false;
+        zl_health_end(r);
+        zl_init_cancel(r);
+        r->ours = true;
+        r->has_started = r->completed = false;
+        r->rollout_faults = 0;
+        r->history = (struct zl_restart_history){ 0 };
+        r->deadline = INT64_MAX;
+        r->goal = ZL_GOAL_RUN;
+        r->d->dirty = true;
+        set_reason(r, NULL);
+        set_phase(r, ZL_PHASE_WAITING);
+}
+
+bool zl_replica_is_excused(const struct replica *r)
+{
+        return r->phase == ZL_PHASE_STOPPED || r->phase == ZL_PHASE_COMPLETED || r->spent;
+}
+
+bool zl_replica_is_current(const struct replica *r)
+{
+        return r->service && r->rev && zl_streq(r->rev->hash, r->service->rev->hash);
+}
+
+bool zl_replica_is_available(const struct replica *r)
+{
+        if (!r->exists || r->stale || r->running_since == 0 || r->goal != ZL_GOAL_RUN ||
+            (r->state != ZL_STATE_RUNNING && r->state != ZL_STATE_PAUSED))
+                return false;
+        if (r->health == ZL_HEALTH_STARTING || r->health == ZL_HEALTH_UNHEALTHY)
+                return false;
+        return !zl_ready_is_due(r) && zl_agent_now(r->d->agent) >= zl_replica_steady_at(r);
+}
+
+int64_t zl_replica_steady_at(const struct replica *r)
+{
+        if (!r->service || !r->service->fallback || !zl_replica_is_current(r) ||
+            r->health != ZL_HEALTH_NONE)
+                return r->running_since;
+        return r->running_since + ZL_ROLLOUT_MONITOR;
 }
 
 static bool stop_it(struct replica *r)
@@ -622,15 +788,10 @@ static bool stop_it(struct replica *r)
 
 static bool step_end(struct replica *r)
 {
-        if (r->phase == ZL_PHASE_GONE || r->end_failed)
+        if (r->phase == ZL_PHASE_GONE || r->end_failed || r->deadline != INT64_MAX)
                 return false;
-        if (r->awaits_end) {
-                if (r->deadline != INT64_MAX)
-                        return false;
-                r->awaits_end = false;
-                r->state = ZL_STATE_EXITED;
-                close_watch(r);
-        }
+        if (r->awaits_end)
+                end_untold(r);
         if (r->exists && zl_state_is_alive(r->state))
                 return stop_it(r);
         if (r->goal == ZL_GOAL_REMOVE && r->exists) {
@@ -648,6 +809,12 @@ static bool step_run(struct replica *r)
 {
         if (r->deadline != INT64_MAX || zl_replica_is_terminal(r))
                 return false;
+        if (r->awaits_end) {
+                end_untold(r);
+                return true;
+        }
+        if (r->sick && r->exists && zl_state_is_alive(r->state))
+                return stop_it(r);
         if (r->exists && r->stale) {
                 if (zl_state_is_alive(r->state))
                         return stop_it(r);
@@ -655,13 +822,17 @@ static bool step_run(struct replica *r)
                 return true;
         }
         if (!r->exists) {
-                if (!r->service->pulled) {
+                if (!r->rev->pulled) {
                         set_phase(r, ZL_PHASE_PULLING);
-                        zl_service_pull(r->service);
+                        zl_revision_pull(r->rev);
                 } else {
                         create(r);
                 }
                 return true;
+        }
+        if (r->state == ZL_STATE_PENDING && !zl_init_is_done(r)) {
+                set_phase(r, ZL_PHASE_INITIALIZING);
+                return zl_init_step(r);
         }
         if (r->state == ZL_STATE_PENDING || !zl_state_is_alive(r->state)) {
                 submit_kind(r, ZL_OP_START, ZL_PHASE_STARTING);
@@ -678,6 +849,8 @@ bool zl_replica_step(struct replica *r)
 {
         if (r->op)
                 return false;
+        if (zl_ready_step(r))
+                return true;
         return r->goal == ZL_GOAL_RUN ? step_run(r) : step_end(r);
 }
 

@@ -6,10 +6,9 @@
  * What may go wrong: the disk is full (the call fails, the agent decides), another process holds the lock longer than the
  * timeout (busy), the file is damaged (put aside at opening; found later, it is an error).
  */
-#include "agent/store.h"
+#include "agent/store_private.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -19,22 +18,26 @@
 #include "base/path.h"
 #include "base/strv.h"
 
-enum { BUSY_TIMEOUT_MSEC = 5000, SCHEMA_VERSION = 1 };
-
-struct zl_store {
-        sqlite3 *db;
-        sqlite3_stmt *put_event, *put_replica; /* prepared once, used at every step of a start */
-};
+/* The log is read by whoever opens the database first: 400 KiB at most, which takes a fraction of a millisecond. */
+enum { BUSY_TIMEOUT_MSEC = 5000, LOG_PAGES = 100 };
 
 static const char schema[] =
         "CREATE TABLE IF NOT EXISTS deployment(name TEXT PRIMARY KEY, spec TEXT NOT NULL,"
         " active INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS replica(name TEXT PRIMARY KEY, phase TEXT NOT NULL, image TEXT,"
-        " hash TEXT, reason TEXT, restarts INTEGER NOT NULL, updated_at INTEGER NOT NULL)"
-        " WITHOUT ROWID;"
+        " hash TEXT, reason TEXT, restarts INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+        " health TEXT) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS event(seq INTEGER PRIMARY KEY AUTOINCREMENT,"
         " time INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL);"
-        "PRAGMA user_version=1;";
+        "CREATE TABLE IF NOT EXISTS execution(id INTEGER PRIMARY KEY, deployment TEXT NOT NULL,"
+        " service TEXT NOT NULL, number INTEGER NOT NULL, trigger TEXT NOT NULL,"
+        " state TEXT NOT NULL, scheduled_at INTEGER NOT NULL, created_at INTEGER NOT NULL,"
+        " started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, exit_code INTEGER NOT NULL,"
+        " retries INTEGER NOT NULL, reason TEXT);"
+        "CREATE INDEX IF NOT EXISTS execution_of ON execution(deployment, service, id);"
+        "CREATE TABLE IF NOT EXISTS schedule(deployment TEXT NOT NULL, service TEXT NOT NULL,"
+        " enabled INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(deployment, service))"
+        " WITHOUT ROWID;";
 
 static enum zl_code code_of(int rc)
 {
@@ -57,7 +60,7 @@ static enum zl_code code_of(int rc)
         }
 }
 
-static int fail(struct zl_store *store, int rc, const char *what, struct zl_error *err)
+int zl_store_fail(struct zl_store *store, int rc, const char *what, struct zl_error *err)
 {
         int r = zl_fail(err, code_of(rc), 0, "cannot %s in the agent's database: %s", what,
                         store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc));
@@ -69,6 +72,52 @@ static int fail(struct zl_store *store, int rc, const char *what, struct zl_erro
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
+static int take_version(void *version, int n, char **values, char **names)
+{
+        (void)n;
+        (void)names;
+        *(int *)version = atoi(values[0]);
+        return 0;
+}
+
+/* FNV-1a of the schema: who changes it need not think of a number. */
+static int schema_version(void)
+{
+        uint32_t h = 2166136261;
+
+        for (const char *p = schema; *p; p++)
+                h = (h ^ (unsigned char)*p) * 16777619;
+        return (int)(h >> 1);
+}
+
+/* The first databases had no health. Two processes may come here at once: what counts is that the column is there. */
+static int migrate(sqlite3 *db)
+{
+        static const char probe[] = "SELECT health FROM replica LIMIT 0";
+
+        if (sqlite3_exec(db, probe, NULL, NULL, NULL) == SQLITE_OK)
+                return SQLITE_OK;
+        (void)sqlite3_exec(db, "ALTER TABLE replica ADD COLUMN health TEXT", NULL, NULL, NULL);
+        return sqlite3_exec(db, probe, NULL, NULL, NULL);
+}
+
+/* Only if they are not there: even setting the version to what it is would write to the disk, and closing wait for it. */
+static int make_tables(sqlite3 *db)
+{
+        int version = 0, rc = sqlite3_exec(db, "PRAGMA user_version", take_version, &version, NULL);
+        char set_version[48];
+
+        if (rc != SQLITE_OK || version == schema_version())
+                return rc;
+        rc = sqlite3_exec(db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+                rc = migrate(db);
+        snprintf(set_version, sizeof(set_version), "PRAGMA user_version=%d", schema_version());
+        return rc == SQLITE_OK ? sqlite3_exec(db, set_version, NULL, NULL, NULL) : rc;
+}
+
 static int try_open(struct zl_store *store, const char *path, bool create)
 {
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -77,10 +126,12 @@ static int try_open(struct zl_store *store, const char *path, bool create)
         if (rc != SQLITE_OK)
                 return rc;
         sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MSEC);
-        rc = sqlite3_exec(store->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", NULL,
-                          NULL, NULL);
+        /* The last one to close would empty the log and wait for the disk three times. */
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        sqlite3_wal_autocheckpoint(store->db, LOG_PAGES);
+        rc = sqlite3_exec(store->db, "PRAGMA synchronous=NORMAL;", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
-                rc = sqlite3_exec(store->db, schema, NULL, NULL, NULL);
+                rc = make_tables(store->db);
         if (rc == SQLITE_OK)
                 rc = sqlite3_prepare_v3(store->db,
                                         "INSERT INTO event(time, name, body) VALUES(?1, ?2, ?3)",
@@ -89,7 +140,7 @@ static int try_open(struct zl_store *store, const char *path, bool create)
                 rc = sqlite3_prepare_v3(store->db,
                                         "INSERT OR REPLACE INTO replica VALUES(?1,?2,?3,"
                                         "coalesce(?4,(SELECT hash FROM replica WHERE name=?1)),"
-                                        "?5,?6,?7)",
+                                        "?5,?6,?7,?8)",
                                         -1, SQLITE_PREPARE_PERSISTENT, &store->put_replica, NULL);
         return rc;
 }
@@ -99,7 +150,7 @@ static void close_db(struct zl_store *store)
         sqlite3_finalize(store->put_event);
         sqlite3_finalize(store->put_replica);
         sqlite3_close(store->db);
-        *store = (struct zl_store){ 0 };
+        *store = (struct zl_store){ .root_dir = store->root_dir };
 }
 
 /* Renames the database and what belongs to it, so that a human can look at it. */
@@ -127,8 +178,10 @@ static int open_store(const char *root_dir, bool create, struct zl_store **ret,
         struct zl_store *store = calloc(1, sizeof(*store));
         int rc, r;
 
-        if (!path || !store) {
-                free(store);
+        if (store)
+                store->root_dir = strdup(root_dir);
+        if (!path || !store || !store->root_dir) {
+                zl_store_close(store);
                 return zl_fail_oom(err);
         }
         rc = try_open(store, path, create);
@@ -136,17 +189,16 @@ static int open_store(const char *root_dir, bool create, struct zl_store **ret,
                 close_db(store);
                 r = put_aside(path);
                 if (r < 0) {
-                        free(store);
+                        zl_store_close(store);
                         return zl_fail_errno(err, -r, "cannot put the damaged %s aside", path);
                 }
                 zl_warn("%s was damaged; it is put aside and a new one begun", path);
                 rc = try_open(store, path, true);
         }
         if (rc != SQLITE_OK) {
-                r = fail(store, rc, "open or prepare tables", err);
+                r = zl_store_fail(store, rc, "open or prepare tables", err);
                 zl_error_prefix(err, "%s", path);
-                close_db(store);
-                free(store);
+                zl_store_close(store);
                 return r;
         }
         *ret = store;
@@ -179,26 +231,26 @@ void zl_store_close(struct zl_store *store)
         if (!store)
                 return;
         close_db(store);
+        free(store->root_dir);
         free(store);
+}
+
+const char *zl_store_root_dir(const struct zl_store *store)
+{
+        return store->root_dir;
 }
 
 /* ---- statements ---------------------------------------------------------------------------------------------- */
 
-static void finalizep(sqlite3_stmt **stmt)
-{
-        sqlite3_finalize(*stmt);
-}
-#define _cleanup_stmt_ _cleanup_(finalizep)
-
-static int prepare(struct zl_store *store, const char *sql, sqlite3_stmt **ret,
-                   struct zl_error *err)
+int zl_store_prepare(struct zl_store *store, const char *sql, sqlite3_stmt **ret,
+                     struct zl_error *err)
 {
         int rc = sqlite3_prepare_v2(store->db, sql, -1, ret, NULL);
 
-        return rc == SQLITE_OK ? 0 : fail(store, rc, "prepare a statement", err);
+        return rc == SQLITE_OK ? 0 : zl_store_fail(store, rc, "prepare a statement", err);
 }
 
-static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
+void zl_store_bind_text(sqlite3_stmt *stmt, int at, const char *text)
 {
         if (text)
                 sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC);
@@ -206,18 +258,17 @@ static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
                 sqlite3_bind_null(stmt, at);
 }
 
-/* Runs a statement that returns no rows and makes it ready for the next time. */
-static int run(struct zl_store *store, sqlite3_stmt *stmt, const char *what, struct zl_error *err)
+int zl_store_run(struct zl_store *store, sqlite3_stmt *stmt, const char *what, struct zl_error *err)
 {
         int rc = sqlite3_step(stmt);
-        int r = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : fail(store, rc, what, err);
+        int r = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : zl_store_fail(store, rc, what, err);
 
         sqlite3_reset(stmt);
         sqlite3_clear_bindings(stmt);
         return r;
 }
 
-static int take_text(sqlite3_stmt *stmt, int column, char **ret)
+int zl_store_take_text(sqlite3_stmt *stmt, int column, char **ret)
 {
         const char *text = (const char *)sqlite3_column_text(stmt, column);
 
@@ -227,31 +278,47 @@ static int take_text(sqlite3_stmt *stmt, int column, char **ret)
 
 /* ---- deployments ----------------------------------------------------------------------------------------------- */
 
+/* Those of a deployment, also what a power loss brought back. */
+static int forget_replicas(struct zl_store *store, const char *deployment, struct zl_error *err)
+{
+        _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+        int r = zl_store_prepare(
+                store, "DELETE FROM replica WHERE substr(name, 1, length(?1) + 1) = ?1 || '.'",
+                &stmt, err);
+
+        if (r < 0)
+                return r;
+        zl_store_bind_text(stmt, 1, deployment);
+        return zl_store_run(store, stmt, "forget the replicas of a deployment", err);
+}
+
 int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec, bool active,
                             struct zl_error *err)
 {
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
         int r, rc;
 
-        r = prepare(store,
-                    spec ? "INSERT OR REPLACE INTO deployment VALUES(?1, ?2, ?3, ?4)"
-                         : "DELETE FROM deployment WHERE name = ?1",
-                    &stmt, err);
+        r = zl_store_prepare(store,
+                             spec ? "INSERT OR REPLACE INTO deployment VALUES(?1, ?2, ?3, ?4)"
+                                  : "DELETE FROM deployment WHERE name = ?1",
+                             &stmt, err);
         if (r < 0)
                 return r;
-        bind_text(stmt, 1, name);
+        zl_store_bind_text(stmt, 1, name);
         if (spec) {
-                bind_text(stmt, 2, spec);
+                zl_store_bind_text(stmt, 2, spec);
                 sqlite3_bind_int(stmt, 3, active);
                 sqlite3_bind_int64(stmt, 4, zl_now_realtime());
         }
-        r = run(store, stmt, "store a deployment", err);
+        r = zl_store_run(store, stmt, "store a deployment", err);
+        if (r >= 0 && !spec)
+                r = forget_replicas(store, name, err);
         if (r < 0)
                 return r;
         /* The checkpoint syncs. A reader in the middle of the log makes it incomplete but the log itself is synced. */
         rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-                return fail(store, rc, "make a deployment durable", err);
+                return zl_store_fail(store, rc, "make a deployment durable", err);
         return 0;
 }
 
@@ -261,16 +328,17 @@ int zl_store_get_deployment(struct zl_store *store, const char *name, char **ret
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
         int r, rc;
 
-        r = prepare(store, "SELECT spec, active FROM deployment WHERE name = ?1", &stmt, err);
+        r = zl_store_prepare(store, "SELECT spec, active FROM deployment WHERE name = ?1", &stmt,
+                             err);
         if (r < 0)
                 return r;
-        bind_text(stmt, 1, name);
+        zl_store_bind_text(stmt, 1, name);
         rc = sqlite3_step(stmt);
         if (rc == SQLITE_DONE)
                 return 0;
         if (rc != SQLITE_ROW)
-                return fail(store, rc, "look up a deployment", err);
-        if (ret_spec && take_text(stmt, 0, ret_spec) < 0)
+                return zl_store_fail(store, rc, "look up a deployment", err);
+        if (ret_spec && zl_store_take_text(stmt, 0, ret_spec) < 0)
                 return zl_fail_oom(err);
         *ret_active = sqlite3_column_int(stmt, 1);
         return 1;
@@ -282,14 +350,14 @@ int zl_store_list_deployments(struct zl_store *store, char ***ret, struct zl_err
         _cleanup_strv_ char **names = NULL;
         int r, rc;
 
-        r = prepare(store, "SELECT name FROM deployment ORDER BY name", &stmt, err);
+        r = zl_store_prepare(store, "SELECT name FROM deployment ORDER BY name", &stmt, err);
         if (r < 0)
                 return r;
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
                 if (zl_strv_push(&names, (const char *)sqlite3_column_text(stmt, 0)) < 0)
                         return zl_fail_oom(err);
         if (rc != SQLITE_DONE)
-                return fail(store, rc, "list deployments", err);
+                return zl_store_fail(store, rc, "list deployments", err);
         *ret = zl_take_ptr(names);
         return 0;
 }
@@ -301,25 +369,26 @@ int zl_store_put_replica(struct zl_store *store, const struct zl_replica_record 
 {
         sqlite3_stmt *stmt = store->put_replica;
 
-        bind_text(stmt, 1, record->name);
-        bind_text(stmt, 2, record->phase);
-        bind_text(stmt, 3, record->image);
-        bind_text(stmt, 4, record->hash);
-        bind_text(stmt, 5, record->reason);
+        zl_store_bind_text(stmt, 1, record->name);
+        zl_store_bind_text(stmt, 2, record->phase);
+        zl_store_bind_text(stmt, 3, record->image);
+        zl_store_bind_text(stmt, 4, record->hash);
+        zl_store_bind_text(stmt, 5, record->reason);
         sqlite3_bind_int64(stmt, 6, record->restarts);
         sqlite3_bind_int64(stmt, 7, zl_now_realtime());
-        return run(store, stmt, "store the state of a replica", err);
+        zl_store_bind_text(stmt, 8, record->health);
+        return zl_store_run(store, stmt, "store the state of a replica", err);
 }
 
 int zl_store_forget_replica(struct zl_store *store, const char *name, struct zl_error *err)
 {
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-        int r = prepare(store, "DELETE FROM replica WHERE name = ?1", &stmt, err);
+        int r = zl_store_prepare(store, "DELETE FROM replica WHERE name = ?1", &stmt, err);
 
         if (r < 0)
                 return r;
-        bind_text(stmt, 1, name);
-        return run(store, stmt, "forget a replica", err);
+        zl_store_bind_text(stmt, 1, name);
+        return zl_store_run(store, stmt, "forget a replica", err);
 }
 
 void zl_stored_replica_free(struct zl_stored_replica *replicas, size_t n)
@@ -330,6 +399,7 @@ void zl_stored_replica_free(struct zl_stored_replica *replicas, size_t n)
                 free(replicas[i].image);
                 free(replicas[i].hash);
                 free(replicas[i].reason);
+                free(replicas[i].health);
         }
         free(replicas);
 }
@@ -337,12 +407,16 @@ void zl_stored_replica_free(struct zl_stored_replica *replicas, size_t n)
 static int read_replica(sqlite3_stmt *stmt, struct zl_stored_replica *at)
 {
         *at = (struct zl_stored_replica){ 0 };
-        if (take_text(stmt, 0, &at->name) < 0 || take_text(stmt, 1, &at->phase) < 0 ||
-            take_text(stmt, 2, &at->image) < 0 || take_text(stmt, 3, &at->hash) < 0 ||
-            take_text(stmt, 4, &at->reason) < 0)
+        if (zl_store_take_text(stmt, 0, &at->name) < 0 ||
+            zl_store_take_text(stmt, 1, &at->phase) < 0 ||
+            zl_store_take_text(stmt, 2, &at->image) < 0 ||
+            zl_store_take_text(stmt, 3, &at->hash) < 0 ||
+            zl_store_take_text(stmt, 4, &at->reason) < 0)
                 return -ENOMEM;
         at->restarts = (uint32_t)sqlite3_column_int64(stmt, 5);
         at->updated_at = sqlite3_column_int64(stmt, 6);
+        if (zl_store_take_text(stmt, 7, &at->health) < 0)
+                return -ENOMEM;
         return 0;
 }
 
@@ -354,13 +428,14 @@ int zl_store_list_replicas(struct zl_store *store, const char *name, struct zl_s
         size_t n = 0;
         int r, rc;
 
-        r = prepare(store,
-                    "SELECT name, phase, image, hash, reason, restarts, updated_at FROM replica"
-                    " WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
-                    &stmt, err);
+        r = zl_store_prepare(store,
+                             "SELECT name, phase, image, hash, reason, restarts, updated_at, health"
+                             " FROM replica"
+                             " WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
+                             &stmt, err);
         if (r < 0)
                 return r;
-        bind_text(stmt, 1, name);
+        zl_store_bind_text(stmt, 1, name);
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
                 struct zl_stored_replica *more = reallocarray(list, n + 1, sizeof(*more));
 
@@ -373,7 +448,7 @@ int zl_store_list_replicas(struct zl_store *store, const char *name, struct zl_s
         }
         if (rc != SQLITE_DONE) {
                 zl_stored_replica_free(list, n);
-                return fail(store, rc, "list replicas", err);
+                return zl_store_fail(store, rc, "list replicas", err);
         }
         *ret = list;
         *ret_n = n;
@@ -389,11 +464,11 @@ static int drop_old_events(struct zl_store *store, int64_t seq, struct zl_error 
 
         if (seq <= ZL_STORE_EVENTS_MAX || seq % 1000 != 0)
                 return 0;
-        r = prepare(store, "DELETE FROM event WHERE seq <= ?1", &stmt, err);
+        r = zl_store_prepare(store, "DELETE FROM event WHERE seq <= ?1", &stmt, err);
         if (r < 0)
                 return r;
         sqlite3_bind_int64(stmt, 1, seq - ZL_STORE_EVENTS_MAX);
-        return run(store, stmt, "drop old events", err);
+        return zl_store_run(store, stmt, "drop old events", err);
 }
 
 int zl_store_put_event(struct zl_store *store, const struct zl_event *event, int64_t *ret_seq,
@@ -411,9 +486,9 @@ int zl_store_put_event(struct zl_store *store, const struct zl_event *event, int
         if (!body)
                 return zl_fail_oom(err);
         sqlite3_bind_int64(store->put_event, 1, event->time);
-        bind_text(store->put_event, 2, event->name);
-        bind_text(store->put_event, 3, body);
-        r = run(store, store->put_event, "store an event", err);
+        zl_store_bind_text(store->put_event, 2, event->name);
+        zl_store_bind_text(store->put_event, 3, body);
+        r = zl_store_run(store, store->put_event, "store an event", err);
         if (r < 0)
                 return r;
         seq = sqlite3_last_insert_rowid(store->db);
@@ -430,8 +505,8 @@ int zl_store_read_events(struct zl_store *store, int64_t after,
         int r, rc;
 
         *ret_last = after;
-        r = prepare(store, "SELECT seq, time, body FROM event WHERE seq > ?1 ORDER BY seq", &stmt,
-                    err);
+        r = zl_store_prepare(store, "SELECT seq, time, body FROM event WHERE seq > ?1 ORDER BY seq",
+                             &stmt, err);
         if (r < 0)
                 return r;
         sqlite3_bind_int64(stmt, 1, after);
@@ -451,7 +526,7 @@ int zl_store_read_events(struct zl_store *store, int64_t after,
                         return r;
                 *ret_last = seq;
         }
-        return rc == SQLITE_DONE ? 0 : fail(store, rc, "read events", err);
+        return rc == SQLITE_DONE ? 0 : zl_store_fail(store, rc, "read events", err);
 }
 
 int zl_store_last_event(struct zl_store *store, int64_t *ret, struct zl_error *err)
@@ -459,12 +534,12 @@ int zl_store_last_event(struct zl_store *store, int64_t *ret, struct zl_error *e
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
         int r, rc;
 
-        r = prepare(store, "SELECT coalesce(max(seq), 0) FROM event", &stmt, err);
+        r = zl_store_prepare(store, "SELECT coalesce(max(seq), 0) FROM event", &stmt, err);
         if (r < 0)
                 return r;
         rc = sqlite3_step(stmt);
         if (rc != SQLITE_ROW)
-                return fail(store, rc, "read events", err);
+                return zl_store_fail(store, rc, "read events", err);
         *ret = sqlite3_column_int64(stmt, 0);
         return 0;
 }

@@ -19,7 +19,10 @@
 
 struct zl_store;
 
-enum { ZL_STORE_EVENTS_MAX = 20000 }; /* older ones are dropped */
+enum {
+        ZL_STORE_EVENTS_MAX = 20000,   /* older ones are dropped */
+        ZL_STORE_EXECUTIONS_MAX = 200, /* the same, per job */
+};
 
 /* Opens or makes the database. One that is damaged is put aside ("agent.db.damaged-…") with a logged warning and a new
  * one begun: the workloads are in the runtime's hands and are found again there. */
@@ -30,9 +33,12 @@ void zl_store_close(struct zl_store *store);
 ZL_DEFINE_CLEANUP(struct zl_store *, zl_store_closep, zl_store_close)
 #define _cleanup_store_ _cleanup_(zl_store_closep)
 
+/* The root directory it was opened with; belongs to the store. */
+const char *zl_store_root_dir(const struct zl_store *store);
+
 /* ---- deployments ---------------------------------------------------------------------------------------- */
 
-/* Stores the wish; `spec` NULL forgets it. */
+/* Stores the wish; `spec` NULL forgets it, and all that is remembered of its replicas. */
 int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec, bool active,
                             struct zl_error *err);
 /* 1: found, `*ret_spec` (may be NULL) is freed by the caller; 0: unknown. */
@@ -44,7 +50,8 @@ int zl_store_list_deployments(struct zl_store *store, char ***ret, struct zl_err
 /* ---- replicas ---------------------------------------------------------------------------------------------- */
 
 struct zl_stored_replica {
-        char *name, *phase, *image, *hash, *reason; /* all but name and phase may be NULL */
+        char *name, *phase, *image, *hash, *reason,
+                *health; /* all but name and phase may be NULL */
         uint32_t restarts;
         int64_t updated_at;
 };
@@ -69,3 +76,22 @@ int zl_store_read_events(struct zl_store *store, int64_t after,
                          void *data, int64_t *ret_last, struct zl_error *err);
 /* The highest number so far. */
 int zl_store_last_event(struct zl_store *store, int64_t *ret, struct zl_error *err);
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------ */
+
+/* Stored under its id; replaces what is there. */
+int zl_store_put_execution(struct zl_store *store, const struct zl_execution_record *record,
+                           struct zl_error *err);
+/* Drops the oldest ended ones of a job beyond ZL_STORE_EXECUTIONS_MAX. */
+int zl_store_trim_executions(struct zl_store *store, const char *deployment, const char *service,
+                             struct zl_error *err);
+/* Calls `each` for every execution (of a deployment, of a service; NULL: of all), oldest first. Its strings are valid during
+ * the call. A negative return of `each` stops and is returned. */
+int zl_store_read_executions(struct zl_store *store, const char *deployment, const char *service,
+                             int (*each)(const struct zl_execution_record *record, void *data),
+                             void *data, struct zl_error *err);
+int zl_store_put_schedule(struct zl_store *store, const char *deployment, const char *service,
+                          const struct zl_schedule *schedule, struct zl_error *err);
+/* 1: found; 0: nothing is stored. */
+int zl_store_get_schedule(struct zl_store *store, const char *deployment, const char *service,
+                          struct zl_schedule *ret, struct zl_error *err);

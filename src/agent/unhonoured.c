@@ -10,34 +10,9 @@
 #include "base/ident.h"
 #include "base/macro.h"
 
-static bool wants_cron(const struct zl_service_spec *s)
+static bool wants_requests(const struct zl_service_spec *s)
 {
-        return s->rtype == ZL_RTYPE_CRON;
-}
-
-static bool wants_autoscale(const struct zl_service_spec *s)
-{
-        const struct zl_scale_targets *t = &s->scale.targets;
-
-        return s->scale.mode == ZL_SCALE_ADAPTIVE && (t->has_cpu || t->has_memory || t->has_rps);
-}
-
-static bool wants_health(const struct zl_service_spec *s)
-{
-        return s->health.check.type != ZL_HEALTH_TCP || s->health.check.port != 0;
-}
-
-static bool wants_init(const struct zl_service_spec *s)
-{
-        return s->init.n_steps > 0;
-}
-
-static bool depends_on_health(const struct zl_service_spec *s)
-{
-        for (size_t i = 0; i < s->n_depends; i++)
-                if (s->depends[i].condition != ZL_DEPENDS_STARTED)
-                        return true;
-        return false;
+        return s->scale.mode == ZL_SCALE_ADAPTIVE && s->scale.targets.has_rps;
 }
 
 static bool wants_endpoints(const struct zl_service_spec *s)
@@ -94,12 +69,8 @@ static const struct {
         bool (*is_wished)(const struct zl_service_spec *spec);
         const char *text;
 } service_wishes[] = {
-        { wants_cron, "rtype cron: not scheduled yet; the service is accepted but does not run" },
-        { wants_autoscale, "scale.targets: not scaled automatically yet; scale.min replicas run" },
-        { wants_health, "health: checks are not run yet" },
-        { wants_init, "init.steps: not run yet" },
-        { depends_on_health, "depends: conditions healthy and ready wait for the start only (of "
-                             "services) or for the successful end (of jobs) as yet" },
+        { wants_requests,
+          "scale.targets.rps: requests are not counted; cpu and memory are honoured" },
         { wants_endpoints, "endpoints: there is no proxy yet; containers are reached directly" },
         { wants_overlay, "network.overlays: there is no overlay network yet" },
         { wants_join, "network.join: there is no cluster to join yet" },

@@ -8,11 +8,15 @@
 #include "agent/control.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/map.h"
+#include "runtimes/runtime.h"
 
 void zl_view_list_done(struct zl_view_list *list)
 {
-        for (size_t i = 0; i < list->n; i++)
+        for (size_t i = 0; i < list->n; i++) {
                 zl_status_done(&list->items[i].status);
+                free(list->items[i].health);
+        }
         free(list->items);
         *list = (struct zl_view_list){ 0 };
 }
@@ -38,18 +42,33 @@ static struct zl_view *append(struct zl_view_list *list)
         return &items[list->n++];
 }
 
-static struct zl_view *find_exact(const struct zl_view_list *list, const char *name, size_t n)
+/* Has the deployment an agent? Asked once for all its replicas, which stand together. */
+struct served {
+        const char *runtime_dir;
+        char deployment[64];
+        bool yes;
+};
+
+static bool is_served(struct served *served, const char *deployment)
 {
-        for (size_t i = 0; i < n; i++)
-                if (zl_streq(list->items[i].status.name, name))
-                        return &list->items[i];
-        return NULL;
+        if (!zl_streq(served->deployment, deployment)) {
+                snprintf(served->deployment, sizeof(served->deployment), "%s", deployment);
+                served->yes = zl_control_is_served(served->runtime_dir, deployment);
+        }
+        return served->yes;
 }
 
 /* What only the agent knows of a replica that the runtime has. */
-static int join(struct zl_view *view, const struct zl_stored_replica *stored)
+static int join(struct zl_view *view, const struct zl_stored_replica *stored, struct served *served)
 {
+        bool runs = view->status.state == ZL_STATE_RUNNING || view->status.state == ZL_STATE_PAUSED;
+
+        if (view->status.state == ZL_STATE_PENDING && zl_streq(stored->phase, "initializing"))
+                view->status.state = ZL_STATE_INITIALIZING;
         view->restarts = ZL_MAX(view->restarts, stored->restarts);
+        if (runs && stored->health && is_served(served, view->id.deployment) &&
+            zl_replace_str(&view->health, stored->health) < 0)
+                return -ENOMEM;
         if (view->status.state != ZL_STATE_EXITED && view->status.state != ZL_STATE_FAILED)
                 return 0;
         if (zl_streq(stored->phase, "backoff") && !view->status.reason)
@@ -70,7 +89,7 @@ static const struct {
 
 /* A replica that the runtime does not have (yet). Told only as long as somebody works on it. */
 static int add_prepared(struct zl_view_list *list, const struct zl_stored_replica *stored,
-                        const char *runtime_dir)
+                        struct served *served)
 {
         struct zl_ident id;
         struct zl_view *view;
@@ -78,8 +97,7 @@ static int add_prepared(struct zl_view_list *list, const struct zl_stored_replic
         for (size_t i = 0; i < ZL_ARRAY_SIZE(preparing); i++) {
                 if (!zl_streq(preparing[i].phase, stored->phase))
                         continue;
-                if (zl_ident_parse(stored->name, &id) < 0 ||
-                    !zl_control_is_served(runtime_dir, id.deployment))
+                if (zl_ident_parse(stored->name, &id) < 0 || !is_served(served, id.deployment))
                         return 0;
                 view = append(list);
                 if (!view)
@@ -97,26 +115,49 @@ static int add_prepared(struct zl_view_list *list, const struct zl_stored_replic
         return 0;
 }
 
-static int join_store(struct zl_view_list *list, struct zl_store *store, const char *runtime_dir,
-                      struct zl_error *err)
+static int join_stored(struct zl_view_list *list, const struct zl_stored_replica *stored, size_t n,
+                       const char *runtime_dir, struct zl_error *err)
 {
-        struct zl_stored_replica *stored = NULL;
-        size_t n = 0, n_real = list->n;
-        int r = zl_store_list_replicas(store, NULL, &stored, &n, err);
+        _cleanup_map_ struct zl_map *by_name = zl_map_new(NULL);
+        struct served served = { .runtime_dir = runtime_dir };
+        size_t n_real = list->n;
+        int r = by_name ? 0 : -ENOMEM;
 
-        if (r < 0)
-                return r;
+        /* Indices from 1, since the array moves when it grows and NULL means absent. */
+        for (size_t i = 0; i < n_real && r >= 0; i++)
+                r = zl_map_put(by_name, list->items[i].status.name, (void *)(uintptr_t)(i + 1));
         for (size_t i = 0; i < n && r >= 0; i++) {
-                struct zl_view *view = find_exact(list, stored[i].name, n_real);
+                size_t at = (uintptr_t)zl_map_get(by_name, stored[i].name);
 
-                r = view ? join(view, &stored[i]) : add_prepared(list, &stored[i], runtime_dir);
+                r = at ? join(&list->items[at - 1], &stored[i], &served)
+                       : add_prepared(list, &stored[i], &served);
         }
-        zl_stored_replica_free(stored, n);
         return r < 0 ? zl_fail_oom(err) : 0;
 }
 
-int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
-                 struct zl_view_list *ret, struct zl_error *err)
+static int take_status(struct zl_view_list *list, struct zl_status *status)
+{
+        struct zl_ident id;
+        struct zl_view *view;
+
+        if (zl_ident_parse(status->name, &id) < 0)
+                return 0;
+        view = append(list);
+        if (!view)
+                return -ENOMEM;
+        *view = (struct zl_view){
+                .status = *status,
+                .id = id,
+                .is_real = true,
+                .restarts = status->generation > 1 ? status->generation - 1 : 0,
+        };
+        *status = (struct zl_status){ 0 };
+        return 0;
+}
+
+int zl_view_load_stored(struct zl_runtime *rt, const struct zl_stored_replica *stored,
+                        size_t n_stored, const char *runtime_dir, struct zl_view_list *ret,
+                        struct zl_error *err)
 {
         _cleanup_views_ struct zl_view_list list = { 0 };
         struct zl_status *statuses = NULL;
@@ -126,26 +167,13 @@ int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runt
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                struct zl_ident id;
-                struct zl_view *view = NULL;
-
-                if (zl_ident_parse(statuses[i].name, &id) >= 0 && r >= 0) {
-                        view = append(&list);
-                        if (!view)
-                                r = zl_fail_oom(err);
-                }
-                if (!view) {
-                        zl_status_done(&statuses[i]);
-                        continue;
-                }
-                view->status = statuses[i];
-                view->id = id;
-                view->is_real = true;
-                view->restarts = statuses[i].generation > 1 ? statuses[i].generation - 1 : 0;
+                if (r >= 0 && take_status(&list, &statuses[i]) < 0)
+                        r = zl_fail_oom(err);
+                zl_status_done(&statuses[i]);
         }
         free(statuses);
-        if (r >= 0 && store)
-                r = join_store(&list, store, runtime_dir, err);
+        if (r >= 0)
+                r = join_stored(&list, stored, n_stored, runtime_dir, err);
         if (r < 0)
                 return r;
         if (list.n > 0)
@@ -153,6 +181,19 @@ int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runt
         *ret = list;
         list = (struct zl_view_list){ 0 };
         return 0;
+}
+
+int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
+                 struct zl_view_list *ret, struct zl_error *err)
+{
+        struct zl_stored_replica *stored = NULL;
+        size_t n = 0;
+        int r = store ? zl_store_list_replicas(store, NULL, &stored, &n, err) : 0;
+
+        if (r >= 0)
+                r = zl_view_load_stored(rt, stored, n, runtime_dir, ret, err);
+        zl_stored_replica_free(stored, n);
+        return r;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------ */
@@ -186,8 +227,7 @@ json_t *zl_view_to_json(const struct zl_view *view)
                 { "runtime", json_string(zl_runtime_kind_name(s->runtime)) },
                 { "image", json_text(s->image) },
                 { "state", json_string(zl_workload_state_name(s->state)) },
-                /* Health checks and published ports are not there yet, so there is nothing to be told of them. */
-                { "health", json_string("none") },
+                { "health", json_string(view->health ?: "none") },
                 { "pid", s->pid > 0 ? json_integer(s->pid) : json_null() },
                 { "exit_code", has_code ? json_integer(s->exit_code) : json_null() },
                 { "signal", ended && s->signal > 0 ? json_integer(s->signal) : json_null() },
@@ -195,7 +235,7 @@ json_t *zl_view_to_json(const struct zl_view *view)
                 { "restarts", json_integer(view->restarts) },
                 { "reason", json_text(s->reason) },
                 { "ip", json_text(s->ip) },
-                { "ports", json_array() },
+                { "ports", zl_status_ports_json(s) },
                 { "created_at", json_time(s->created_at) },
                 { "started_at", json_time(s->started_at) },
                 { "finished_at", json_time(s->finished_at) },

@@ -18,6 +18,7 @@ struct zl_view {
         struct zl_ident id;
         bool is_real; /* the runtime knows it; else it is only being prepared */
         uint32_t restarts;
+        char *health; /* as the agent that looks after it sees it; NULL: nobody looks */
 };
 
 struct zl_view_list {
@@ -30,6 +31,10 @@ void zl_view_list_done(struct zl_view_list *list);
 /* `runtime_dir` tells which deployments have an agent; `store` may be NULL. */
 int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
                  struct zl_view_list *ret, struct zl_error *err);
+/* The same with what zl_store_list_replicas() has returned, for another thread than the store's. */
+int zl_view_load_stored(struct zl_runtime *rt, const struct zl_stored_replica *stored,
+                        size_t n_stored, const char *runtime_dir, struct zl_view_list *ret,
+                        struct zl_error *err);
 
 /* The object of `ps --json`. NULL without memory. */
 json_t *zl_view_to_json(const struct zl_view *view);

@@ -168,3 +168,15 @@ char *zl_format_age(int64_t span, char buf[ZL_RFC3339_SIZE])
                 snprintf(buf, ZL_RFC3339_SIZE, "%" PRId64 "d", s / 86400);
         return buf;
 }
+
+bool zl_is_leap_year(int year)
+{
+        return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+int64_t zl_days_before_year(int year)
+{
+        int64_t y = (int64_t)year - 1;
+
+        return y * 365 + y / 4 - y / 100 + y / 400 - 719162;
+}

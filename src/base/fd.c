@@ -187,31 +187,53 @@ static int fill_file(int fd, const void *data, size_t len, mode_t mode, unsigned
         return 0;
 }
 
+static int stage_file(int dirfd, const char *path, mode_t mode)
+{
+#ifdef O_TMPFILE
+        _cleanup_free_ char *parent = parent_of(path);
+        int fd;
+
+        if (!parent)
+                return -ENOMEM;
+        fd = openat(dirfd, parent, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+        return fd < 0 ? -errno : fd;
+#else
+        return -EOPNOTSUPP;
+#endif
+}
+
+int zl_file_stage_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode)
+{
+        _cleanup_close_ int fd = stage_file(dirfd, path, mode);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = fill_file(fd, data, len, mode, 0);
+        return r < 0 ? r : zl_take_fd(fd);
+}
+
+int zl_file_publish_at(int fd, int dirfd, const char *path)
+{
+        char self[32];
+
+        snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+        return linkat(AT_FDCWD, self, dirfd, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
 /* A new file without a name (O_TMPFILE) that gets its only name at the end: a writer that is killed leaves nothing. Fails
  * with EEXIST if the name is taken, and otherwise where file system or /proc do not play along.
  * zl-size: what zl_write_file_at() takes, handed on */
 static int write_unnamed(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                          unsigned flags)
 {
-#ifdef O_TMPFILE
-        _cleanup_free_ char *parent = parent_of(path);
-        _cleanup_close_ int fd = -EBADF;
-        char self[32];
+        _cleanup_close_ int fd = stage_file(dirfd, path, mode);
         int r;
 
-        if (!parent)
-                return -ENOMEM;
-        fd = openat(dirfd, parent, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
         if (fd < 0)
-                return -errno;
+                return fd;
         r = fill_file(fd, data, len, mode, flags);
-        if (r < 0)
-                return r;
-        snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-        return linkat(AT_FDCWD, self, dirfd, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-#else
-        return -EOPNOTSUPP;
-#endif
+        return r < 0 ? r : zl_file_publish_at(fd, dirfd, path);
 }
 
 /* Under a temporary name beside the target, then in its place.

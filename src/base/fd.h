@@ -56,6 +56,12 @@ enum zl_write_flags {
 int zl_write_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                      unsigned flags);
 
+/* The same in two steps, for who has time now and none later: everything is written to a file that has no name yet, and gets its
+ * name when it is due. Returns a descriptor to close, or a negative errno where the file system cannot do that: then
+ * zl_write_file_at() remains. The name must not be taken (-EEXIST). */
+int zl_file_stage_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode);
+int zl_file_publish_at(int fd, int dirfd, const char *path);
+
 /* mkdir -p below dirfd; existing directories are fine, -ENOTDIR if something else has the name. */
 int zl_mkdir_p_at(int dirfd, const char *path, mode_t mode);
 

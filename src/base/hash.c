@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Digests through OpenSSL's EVP interface, which picks the processor's SHA instructions. Nothing else of
- * base needs libcrypto, so a static program that does not hash does not carry it.
+ * Digests through OpenSSL's plain functions, which pick the processor's SHA instructions. They are deprecated in favour of
+ * EVP, whose first use initialises the whole library, reads openssl.cnf and takes several times as long as what a
+ * command has to hash. A static program carries these few functions only.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 struct zl_hash {
-        EVP_MD_CTX *ctx;
         enum zl_hash_kind kind;
+        union {
+                SHA256_CTX sha256;
+                SHA512_CTX sha512;
+        };
 };
 
 static const struct {
         const char *name;
         size_t bytes;
-        const EVP_MD *(*md)(void);
 } kinds[] = {
-        [ZL_SHA256] = { "sha256", 32, EVP_sha256 },
-        [ZL_SHA384] = { "sha384", 48, EVP_sha384 },
-        [ZL_SHA512] = { "sha512", 64, EVP_sha512 },
+        [ZL_SHA256] = { "sha256", SHA256_DIGEST_LENGTH },
+        [ZL_SHA384] = { "sha384", SHA384_DIGEST_LENGTH },
+        [ZL_SHA512] = { "sha512", SHA512_DIGEST_LENGTH },
 };
 
 struct zl_hash *zl_hash_new(enum zl_hash_kind kind)
@@ -29,35 +33,47 @@ struct zl_hash *zl_hash_new(enum zl_hash_kind kind)
         if (!hash)
                 return NULL;
         hash->kind = kind;
-        hash->ctx = EVP_MD_CTX_new();
-        if (!hash->ctx || EVP_DigestInit_ex(hash->ctx, kinds[kind].md(), NULL) != 1) {
-                zl_hash_free(hash);
-                return NULL;
+        switch (kind) {
+        case ZL_SHA256:
+                SHA256_Init(&hash->sha256);
+                break;
+        case ZL_SHA384:
+                SHA384_Init(&hash->sha512);
+                break;
+        case ZL_SHA512:
+                SHA512_Init(&hash->sha512);
+                break;
         }
         return hash;
 }
 
 void zl_hash_free(struct zl_hash *hash)
 {
-        if (!hash)
-                return;
-        EVP_MD_CTX_free(hash->ctx);
         free(hash);
 }
 
 void zl_hash_update(struct zl_hash *hash, const void *data, size_t len)
 {
-        EVP_DigestUpdate(hash->ctx, data, len);
+        if (hash->kind == ZL_SHA256)
+                SHA256_Update(&hash->sha256, data, len);
+        else
+                SHA512_Update(&hash->sha512, data, len);
 }
 
 char *zl_hash_finish(struct zl_hash *hash, char text[ZL_DIGEST_TEXT_MAX])
 {
         static const char hex[] = "0123456789abcdef";
-        unsigned char raw[EVP_MAX_MD_SIZE];
+        unsigned char raw[SHA512_DIGEST_LENGTH];
         size_t prefix = strlen(kinds[hash->kind].name);
         char *p = text;
 
-        EVP_DigestFinal_ex(hash->ctx, raw, NULL);
+        /* SHA-384 is SHA-512 with other first values, cut short. */
+        if (hash->kind == ZL_SHA256)
+                SHA256_Final(raw, &hash->sha256);
+        else if (hash->kind == ZL_SHA384)
+                SHA384_Final(raw, &hash->sha512);
+        else
+                SHA512_Final(raw, &hash->sha512);
         memcpy(p, kinds[hash->kind].name, prefix);
         p += prefix;
         *p++ = ':';

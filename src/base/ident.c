@@ -71,6 +71,29 @@ int zl_ident_parse(const char *name, struct zl_ident *ret)
         return zl_ident_make(ret, copy, service, number, NULL) < 0 ? -EINVAL : 0;
 }
 
+int zl_ident_resolve(const char *text, const char *deployment, char ret[ZL_IDENT_NAME_MAX])
+{
+        struct zl_ident ident;
+        const char *rep = NULL;
+        uint32_t replica = 1;
+        char service[64];
+
+        if (zl_ident_parse(text, &ident) == 0) {
+                zl_ident_name(&ident, ret);
+                return 0;
+        }
+        for (const char *next = strstr(text, "-rep-"); next; next = strstr(next + 1, "-rep-"))
+                rep = next;
+        if (rep && zl_parse_u32(rep + 5, 10, &replica) < 0)
+                rep = NULL;
+        snprintf(service, sizeof(service), "%.*s", rep ? (int)(rep - text) : (int)strlen(text),
+                 text);
+        if (zl_ident_make(&ident, deployment, service, rep ? replica : 1, NULL) < 0)
+                return -EINVAL;
+        zl_ident_name(&ident, ret);
+        return 0;
+}
+
 bool zl_ident_equal(const struct zl_ident *a, const struct zl_ident *b)
 {
         return a->replica == b->replica && zl_streq(a->service, b->service) &&

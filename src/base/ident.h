@@ -31,4 +31,6 @@ int zl_ident_make(struct zl_ident *ret, const char *deployment, const char *serv
 char *zl_ident_name(const struct zl_ident *id, char buf[ZL_IDENT_NAME_MAX]);
 /* Reads a full name. 0 or -EINVAL. */
 int zl_ident_parse(const char *name, struct zl_ident *ret);
+/* The full name of what a spec of `deployment` calls "NAME", "SERVICE" or "SERVICE-rep-N". 0 or -EINVAL. */
+int zl_ident_resolve(const char *text, const char *deployment, char ret[ZL_IDENT_NAME_MAX]);
 bool zl_ident_equal(const struct zl_ident *a, const struct zl_ident *b) _pure_;

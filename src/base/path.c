@@ -175,7 +175,7 @@ static int open_last(struct walk *w, const char *name, int flags, mode_t mode)
 
 static int check_mount(struct walk *w, int fd)
 {
-        uint64_t mount;
+        uint64_t mount = 0;
         int r;
 
         if (w->policy != ZL_PATH_NO_MOUNTS)
@@ -321,7 +321,25 @@ int zl_open_in(int rootfd, const char *path, int flags, mode_t mode, enum zl_pat
         return open_with_walk(rootfd, path, flags, mode, policy);
 }
 
-int zl_mkdir_p_in(int rootfd, const char *path, mode_t mode)
+enum { LINKS_MAX = 40 };
+
+/* The component that begins at `begin` of `made` is a link that leads to nothing: the way goes on where it leads, inside the root.
+ * `rest` comes behind it. */
+static int way_of_link(int parent, const char *made, size_t begin, const char *rest,
+                       char ret[PATH_MAX])
+{
+        char link[PATH_MAX];
+        ssize_t n = readlinkat(parent, made + begin, link, sizeof link - 1);
+        int len;
+
+        if (n < 0)
+                return errno == EINVAL ? -ENOTDIR : -errno;
+        link[n] = 0;
+        len = snprintf(ret, PATH_MAX, "%.*s/%s%s", *link == '/' ? 0 : (int)begin, made, link, rest);
+        return len >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int mkdir_p(int rootfd, const char *path, mode_t mode, int depth)
 {
         _cleanup_free_ char *copy = strdup(path);
         size_t end = 0;
@@ -346,9 +364,23 @@ int zl_mkdir_p_in(int rootfd, const char *path, mode_t mode)
                        tries++ < 2)
                         if (mkdirat(parent, copy + begin, mode) < 0 && errno != EEXIST)
                                 return -errno;
+                if (fd == -ENOENT) {
+                        char way[PATH_MAX];
+                        int r = way_of_link(parent, copy, begin, path + end, way);
+
+                        if (r == 0)
+                                r = depth < LINKS_MAX ? mkdir_p(rootfd, way, mode, depth + 1)
+                                                      : -ELOOP;
+                        return r;
+                }
                 copy[end] = path[end];
         }
         return fd;
+}
+
+int zl_mkdir_p_in(int rootfd, const char *path, mode_t mode)
+{
+        return mkdir_p(rootfd, path, mode, 0);
 }
 
 int zl_open_parent_in(int rootfd, const char *path, enum zl_path_policy policy,
@@ -389,6 +421,15 @@ char *zl_path_join(const char *a, const char *b)
 static bool component_is_clean(const char *s, size_t n)
 {
         return n > 0 && !(n == 1 && s[0] == '.') && !(n == 2 && s[0] == '.' && s[1] == '.');
+}
+
+char *zl_path_beside(const char *path, const char *name)
+{
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        char *file;
+
+        return slash && asprintf(&file, "%.*s/%s", (int)(slash - path), path, name) >= 0 ? file
+                                                                                         : NULL;
 }
 
 bool zl_path_is_clean_relative(const char *path)
@@ -440,4 +481,20 @@ char *zl_path_clean_absolute(const char *path)
                 out[len++] = '/';
         out[len] = 0;
         return out;
+}
+
+char *zl_find_program(const char *name)
+{
+        const char *path = getenv("PATH");
+        _cleanup_free_ char *copy = strdup(path && *path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+        char *save = NULL;
+
+        for (char *dir = copy ? strtok_r(copy, ":", &save) : NULL; dir;
+             dir = strtok_r(NULL, ":", &save)) {
+                _cleanup_free_ char *file = dir[0] == '/' ? zl_path_join(dir, name) : NULL;
+
+                if (file && access(file, X_OK) == 0)
+                        return zl_take_ptr(file);
+        }
+        return NULL;
 }

@@ -30,7 +30,7 @@ enum zl_path_policy {
 int zl_open_in(int rootfd, const char *path, int flags, mode_t mode, enum zl_path_policy policy);
 
 /* mkdir -p inside a root; opens the last directory (O_PATH) and returns it. Existing components are
- * followed by the policy IN_ROOT, missing ones are created. */
+ * followed by the policy IN_ROOT, missing ones are created, also those that a link leads to. */
 int zl_mkdir_p_in(int rootfd, const char *path, mode_t mode);
 
 /* Opens (O_PATH) the parent directory of `path` by the policy and tells the last component, which is
@@ -42,6 +42,9 @@ int zl_open_parent_in(int rootfd, const char *path, enum zl_path_policy policy,
 /* "a/b" from "a" and "b"; exactly one slash between; "b" if `a` is empty. NULL without memory. */
 char *zl_path_join(const char *a, const char *b);
 
+/* NAME in the directory that the file `path` is in. NULL if `path` is NULL or has no directory, or without memory. */
+char *zl_path_beside(const char *path, const char *name);
+
 /* No empty, "." or ".." component, no leading or trailing slash, not empty. */
 bool zl_path_is_clean_relative(const char *path) _pure_;
 /* Begins with a slash and is clean behind it; "/" is. */
@@ -52,3 +55,7 @@ bool zl_path_is_name(const char *name) _pure_;
 /* A lexically clean copy: slashes and "." dropped, ".." removes what is before it and never climbs above
  * "/". The result is absolute. NULL without memory. */
 char *zl_path_clean_absolute(const char *path);
+
+/* The first executable file of this name in the absolute directories of $PATH (the system's own if it is not set). NULL if there
+ * is none, or without memory. */
+char *zl_find_program(const char *name);

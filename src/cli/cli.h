@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include <zlayer/runtime.h>
 
 #include "base/error.h"
@@ -36,8 +38,10 @@ struct zl_cli {
         char *runtime_dir;   /* absolute */
         char *socket;        /* of the daemon */
         const char *runtime; /* kind as text: "auto", "native", "oci:crun" … */
-        bool json;           /* machine-readable output is wanted */
-        bool color_out;      /* standard output takes colour */
+        enum zl_runtime_kind runtime_kind;
+        const char *oci_name; /* "crun" of "oci:crun", or NULL */
+        bool json;            /* machine-readable output is wanted */
+        bool color_out;       /* standard output takes colour */
         bool color_err;
         struct zl_runtime *rt; /* opened by the first zl_cli_runtime() */
 };
@@ -112,6 +116,8 @@ extern const struct zl_cli_command *const zl_cli_commands[]; /* NULL-terminated,
 
 /* "90s", "1h30m", "500ms", "1.5s" or plain seconds "90". 0 or -EINVAL; never negative. */
 int zl_cli_parse_duration(const char *s, int64_t *ret_nsec);
+/* An instant in nanoseconds since 1970: a time as in RFC 3339, or a span back from now. 0 or -EINVAL. */
+int zl_cli_parse_instant(const char *s, int64_t *ret_nsec);
 
 /* ---- what commands use ----------------------------------------------------------------------------- */
 
@@ -121,6 +127,11 @@ int zl_cli_runtime(struct zl_cli *cli, struct zl_runtime **ret, struct zl_error 
 /* Prints "zlayer-agent: MESSAGE" and the hint to standard error and releases `err`. Returns ZL_EXIT_FAILED, so
  * that a command ends with `return zl_cli_fail(cli, &err)`. */
 int zl_cli_fail(const struct zl_cli *cli, struct zl_error *err);
+/* The same for a fault that may lie in an argument: that (ZL_E_INVALID) is wrong usage, told with the name of the command and
+ * where to find help unless there is a better hint, and returns ZL_EXIT_USAGE. */
+int zl_cli_fail_argument(const struct zl_cli *cli, struct zl_error *err);
+/* The same in commands whose exit code else is that of a workload: not runnable, no such command, or the agent failed. */
+int zl_cli_fail_workload(const struct zl_cli *cli, struct zl_error *err);
 /* Wrong usage: prints the message and where to find help; returns ZL_EXIT_USAGE. */
 int zl_cli_usage(const struct zl_cli *cli, const char *fmt, ...) ZL_PRINTF(2, 3);
 /* "zlayer-agent: warning: …" on standard error. */
@@ -136,6 +147,9 @@ int zl_cli_read_input(const char *path, size_t max, char **ret, size_t *ret_len,
 enum { ZL_CLI_TEXT_SIZE = 64 };
 char *zl_cli_format_size(uint64_t bytes, char buf[ZL_CLI_TEXT_SIZE]);
 char *zl_cli_format_span(int64_t nsec, char buf[ZL_CLI_TEXT_SIZE]);
+
+/* Prints a document, indented, with a line break. 0 or -ENOMEM, also for NULL. */
+int zl_cli_print_json(const json_t *value);
 
 /* ---- tables ----------------------------------------------------------------------------------------- */
 
@@ -154,18 +168,23 @@ int zl_cli_table_print(const struct zl_cli_table *table, const struct zl_cli *cl
 
 /* ---- the commands ------------------------------------------------------------------------------------ */
 
+extern const struct zl_cli_command zl_cmd_cron;
 extern const struct zl_cli_command zl_cmd_down;
 extern const struct zl_cli_command zl_cmd_events;
 extern const struct zl_cli_command zl_cmd_exec;
 extern const struct zl_cli_command zl_cmd_image;
 extern const struct zl_cli_command zl_cmd_info;
 extern const struct zl_cli_command zl_cmd_inspect;
+extern const struct zl_cli_command zl_cmd_job;
 extern const struct zl_cli_command zl_cmd_kill;
 extern const struct zl_cli_command zl_cmd_logs;
 extern const struct zl_cli_command zl_cmd_ps;
 extern const struct zl_cli_command zl_cmd_rm;
 extern const struct zl_cli_command zl_cmd_run;
 extern const struct zl_cli_command zl_cmd_schema;
+extern const struct zl_cli_command zl_cmd_secret;
+extern const struct zl_cli_command zl_cmd_scale;
+extern const struct zl_cli_command zl_cmd_serve;
 extern const struct zl_cli_command zl_cmd_stats;
 extern const struct zl_cli_command zl_cmd_stop;
 extern const struct zl_cli_command zl_cmd_top;
@@ -174,3 +193,4 @@ extern const struct zl_cli_command zl_cmd_validate;
 extern const struct zl_cli_command zl_cmd_version;
 extern const struct zl_cli_command zl_cmd_volume;
 extern const struct zl_cli_command zl_cmd_wait;
+extern const struct zl_cli_command zl_cmd_why;

@@ -11,18 +11,10 @@ int zl_cli_runtime(struct zl_cli *cli, struct zl_runtime **ret, struct zl_error 
                 struct zl_runtime_options options = {
                         .root_dir = cli->root_dir,
                         .runtime_dir = cli->runtime_dir,
+                        .oci_name = cli->oci_name,
                 };
-                enum zl_runtime_kind kind;
-                int r;
+                int r = zl_runtime_new(cli->runtime_kind, &options, &cli->rt, err);
 
-                if (zl_runtime_kind_parse(cli->runtime, &kind, &options.oci_name) < 0) {
-                        r = zl_fail(err, ZL_E_CONFIGURATION, 0, "unknown runtime \"%s\"",
-                                    cli->runtime);
-                        zl_error_hint(err, "%s info lists the runtimes of this build",
-                                      cli->program);
-                        return r;
-                }
-                r = zl_runtime_new(kind, &options, &cli->rt, err);
                 if (r < 0)
                         return r;
         }

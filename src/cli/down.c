@@ -10,6 +10,7 @@
 #include "agent/loop.h"
 #include "base/fd.h"
 #include "base/strv.h"
+#include "cli/client.h"
 #include "cli/context.h"
 #include "runtimes/volume.h"
 #include "spec/spec.h"
@@ -88,26 +89,68 @@ static void remove_log(const struct zl_cli *cli, const char *name)
                 unlink(path);
 }
 
-/* The spec says which volumes are whose by their names: DEPLOYMENT.NAME. */
+static void tell_volume(const char *name, void *data)
+{
+        const struct zl_cli *cli = data;
+
+        if (!cli->json)
+                fprintf(stderr, "volume %s removed\n", name);
+}
+
 static int remove_volumes(struct zl_cli *cli, const char *name, struct zl_error *err)
 {
         _cleanup_volumes_ struct zl_volumes *volumes = NULL;
-        struct zl_volume_info *infos = NULL;
-        size_t n = 0;
         int r = zl_volumes_open(cli->root_dir, &volumes, err);
 
-        if (r >= 0)
-                r = zl_volume_list(volumes, &infos, &n, err);
-        for (size_t i = 0; r >= 0 && i < n; i++) {
-                const char *rest = zl_startswith(infos[i].name, name);
+        return r < 0 ? r : zl_volume_remove_of(volumes, name, tell_volume, cli, err);
+}
 
-                if (!rest || *rest != '.')
-                        continue;
-                r = zl_volume_remove(volumes, infos[i].name, err);
-                if (r >= 0 && !cli->json)
-                        fprintf(stderr, "volume %s removed\n", infos[i].name);
+/* What is no container. */
+static int remove_rest(struct down *down, const char *name, const struct options *o,
+                       struct zl_error *err)
+{
+        int r = o->volumes ? remove_volumes(down->cli, name, err) : 0;
+
+        if (r >= 0)
+                remove_log(down->cli, name);
+        return r;
+}
+
+static int down_by_daemon(struct down *down, const char *name, const struct options *o,
+                          struct zl_error *err)
+{
+        _cleanup_free_ char *escaped = zl_client_escape(name), *path = NULL;
+        struct zl_client_request request = { .method = "DELETE" };
+
+        if (!escaped ||
+            asprintf(&path, "/v1/deployments/%s%s", escaped, o->volumes ? "?volumes" : "") < 0) {
+                path = NULL;
+                return zl_fail_oom(err);
         }
-        zl_volume_info_free(infos, n);
+        request.path = path;
+        return zl_client_ask(down->cli, &request, NULL, err);
+}
+
+/* No agent looks after it: the same core does it here. */
+static int down_here(struct down *down, const char *name, const struct options *o,
+                     struct zl_error *err)
+{
+        struct zl_deployment_lock *lock = NULL;
+        _cleanup_close_ int root_lock = -EBADF;
+        int r = zl_client_embed(down->cli, &root_lock, err);
+
+        if (r == 0)
+                return down_by_daemon(down, name, o, err);
+        /* Behind this there is no agent, and none can come. */
+        if (r > 0)
+                r = zl_deployment_lock_take(down->cli->root_dir, name, false, &lock, err);
+        if (r < 0)
+                return r;
+        zl_control_forget(down->cli->runtime_dir, name);
+        r = end_orphans(down, name, err);
+        if (r >= 0)
+                r = remove_rest(down, name, o, err);
+        zl_deployment_lock_release(lock);
         return r;
 }
 
@@ -115,26 +158,20 @@ static int down_one(struct down *down, const char *name, const struct options *o
                     struct zl_error *err)
 {
         struct zl_deployment_lock *lock = NULL;
-        bool asked = true;
         int r;
 
+        if (zl_client_has_daemon(down->cli))
+                return down_by_daemon(down, name, o, err);
         r = zl_control_ask(down->cli->runtime_dir, name, "down", -1, err);
-        if (r < 0 && err->code != ZL_E_NOT_FOUND)
-                return r;
-        if (r < 0) {
+        if (r < 0 && err->code == ZL_E_NOT_FOUND) {
                 zl_error_done(err);
-                asked = false;
+                return down_here(down, name, o, err);
         }
-        /* Behind this there is no agent any more, and none can come. */
-        r = zl_deployment_lock_take(down->cli->root_dir, name, asked, &lock, err);
-        if (r < 0)
-                return r;
-        zl_control_forget(down->cli->runtime_dir, name);
-        r = end_orphans(down, name, err);
-        if (r >= 0 && o->volumes)
-                r = remove_volumes(down->cli, name, err);
+        /* So that whoever comes next does not meet it on its way out. */
         if (r >= 0)
-                remove_log(down->cli, name);
+                r = zl_deployment_lock_take(down->cli->root_dir, name, true, &lock, err);
+        if (r >= 0)
+                r = remove_rest(down, name, o, err);
         zl_deployment_lock_release(lock);
         return r;
 }
@@ -176,7 +213,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         if (r < 0)
                 code = zl_cli_fail(cli, &err);
         for (char **name = o->all ? known : argv; r >= 0 && name && *name; name++) {
-                if (!zl_strv_contains(known, *name) &&
+                if (!zl_strv_contains(known, *name) && !zl_client_has_daemon(cli) &&
                     !zl_control_is_served(cli->runtime_dir, *name)) {
                         zl_fail(&err, ZL_E_NOT_FOUND, 0, "no deployment \"%s\"", *name);
                         code = zl_cli_fail(cli, &err);

@@ -117,24 +117,14 @@ static int stream(struct zl_store *store, struct reader *reader, int64_t after, 
         return r;
 }
 
-static int begin(struct zl_store *store, const struct options *o, struct reader *reader,
-                 int64_t *after, struct zl_error *err)
+/* The number behind which the events begin. */
+static int begin(struct zl_store *store, const struct options *o, int64_t *after,
+                 struct zl_error *err)
 {
-        int64_t span;
-
-        if (o->after.set) {
+        if (o->after.set)
                 *after = (int64_t)ZL_MIN(o->after.value, (uint64_t)INT64_MAX);
-        } else if (o->since) {
-                if (zl_parse_rfc3339(o->since, &reader->since) < 0) {
-                        if (zl_cli_parse_duration(o->since, &span) < 0)
-                                return zl_fail(err, ZL_E_INVALID, 0,
-                                               "--since: \"%s\" is no time and no span", o->since);
-                        reader->since = zl_now_realtime() - span;
-                }
-        } else if (!o->no_stream) {
-                /* only what comes */
+        else if (!o->since && !o->no_stream) /* only what comes */
                 return zl_store_last_event(store, after, err);
-        }
         return 0;
 }
 
@@ -147,9 +137,11 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         int64_t after = 0;
         int r;
 
+        if (o->since && zl_cli_parse_instant(o->since, &reader.since) < 0)
+                return zl_cli_usage(cli, "--since: \"%s\" is no time and no span", o->since);
         r = zl_store_open(cli->root_dir, &store, &err);
         if (r >= 0)
-                r = begin(store, o, &reader, &after, &err);
+                r = begin(store, o, &after, &err);
         if (r >= 0 && o->no_stream)
                 r = zl_store_read_events(store, after, print_event, &reader, &after, &err);
         else if (r >= 0)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/ident.h"
 #include "base/strv.h"
 #include "cli/context.h"
 #include "cli/terminal.h"
@@ -43,18 +44,20 @@ static void on_resize(uint16_t rows, uint16_t cols, void *data)
 }
 
 /* "NAME" alone means our own value; not set here, it is left out. */
-static int build_env(char *const *given, char ***ret)
+static int build_env(char *const *given, char ***ret, struct zl_error *err)
 {
         ZL_STRV_FOREACH(e, given) {
                 const char *value = strchr(*e, '=') ? NULL : getenv(*e);
                 int r = 0;
 
+                if (!**e || **e == '=')
+                        return zl_fail(err, ZL_E_INVALID, 0, "--env: \"%s\" is not NAME=VALUE", *e);
                 if (strchr(*e, '='))
                         r = zl_strv_push(ret, *e);
                 else if (value)
                         r = zl_strv_pushf(ret, "%s=%s", *e, value);
                 if (r < 0)
-                        return r;
+                        return zl_fail_oom(err);
         }
         return 0;
 }
@@ -75,10 +78,10 @@ static int execute(struct zl_runtime *rt, const char *name, const struct options
                                     .on_resize = on_resize,
                                     .no_input = !o->interactive };
         struct zl_exec *exec = NULL;
-        int r, code = ZL_EXIT_AGENT;
+        int r = build_env(o->env, &env, err), code = ZL_EXIT_AGENT;
 
-        if (build_env(o->env, &env) < 0)
-                return zl_fail_oom(err);
+        if (r < 0)
+                return r;
         e.env = env;
         if (o->tty)
                 (void)zl_terminal_size(STDIN_FILENO, &e.rows, &e.cols);
@@ -99,38 +102,54 @@ static int execute(struct zl_runtime *rt, const char *name, const struct options
         return r < 0 ? r : code;
 }
 
-static int code_of(const struct zl_error *err)
+/* NAME as the full name of a container, or as the name that was given to `run`: then nobody has to be asked about the other
+ * containers. ZL_E_NOT_FOUND if there is no such container. */
+static int execute_exact(struct zl_cli *cli, const struct options *o, char **argv,
+                         struct zl_error *err)
 {
-        if (err->code == ZL_E_NO_COMMAND)
-                return ZL_EXIT_NO_COMMAND;
-        return err->code == ZL_E_NOT_RUNNABLE ? ZL_EXIT_NOT_RUNNABLE : ZL_EXIT_AGENT;
+        struct zl_runtime *rt;
+        struct zl_ident id;
+        char name[ZL_IDENT_NAME_MAX];
+        int r = zl_cli_runtime(cli, &rt, err);
+
+        if (r < 0)
+                return r;
+        if (zl_ident_parse(argv[0], &id) < 0 &&
+            zl_ident_make(&id, ZL_IDENT_RUN_DEPLOYMENT, argv[0], 1, NULL) < 0)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "no container \"%s\"", argv[0]);
+        return execute(rt, zl_ident_name(&id, name), o, argv + 1, err);
+}
+
+/* NAME as `ps` knows it: also a service, of which the first replica that runs is taken. */
+static int execute_any(struct zl_cli *cli, const struct options *o, char **argv,
+                       struct zl_error *err)
+{
+        _cleanup_context_ struct zl_cli_context context = { 0 };
+        const struct zl_view *view = NULL;
+        int r = zl_cli_context_open(cli, &context, err);
+
+        if (r >= 0)
+                r = zl_cli_find_one(&context, argv[0], true, &view, err);
+        if (r >= 0 && !view->is_real)
+                r = zl_fail(err, ZL_E_STATE, 0, "%s has not been created yet", view->status.name);
+        return r < 0 ? r : execute(context.rt, view->status.name, o, argv + 1, err);
 }
 
 static int run(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         const struct options *o = options;
-        _cleanup_context_ struct zl_cli_context context = { 0 };
         struct zl_error err = ZL_ERROR_INIT;
-        const struct zl_view *view = NULL;
         int r;
 
         (void)argc;
         if (o->tty && o->interactive && !isatty(STDIN_FILENO))
                 return zl_cli_usage(cli, "-it: standard input is not a terminal");
-        r = zl_cli_context_open(cli, &context, &err);
-        if (r >= 0)
-                r = zl_cli_find_one(&context, argv[0], true, &view, &err);
-        if (r >= 0 && !view->is_real)
-                r = zl_fail(&err, ZL_E_STATE, 0, "%s has not been created yet", view->status.name);
-        if (r >= 0)
-                r = execute(context.rt, view->status.name, o, argv + 1, &err);
-        if (r < 0) {
-                int code = code_of(&err);
-
-                zl_cli_fail(cli, &err);
-                return code;
+        r = execute_exact(cli, o, argv, &err);
+        if (r < 0 && err.code == ZL_E_NOT_FOUND) {
+                zl_error_done(&err);
+                r = execute_any(cli, o, argv, &err);
         }
-        return r;
+        return r < 0 ? zl_cli_fail_workload(cli, &err) : r;
 }
 
 const struct zl_cli_command zl_cmd_exec = {

@@ -19,6 +19,8 @@
 #include "base/strv.h"
 #include "cli/cli.h"
 #include "cli/image_progress.h"
+#include "oci/image.h"
+#include "oci/reference.h"
 
 enum { PASSWORD_MAX = 64 * 1024 };
 
@@ -29,6 +31,19 @@ static int open_store(const struct zl_cli *cli, bool plain_http, struct zl_image
         _cleanup_free_ char *path = zl_path_join(cli->root_dir, "images");
 
         return path ? zl_image_store_open(path, &options, ret, err) : zl_fail_oom(err);
+}
+
+/* Names are looked at before anything is done, so that a bad one is wrong usage and the others are not half done. */
+static int check_names(char **names, struct zl_error *err)
+{
+        for (; *names; names++) {
+                _cleanup_reference_ struct zl_reference ref = { 0 };
+                int r = zl_reference_parse(*names, &ref, NULL, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 /* ---- pull ---------------------------------------------------------------------------------------------------------- */
@@ -95,6 +110,7 @@ static int run_pull(struct zl_cli *cli, void *data, int argc, char **argv)
         _cleanup_image_store_ struct zl_image_store *store = NULL;
         _cleanup_free_ char *password = NULL;
         struct zl_pull_options options = { .policy = ZL_PULL_ALWAYS, .username = o->username };
+        _cleanup_platform_ struct zl_platform platform = { 0 };
         struct zl_image_progress *progress;
         int code, sig;
 
@@ -104,6 +120,9 @@ static int run_pull(struct zl_cli *cli, void *data, int argc, char **argv)
                                     "unknown pull policy \"%s\" (always, newer, if_not_present, "
                                     "never)",
                                     o->policy);
+        if (check_names(argv, &err) < 0 ||
+            (o->platform && zl_platform_parse(o->platform, &platform, &err) < 0))
+                return zl_cli_fail_argument(cli, &err);
         if (!o->username != !o->password_stdin)
                 return zl_cli_usage(cli, "--username and --password-stdin go together");
         if (o->password_stdin && zl_cli_read_input("-", PASSWORD_MAX, &password, NULL, &err) < 0)
@@ -166,6 +185,8 @@ static int run_import(struct zl_cli *cli, void *data, int argc, char **argv)
         int r, sig;
 
         (void)argc;
+        if (check_names(argv + 1, &err) < 0)
+                return zl_cli_fail_argument(cli, &err);
         if (open_store(cli, false, &store, &err) < 0)
                 return zl_cli_fail(cli, &err);
         progress = zl_image_progress_new(cli, o->quiet || cli->json, &options);
@@ -190,9 +211,9 @@ static const struct zl_cli_command cmd_import = {
         .args = "PATH NAME",
         .summary = "Take an image from a file or directory",
         .details =
-                "PATH is an OCI image layout (directory or tar), an archive of `docker save`, or a tar of a root\n"
-                "file system; archives may be compressed with gzip or zstd. An image that was imported is found\n"
-                "under NAME without asking any registry.",
+                "PATH is an OCI image layout (directory or tar), an archive of `docker save`, a tar of a root file\n"
+                "system, or a WebAssembly module (.wasm, or .wat in text form); archives may be compressed with gzip\n"
+                "or zstd. An image that was imported is found under NAME without asking any registry.",
         .options = import_table,
         .options_size = sizeof(struct import_options),
         .min_args = 2,
@@ -250,7 +271,7 @@ static int run_save(struct zl_cli *cli, void *data, int argc, char **argv)
                 r = zl_fail(&err, ZL_E_INVALID, 0, "%s is no regular file", o->output);
         else
                 r = save_to_file(store, argv[0], o->output, &err);
-        return r < 0 ? zl_cli_fail(cli, &err) : ZL_EXIT_OK;
+        return r < 0 ? zl_cli_fail_argument(cli, &err) : ZL_EXIT_OK;
 }
 
 static const struct zl_cli_option save_table[] = {
@@ -396,7 +417,7 @@ static int run_inspect(struct zl_cli *cli, void *data, int argc, char **argv)
                 _cleanup_free_ char *json = NULL;
 
                 if (zl_image_inspect_json(store, *name, &json, &err) < 0)
-                        return zl_cli_fail(cli, &err);
+                        return zl_cli_fail_argument(cli, &err);
                 zl_buf_putf(&all, "%s%s", name == argv ? "[" : ",\n", json);
         }
         if (zl_buf_putc(&all, ']') < 0) {
@@ -434,7 +455,7 @@ static int run_rm(struct zl_cli *cli, void *data, int argc, char **argv)
                 return zl_cli_fail(cli, &err);
         for (; *argv; argv++)
                 if (zl_image_remove(store, *argv, o->force, &err) < 0)
-                        code = zl_cli_fail(cli, &err);
+                        code = zl_cli_fail_argument(cli, &err);
                 else if (!cli->json)
                         printf("%s\n", *argv);
         return code;
@@ -468,7 +489,7 @@ static int run_tag(struct zl_cli *cli, void *data, int argc, char **argv)
         (void)argc;
         if (open_store(cli, false, &store, &err) < 0 ||
             zl_image_tag(store, argv[0], argv[1], &err) < 0)
-                return zl_cli_fail(cli, &err);
+                return zl_cli_fail_argument(cli, &err);
         return ZL_EXIT_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/strv.h"
 #include "cli/context.h"
 
 struct facts {
@@ -27,6 +28,15 @@ static int gather(struct zl_cli *cli, struct facts *f, struct zl_error *err)
         return zl_runtime_probe(&options, &f->runtimes, &f->n_runtimes, err);
 }
 
+static json_t *names(char *const *strv)
+{
+        json_t *list = json_array();
+
+        ZL_STRV_FOREACH(s, strv)
+                json_array_append_new(list, json_string(*s));
+        return list;
+}
+
 static int add_runtimes(json_t *o, const struct facts *f)
 {
         json_t *list = json_array();
@@ -37,6 +47,9 @@ static int add_runtimes(json_t *o, const struct facts *f)
                                         zl_runtime_kind_name(info->kind), "built", info->built,
                                         "available", info->available, "detail", info->detail);
 
+                if (info->version)
+                        zl_json_set(one, "version", json_string(info->version));
+                zl_json_set(one, "operations", names(info->operations));
                 if (!one || json_array_append_new(list, one) < 0) {
                         json_decref(list);
                         return -ENOMEM;
@@ -63,6 +76,28 @@ static int print_json(const struct zl_cli *cli, const struct facts *f)
         return 0;
 }
 
+/* One line, and a second with what it lacks of the interface. */
+static void print_runtime(const struct zl_runtime_info *info)
+{
+        const char *op;
+        bool first = true;
+
+        printf("  %-11s %s%s", zl_runtime_kind_name(info->kind),
+               info->available ? "ready: "
+               : info->built   ? "not usable here: "
+                               : "not in this build: ",
+               info->detail);
+        printf(info->version ? " (%s)\n" : "\n", info->version);
+        for (size_t i = 0; info->available && (op = zl_runtime_operation_name(i)); i++) {
+                if (zl_strv_contains(info->operations, op))
+                        continue;
+                printf("%s%s", first ? "              lacks: " : ", ", op);
+                first = false;
+        }
+        if (!first)
+                putchar('\n');
+}
+
 static void print_text(const struct zl_cli *cli, const struct facts *f)
 {
         char size[ZL_CLI_TEXT_SIZE];
@@ -73,11 +108,7 @@ static void print_text(const struct zl_cli *cli, const struct facts *f)
                f->uts.sysname, f->uts.release, f->uts.machine, f->cpus,
                zl_cli_format_size(f->memory, size));
         for (size_t i = 0; i < f->n_runtimes; i++)
-                printf("  %-11s %s%s\n", zl_runtime_kind_name(f->runtimes[i].kind),
-                       f->runtimes[i].available ? "ready: "
-                       : f->runtimes[i].built   ? "not usable here: "
-                                                : "not in this build: ",
-                       f->runtimes[i].detail);
+                print_runtime(&f->runtimes[i]);
 }
 
 static int run(struct zl_cli *cli, void *options, int argc, char **argv)

@@ -9,6 +9,7 @@
 struct zl_log_printer {
         bool color;
         bool times;       /* put the time in front */
+        bool json;        /* an object per entry, all to stdout; `name` is a member of it */
         bool split;       /* stderr of the container to our stderr; else all to stdout */
         const char *name; /* put in front of each line; NULL: nothing */
         int width;        /* of the names, so that lines are aligned */

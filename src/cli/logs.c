@@ -6,19 +6,20 @@
 #include <poll.h>
 
 #include "base/clock.h"
+#include "base/parse.h"
 #include "cli/context.h"
 #include "cli/log_print.h"
 
 struct options {
         bool follow, times, no_stdout, no_stderr;
-        struct zl_cli_u64 tail;
-        const char *since, *until;
+        const char *tail, *since, *until;
 };
 
 static const struct zl_cli_option options_table[] = {
         { "follow", 'f', ZL_CLI_FLAG, offsetof(struct options, follow), NULL,
           "wait for more until it has ended" },
-        { "tail", 'n', ZL_CLI_U64, offsetof(struct options, tail), "LINES", "only the last ones" },
+        { "tail", 'n', ZL_CLI_STRING, offsetof(struct options, tail), "LINES",
+          "only the last ones, or \"all\"" },
         { "since", 0, ZL_CLI_STRING, offsetof(struct options, since), "TIME",
           "from then on: a time (RFC 3339) or a span back from now (10m)" },
         { "until", 0, ZL_CLI_STRING, offsetof(struct options, until), "TIME", "up to then" },
@@ -43,18 +44,15 @@ struct sources {
         struct zl_log_printer like;
 };
 
-/* An instant, or a span back from now. */
-static int parse_instant(const char *text, int64_t *ret)
+static int parse_tail(const char *text, int64_t *ret)
 {
-        int64_t span;
+        uint64_t lines;
 
-        if (!text)
+        if (!text || zl_streq(text, "all"))
                 return 0;
-        if (zl_parse_rfc3339(text, ret) == 0)
-                return 0;
-        if (zl_cli_parse_duration(text, &span) < 0)
+        if (zl_parse_u64(text, 10, &lines) < 0)
                 return -EINVAL;
-        *ret = zl_now_realtime() - span;
+        *ret = (int64_t)ZL_MIN(lines, (uint64_t)INT64_MAX);
         return 0;
 }
 
@@ -137,18 +135,22 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         _cleanup_context_ struct zl_cli_context context = { 0 };
         struct sources s = {
                 .log = { .follow = o->follow,
-                         .tail = o->tail.set ? (int64_t)ZL_MIN(o->tail.value, (uint64_t)INT64_MAX)
-                                             : -1,
+                         .tail = -1,
                          .no_stdout = o->no_stdout,
                          .no_stderr = o->no_stderr },
-                .like = { .color = cli->color_out, .times = o->times, .split = true },
+                .like = { .color = cli->color_out,
+                          .times = o->times,
+                          .split = true,
+                          .json = cli->json },
         };
         struct zl_error err = ZL_ERROR_INIT;
         int code;
 
-        if (parse_instant(o->since, &s.log.since) < 0)
+        if (parse_tail(o->tail, &s.log.tail) < 0)
+                return zl_cli_usage(cli, "--tail: \"%s\" is neither a number nor \"all\"", o->tail);
+        if (o->since && zl_cli_parse_instant(o->since, &s.log.since) < 0)
                 return zl_cli_usage(cli, "--since: \"%s\" is no time and no span", o->since);
-        if (parse_instant(o->until, &s.log.until) < 0)
+        if (o->until && zl_cli_parse_instant(o->until, &s.log.until) < 0)
                 return zl_cli_usage(cli, "--until: \"%s\" is no time and no span", o->until);
         if (zl_cli_context_open(cli, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
@@ -157,7 +159,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
                 struct zl_log_printer *p = &s.items[i].printer;
 
                 p->width = 0;
-                if (s.n == 1)
+                if (s.n == 1 && !p->json)
                         p->name = NULL;
                 for (size_t k = 0; k < s.n && p->name; k++)
                         p->width = ZL_MAX(p->width, (int)strlen(s.items[k].printer.name));
@@ -175,6 +177,9 @@ const struct zl_cli_command zl_cmd_logs = {
         .name = "logs",
         .args = "NAME…",
         .summary = "Show what containers said",
+        .details =
+                "With --json one object per line: time, name, stream, text; partial is true of a piece of a line that\n"
+                "goes on in the next one.",
         .options = options_table,
         .options_size = sizeof(struct options),
         .min_args = 1,

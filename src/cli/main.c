@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "cli/cli.h"
+#include "cli/config.h"
+#include "schema/problem.h"
 
 /* The global options by table, so that help, parsing and variables cannot disagree. */
 enum global_id { G_ROOT_DIR, G_RUNTIME_DIR, G_SOCKET, G_RUNTIME, G_LOG_LEVEL, G_JSON, G_MAX_ };
@@ -28,7 +30,7 @@ static const struct {
         [G_SOCKET] = { "socket", "PATH", "ZLAYER_SOCKET",
                        "socket of the daemon (default RUNTIME-DIR/agent.sock)" },
         [G_RUNTIME] = { "runtime", "KIND", "ZLAYER_RUNTIME",
-                        "auto, native, mock, … (see info; default auto)" },
+                        "auto, native, docker, oci:NAME, … (see info; default auto)" },
         [G_LOG_LEVEL] = { "log-level", "LEVEL", "ZLAYER_LOG_LEVEL",
                           "error, warning, info or debug (default warning)" },
         [G_JSON] = { "json", NULL, "ZLAYER_JSON", "machine-readable output" },
@@ -49,7 +51,9 @@ static void print_main_help(const struct zl_cli *cli, FILE *f)
                 "containers, shows what goes on, and hands back honest logs and exit codes.\n",
                 cli->program);
         print_commands(f, zl_cli_commands);
-        fputs("\nOptions (before the command; each has a variable):\n", f);
+        fputs("\nOptions (before the command; each has a variable, and a line of the same name in\n"
+              "/etc/zlayer/agent.yaml or $ZLAYER_CONFIG):\n",
+              f);
         for (size_t i = 0; i < G_MAX_; i++) {
                 char left[64];
 
@@ -59,7 +63,7 @@ static void print_main_help(const struct zl_cli *cli, FILE *f)
         }
         fputs("  -h, --help                               this text, or with a command its own\n"
               "      --version                            version of the program\n\n"
-              "Exit codes: 0 done, 1 failed, 2 wrong usage; of run and exec also 125 the agent failed,\n"
+              "Exit codes: 0 done, 1 failed, 2 wrong usage; of run, exec, wait also 125 agent failed,\n"
               "126 not runnable, 127 not found, otherwise the workload's own (128+n after signal n).\n",
               f);
 }
@@ -105,6 +109,11 @@ static int apply_globals(struct zl_cli *cli, const char *const *values, struct z
         if (r < 0)
                 return r;
         cli->runtime = values[G_RUNTIME] ?: "auto";
+        if (zl_runtime_kind_parse(cli->runtime, &cli->runtime_kind, &cli->oci_name) < 0) {
+                r = zl_fail(err, ZL_E_INVALID, 0, "unknown runtime \"%s\"", cli->runtime);
+                zl_error_hint(err, "%s info lists the runtimes of this build", cli->program);
+                return r;
+        }
         v = values[G_LOG_LEVEL];
         if (v && zl_log_level_parse(v, &level) < 0) {
                 r = zl_fail(err, ZL_E_INVALID, 0, "unknown log level \"%s\"", v);
@@ -124,6 +133,11 @@ static int parse_globals(struct zl_cli *cli, int argc, char **argv, int *ret_cod
         const char *values[G_MAX_];
         int c;
 
+        if (zl_cli_config_load(&err) < 0) {
+                zl_cli_fail(cli, &err);
+                *ret_code = ZL_EXIT_USAGE;
+                return -1;
+        }
         for (int i = 0; i < G_MAX_; i++) {
                 const char *v = getenv(globals[i].variable);
 
@@ -218,6 +232,21 @@ static int append_command(struct zl_cli *cli, const char *name)
         return 0;
 }
 
+static int unknown_command(struct zl_cli *cli, const struct zl_cli_command *const *commands,
+                           const char *name)
+{
+        const char *names[64], *near;
+        size_t n = 0;
+
+        while (commands[n] && n < ZL_ARRAY_SIZE(names)) {
+                names[n] = commands[n]->name;
+                n++;
+        }
+        near = zl_nearest(name, names, n);
+        return zl_cli_usage(cli, "unknown %scommand \"%s\"%s%s%s", cli->command ? "sub" : "", name,
+                            near ? ": did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
 /* Walks down the tree of commands. argv[0] is the first candidate. */
 static int dispatch(struct zl_cli *cli, int argc, char **argv)
 {
@@ -237,8 +266,7 @@ static int dispatch(struct zl_cli *cli, int argc, char **argv)
                 }
                 next = find_command(commands, argv[0]);
                 if (!next)
-                        return zl_cli_usage(cli, "unknown %scommand \"%s\"", cmd ? "sub" : "",
-                                            argv[0]);
+                        return unknown_command(cli, commands, argv[0]);
                 cmd = next;
                 if (append_command(cli, cmd->name) < 0)
                         return ZL_EXIT_FAILED;

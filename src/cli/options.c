@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "base/strv.h"
 #include "cli/cli.h"
+#include "schema/problem.h"
 
 enum { MAX_OPTIONS = 64, VALUE_HELP = 1000, VALUE_JSON = 1001, VALUE_FIRST = 2000 };
 
@@ -91,6 +92,18 @@ int zl_cli_parse_duration(const char *s, int64_t *ret_nsec)
         if (!(total < (double)INT64_MAX / 2))
                 return -EINVAL;
         *ret_nsec = (int64_t)(total + 0.5);
+        return 0;
+}
+
+int zl_cli_parse_instant(const char *s, int64_t *ret_nsec)
+{
+        int64_t span;
+
+        if (zl_parse_rfc3339(s, ret_nsec) == 0)
+                return 0;
+        if (zl_cli_parse_duration(s, &span) < 0)
+                return -EINVAL;
+        *ret_nsec = zl_now_realtime() - span;
         return 0;
 }
 
@@ -195,6 +208,26 @@ static const struct zl_cli_option *find_option(const struct zl_cli_command *cmd,
         return NULL;
 }
 
+/* What getopt_long() stopped at: `c` is ':' if the value is missing, else '?'. */
+static int fail_option(const struct zl_cli_command *cmd, int c, const char *word,
+                       struct zl_error *err)
+{
+        const char *names[MAX_OPTIONS], *near;
+        char letter[3] = { '-', (char)optopt, 0 };
+        bool is_letter = optopt > 0 && optopt < 256;
+        size_t n = 0;
+
+        if (is_letter)
+                word = letter;
+        if (c == ':')
+                return zl_fail(err, ZL_E_INVALID, 0, "option \"%s\" needs a value", word);
+        for (; cmd->options && cmd->options[n].name && n < ZL_ARRAY_SIZE(names); n++)
+                names[n] = cmd->options[n].name;
+        near = is_letter ? NULL : zl_nearest(word + strspn(word, "-"), names, n);
+        return zl_fail(err, ZL_E_INVALID, 0, "unknown option \"%s\"%s%s%s", word,
+                       near ? ": did you mean \"--" : "", near ? near : "", near ? "\"?" : "");
+}
+
 int zl_cli_parse(const struct zl_cli_command *cmd, int argc, char **argv, void *ret_options,
                  bool *ret_json, struct zl_error *err)
 {
@@ -215,17 +248,8 @@ int zl_cli_parse(const struct zl_cli_command *cmd, int argc, char **argv, void *
                         *ret_json = true;
                         continue;
                 }
-                if (c == ':' || c == '?') {
-                        const char *what = argv[optind - 1];
-                        char letter[3] = { '-', (char)optopt, 0 };
-
-                        if (optopt > 0 && optopt < 256)
-                                what = letter;
-                        return zl_fail(err, ZL_E_INVALID, 0,
-                                       c == ':' ? "option \"%s\" needs a value"
-                                                : "unknown option \"%s\"",
-                                       what);
-                }
+                if (c == ':' || c == '?')
+                        return fail_option(cmd, c, argv[optind - 1], err);
                 o = find_option(cmd, c);
                 r = store(o, ret_options, optarg, err);
                 if (r < 0)

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/strv.h"
 #include "cli/cli.h"
 
@@ -34,11 +35,11 @@ static void put_clean(FILE *f, const char *text)
         }
 }
 
-int zl_cli_fail(const struct zl_cli *cli, struct zl_error *err)
+static void put_error(const struct zl_cli *cli, const char *where, const struct zl_error *err)
 {
         fflush(stdout);
-        fprintf(stderr, "%s%s:%s ", cli->color_err ? RED : "", cli->program,
-                cli->color_err ? PLAIN : "");
+        fprintf(stderr, "%s%s:%s %s%s", cli->color_err ? RED : "", cli->program,
+                cli->color_err ? PLAIN : "", where ?: "", where ? ": " : "");
         put_clean(stderr, zl_error_message(err));
         fputc('\n', stderr);
         if (err && err->hint) {
@@ -46,8 +47,39 @@ int zl_cli_fail(const struct zl_cli *cli, struct zl_error *err)
                 put_clean(stderr, err->hint);
                 fputc('\n', stderr);
         }
+}
+
+int zl_cli_fail(const struct zl_cli *cli, struct zl_error *err)
+{
+        put_error(cli, NULL, err);
         zl_error_done(err);
         return ZL_EXIT_FAILED;
+}
+
+static void put_usage_hint(const struct zl_cli *cli)
+{
+        fprintf(stderr, "  hint: %s %s%s--help tells more\n", cli->program, cli->command ?: "",
+                cli->command ? " " : "");
+}
+
+int zl_cli_fail_argument(const struct zl_cli *cli, struct zl_error *err)
+{
+        if (err->code != ZL_E_INVALID)
+                return zl_cli_fail(cli, err);
+        put_error(cli, cli->command, err);
+        if (!err->hint)
+                put_usage_hint(cli);
+        zl_error_done(err);
+        return ZL_EXIT_USAGE;
+}
+
+int zl_cli_fail_workload(const struct zl_cli *cli, struct zl_error *err)
+{
+        int code = err->code == ZL_E_NO_COMMAND     ? ZL_EXIT_NO_COMMAND
+                   : err->code == ZL_E_NOT_RUNNABLE ? ZL_EXIT_NOT_RUNNABLE
+                                                    : ZL_EXIT_AGENT;
+
+        return zl_cli_fail_argument(cli, err) == ZL_EXIT_USAGE ? ZL_EXIT_USAGE : code;
 }
 
 int zl_cli_usage(const struct zl_cli *cli, const char *fmt, ...)
@@ -59,8 +91,8 @@ int zl_cli_usage(const struct zl_cli *cli, const char *fmt, ...)
         va_start(ap, fmt);
         vfprintf(stderr, fmt, ap);
         va_end(ap);
-        fprintf(stderr, "\n  hint: %s %s%s--help tells more\n", cli->program, cli->command ?: "",
-                cli->command ? " " : "");
+        fputc('\n', stderr);
+        put_usage_hint(cli);
         return ZL_EXIT_USAGE;
 }
 
@@ -135,6 +167,16 @@ char *zl_cli_format_span(int64_t nsec, char buf[ZL_CLI_TEXT_SIZE])
         else
                 snprintf(buf, ZL_CLI_TEXT_SIZE, "%lldh%lldm", s / 3600, s / 60 % 60);
         return buf;
+}
+
+int zl_cli_print_json(const json_t *value)
+{
+        _cleanup_free_ char *text = value ? zl_json_dump(value, 2) : NULL;
+
+        if (!text)
+                return -ENOMEM;
+        puts(text);
+        return 0;
 }
 
 /* ---- tables ----------------------------------------------------------------------------------------- */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `ps`: what runs, and with -a what has ended. The JSON form is a promise to scripts (docs). */
+#include <string.h>
+
+#include "base/buf.h"
 #include "base/clock.h"
 #include "cli/context.h"
 
@@ -44,7 +47,7 @@ static int print_json(const struct zl_cli_context *context, const struct options
         return 0;
 }
 
-/* "running", "exited (42)", "exited (137, SIGKILL, out of memory)" … with restarts. */
+/* "running", "running (healthy)", "exited (42)", "exited (137, out of memory)" … */
 static void state_cell(struct zl_cli_table *table, const struct zl_view *view)
 {
         const struct zl_status *s = &view->status;
@@ -53,15 +56,33 @@ static void state_cell(struct zl_cli_table *table, const struct zl_view *view)
         if (s->state == ZL_STATE_EXITED)
                 zl_cli_table_cellf(table, "%s (%d%s)", name, s->exit_code,
                                    s->oom ? ", out of memory" : "");
+        else if (s->state == ZL_STATE_RUNNING && view->health && !zl_streq(view->health, "none"))
+                zl_cli_table_cellf(table, "%s (%s)", name, view->health);
         else
                 zl_cli_table_cell(table, name);
+}
+
+/* "0.0.0.0:8080->80, [::1]:53->53/udp" */
+static void ports_cell(struct zl_cli_table *table, const struct zl_status *s)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(1 << 16);
+
+        for (size_t i = 0; i < s->n_ports; i++) {
+                const struct zl_port *p = &s->ports[i];
+                bool six = strchr(p->host_ip, ':');
+
+                zl_buf_putf(&buf, "%s%s%s%s:%u->%u%s", i > 0 ? ", " : "", six ? "[" : "",
+                            p->host_ip, six ? "]" : "", p->host_port, p->container_port,
+                            p->udp ? "/udp" : "");
+        }
+        zl_cli_table_cell(table, s->n_ports > 0 && zl_buf_error(&buf) == 0 ? buf.data : NULL);
 }
 
 static int print_table(struct zl_cli *cli, const struct zl_cli_context *context,
                        const struct options *o, int argc, char **argv)
 {
-        static const char *const headers[] = { "NAME",    "IMAGE", "STATE",  "PID", "RESTARTS",
-                                               "STARTED", "IP",    "REASON", NULL };
+        static const char *const headers[] = { "NAME",    "IMAGE", "STATE", "PID",    "RESTARTS",
+                                               "STARTED", "IP",    "PORTS", "REASON", NULL };
         _cleanup_table_ struct zl_cli_table *table = zl_cli_table_new(headers);
         int64_t now = zl_now_realtime();
 
@@ -85,6 +106,7 @@ static int print_table(struct zl_cli *cli, const struct zl_cli_context *context,
                 else
                         zl_cli_table_cell(table, NULL);
                 zl_cli_table_cell(table, s->ip);
+                ports_cell(table, s);
                 zl_cli_table_cell(table, s->reason);
         }
         return zl_cli_table_print(table, cli, stdout);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `run`: one container without a deployment file, through the same runtime. Its name is run.NAME.1. In the foreground our
- * streams and signals are its own and its exit code is ours; with -d it goes on alone under its monitor.
+ * streams and signals are its own and its exit code is ours; with -d it goes on alone under its monitor. A file FILE.wasm or
+ * FILE.wat may stand in the place of the image.
  *
  * What may go wrong before its command runs is exit code 125 (126, 127 if the command is at fault) and leaves nothing
  * behind.
@@ -15,6 +16,7 @@
 #include "cli/attached.h"
 #include "cli/context.h"
 #include "cli/image_progress.h"
+#include "cli/run_module.h"
 #include "cli/run_spec.h"
 #include "cli/terminal.h"
 #include "spec/spec.h"
@@ -67,18 +69,13 @@ static const struct zl_cli_option options_table[] = {
 struct job {
         struct zl_cli *cli;
         const struct zl_run_options *o;
+        const char *module; /* path of a WebAssembly file that is run; NULL: an image */
         struct zl_runtime *rt;
         struct zl_service_spec *spec;
         char **env;
+        struct zl_store *store; /* opened by the first event */
         char name[ZL_IDENT_NAME_MAX];
 };
-
-static int code_of(const struct zl_error *err)
-{
-        if (err->code == ZL_E_NO_COMMAND)
-                return ZL_EXIT_NO_COMMAND;
-        return err->code == ZL_E_NOT_RUNNABLE ? ZL_EXIT_NOT_RUNNABLE : ZL_EXIT_AGENT;
-}
 
 static int make_name(struct job *job, struct zl_error *err)
 {
@@ -88,8 +85,10 @@ static int make_name(struct job *job, struct zl_error *err)
 
         zl_random_hex(random, 8);
         r = zl_ident_make(&id, ZL_IDENT_RUN_DEPLOYMENT, job->o->name ?: random, 1, err);
-        if (r < 0)
+        if (r < 0) {
+                zl_error_prefix(err, "--name");
                 return r;
+        }
         zl_ident_name(&id, job->name);
         return 0;
 }
@@ -102,10 +101,9 @@ static void print_warning(const char *text, void *data)
 }
 
 /* For `events`. A history that cannot be written is no reason to fail a container. */
-static void note(const struct job *job, enum zl_event_type type, const struct zl_status *status)
+static void note(struct job *job, enum zl_event_type type, const struct zl_status *status)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
-        _cleanup_store_ struct zl_store *store = NULL;
         struct zl_event event = { .time = zl_now_realtime(), .type = type, .name = job->name };
 
         if (status && type == ZL_EVENT_EXITED) {
@@ -116,8 +114,8 @@ static void note(const struct job *job, enum zl_event_type type, const struct zl
                 event.stop_requested = status->stop_requested;
                 event.message = status->reason;
         }
-        if (zl_store_open(job->cli->root_dir, &store, &err) < 0 ||
-            zl_store_put_event(store, &event, NULL, &err) < 0)
+        if ((!job->store && zl_store_open(job->cli->root_dir, &job->store, &err) < 0) ||
+            zl_store_put_event(job->store, &event, NULL, &err) < 0)
                 zl_cli_warn(job->cli, "the event is not stored: %s", zl_error_message(&err));
 }
 
@@ -129,7 +127,11 @@ static int pull(const struct job *job, struct zl_error *err)
 
         if (!progress)
                 return zl_fail_oom(err);
-        r = zl_runtime_pull(job->rt, job->spec->image.name, &options, NULL, err);
+        r = job->module ? zl_runtime_image_load(job->rt, job->module, job->spec->image.name,
+                                                &options, NULL, err)
+                        : zl_runtime_pull(job->rt, job->spec->image.name, &options, NULL, err);
+        if (r < 0 && err->code == ZL_E_INVALID)
+                err->code = ZL_E_PULL; /* what is wrong is the image, not what was asked for */
         zl_image_progress_free(progress);
         return r;
 }
@@ -251,34 +253,36 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         struct job job = { .cli = cli, .o = options };
         struct zl_error err = ZL_ERROR_INIT;
-        int r;
+        _cleanup_free_ char *name = NULL;
+        int r = 0;
 
         (void)argc;
         if (job.o->detach && job.o->timeout.set)
                 return zl_cli_usage(cli, "--timeout needs the foreground");
         if (job.o->tty && job.o->interactive && !job.o->detach && !isatty(STDIN_FILENO))
                 return zl_cli_usage(cli, "-it: standard input is not a terminal");
-        r = zl_run_spec_build(job.o, argv[0], argv + 1, &job.spec, &err);
+        if (zl_run_is_module_file(argv[0])) {
+                job.module = argv[0];
+                r = zl_run_module_name(argv[0], &name, &err);
+        }
+        if (r >= 0)
+                r = zl_run_spec_build(job.o, name ? name : argv[0], argv + 1, &job.spec, &err);
         if (r >= 0)
                 r = run_job(&job, &err);
+        zl_store_close(job.store);
         zl_service_spec_free(job.spec);
         zl_strv_free(job.env);
-        if (r < 0) {
-                int code = code_of(&err);
-
-                zl_cli_fail(cli, &err);
-                return code;
-        }
-        return r;
+        return r < 0 ? zl_cli_fail_workload(cli, &err) : r;
 }
 
 const struct zl_cli_command zl_cmd_run = {
         .name = "run",
-        .args = "IMAGE [COMMAND [ARG…]]",
+        .args = "IMAGE|FILE.wasm [COMMAND [ARG…]]",
         .summary = "Run a command in a new container",
         .details =
                 "Returns the exit code of the command (128+n after signal n), 126 if it cannot be executed, 127 if\n"
-                "it does not exist, 125 if the agent failed. Signals are passed on; the third INT or TERM kills.",
+                "it does not exist, 125 if the agent failed. Signals are passed on; the third INT or TERM kills.\n"
+                "A WebAssembly file (.wasm, or .wat in text form) is imported and run; what follows are its arguments.",
         .options = options_table,
         .options_size = sizeof(struct zl_run_options),
         .min_args = 1,

@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "oci/reference.h"
 #include "spec/spec.h"
 
 static int bad(struct zl_error *err, const char *option, const char *value, const char *form)
@@ -383,8 +384,11 @@ int zl_run_spec_build(const struct zl_run_options *o, const char *image, char *c
                       struct zl_service_spec **ret, struct zl_error *err)
 {
         _cleanup_service_spec_ struct zl_service_spec *spec = NULL;
-        int r = zl_service_spec_new_default(image, &spec, err);
+        _cleanup_reference_ struct zl_reference ref = { 0 };
+        int r = zl_reference_parse(image, &ref, NULL, err);
 
+        if (r >= 0)
+                r = zl_service_spec_new_default(image, &spec, err);
         if (r < 0)
                 return r;
         if ((o->entrypoint && zl_strv_push(&spec->command.entrypoint, o->entrypoint) < 0) ||

@@ -6,22 +6,32 @@
  *
  * The first INT or TERM stops everything, dependents first; the second kills. The process itself may be killed at any time:
  * workloads go on, and the next `up` of the file takes them over as they are.
+ *
+ * A daemon that comes up asks for the deployment ("yield"). Then the agent here ends as if it had been killed, and in its place
+ * we go on as the daemon's client, so whoever looks at the terminal sees little of it.
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/control.h"
+#include "agent/job_request.h"
 #include "agent/loop.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/up_daemon.h"
 #include "cli/up_view.h"
 #include "spec/spec.h"
 
 /* How long the last lines of the logs may take after the end of everything. */
 #define LOGS_TIMEOUT_MSEC 2000
+/* How long operations under way may take when a daemon takes over. */
+#define YIELD_TIMEOUT_MSEC 5000
+/* So many daemons may end, one after the other, before they have answered to one `up`. */
+enum { DAEMONS_MAX = 5 };
 
 struct options {
         bool detach;
@@ -53,7 +63,9 @@ struct up {
         unsigned n_signals;
         int notify_fd; /* to the process that the user waits for; -EBADF: none */
         bool failed;   /* not everything could be started */
+        bool yielding; /* a daemon takes over */
         bool over;
+        struct zl_deployment_spec *handed_over;
 };
 
 /* ---- ending ---------------------------------------------------------------------------------------------------- */
@@ -81,10 +93,38 @@ static void on_signal(uv_signal_t *handle, int sig)
         }
 }
 
+static void on_drain_timeout(uv_timer_t *timer);
+
+/* What is being stopped is not worth to be handed over. */
+static bool yield(struct up *up)
+{
+        enum zl_deployment_phase phase = zl_agent_phase(up->agent, up->name);
+
+        if (up->asker || up->n_signals > 0 || up->failed ||
+            (phase != ZL_DEPLOYMENT_STARTING && phase != ZL_DEPLOYMENT_STARTED))
+                return false;
+        if (!up->yielding && !up->o->detach)
+                fprintf(stderr, "%s: a daemon has come up and takes over %s\n", up->cli->program,
+                        up->name);
+        if (!up->yielding)
+                uv_timer_start(&up->drain, on_drain_timeout, YIELD_TIMEOUT_MSEC, 0);
+        up->yielding = true;
+        return true;
+}
+
 static void on_request(const char *line, struct zl_control_client *client, void *data)
 {
         struct up *up = data;
+        _cleanup_free_ char *answer = NULL;
 
+        if (zl_job_request(up->agent, up->name, line, &answer)) {
+                zl_control_answer(client, answer);
+                return;
+        }
+        if (zl_streq(line, "yield")) {
+                zl_control_answer(client, yield(up) ? "ok" : "error it is about to end");
+                return;
+        }
         if (!zl_streq(line, "down") && !zl_streq(line, "stop")) {
                 zl_control_answer(client, "error unknown request");
                 return;
@@ -275,6 +315,8 @@ static bool is_over(struct up *up)
         enum zl_deployment_phase phase = zl_agent_phase(up->agent, up->name);
         bool ended = phase == ZL_DEPLOYMENT_STOPPED || phase == ZL_DEPLOYMENT_FINISHED;
 
+        if (up->yielding)
+                return up->over || zl_agent_is_idle(up->agent);
         return ended && zl_agent_is_idle(up->agent) && (up->over || !zl_up_view_is_busy(up->view));
 }
 
@@ -320,6 +362,55 @@ static void close_all(struct up *up)
         zl_store_close(up->store);
 }
 
+/* Before a daemon takes over. What is still under way, and does not end, ends with the process, as if we had been killed. */
+static void leave(struct up *up)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        _cleanup_free_ char *text = NULL;
+        bool active;
+
+        if (!zl_agent_is_idle(up->agent)) {
+                zl_cli_warn(up->cli, "%s is left to the daemon", up->name);
+                tell_parent(up, 'S');
+                fflush(NULL);
+                _exit(ZL_EXIT_OK);
+        }
+        if (zl_store_get_deployment(up->store, up->name, &text, &active, &err) > 0 &&
+            zl_spec_load_text(text, strlen(text), &up->handed_over, NULL, &err) >= 0)
+                return;
+        zl_cli_warn(up->cli, "%s is left to the daemon", up->name);
+}
+
+static int run_by_daemon(struct up *up, const struct zl_deployment_spec *spec, bool may_end)
+{
+        struct zl_up_daemon_options daemon = {
+                .detach = up->o->detach,
+                .timeout = up->o->timeout.set ? up->o->timeout.value : -1,
+                .name_width = label_width(spec),
+                .may_end = may_end,
+        };
+
+        return zl_up_daemon(up->cli, spec, &daemon);
+}
+
+/* In the background there is nothing left to do once everything has been started. */
+static int go_on_as_client(struct up *up)
+{
+        int code = ZL_EXIT_OK;
+
+        if (!up->handed_over || (up->o->detach && up->notify_fd < 0))
+                return code;
+        if (zl_client_await_daemon(up->cli)) {
+                code = run_by_daemon(up, up->handed_over, false);
+        } else {
+                zl_cli_warn(up->cli, "no daemon listens on %s; %s goes on", up->cli->socket,
+                            up->name);
+                code = ZL_EXIT_FAILED;
+        }
+        tell_parent(up, code == ZL_EXIT_OK ? 'S' : 'F');
+        return code;
+}
+
 /* The whole life of the agent. Takes over `*spec` if it could begin. */
 static int serve(struct up *up, struct zl_deployment_spec **spec)
 {
@@ -331,17 +422,21 @@ static int serve(struct up *up, struct zl_deployment_spec **spec)
         } else {
                 while (!is_over(up))
                         uv_run(zl_agent_loop_uv(up->loop), UV_RUN_ONCE);
-                code = finish(up);
+                code = up->yielding ? ZL_EXIT_OK : finish(up);
         }
-        tell_parent(up, code == ZL_EXIT_OK ? 'S' : 'F');
+        if (up->yielding)
+                leave(up);
+        else
+                tell_parent(up, code == ZL_EXIT_OK ? 'S' : 'F');
         close_all(up);
         return code;
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------------------------- */
 
-/* The parent of a background agent: waits for the word that all has been started. */
-static int await_child(int fd)
+/* The parent of a background agent: waits for the word that all has been started, or else for its end, so that nothing of
+ * it is there any more when we say that it failed. */
+static int await_child(int fd, pid_t pid)
 {
         char how = 'F';
         ssize_t n;
@@ -350,7 +445,11 @@ static int await_child(int fd)
                 n = read(fd, &how, 1);
         while (n < 0 && errno == EINTR);
         zl_close(fd);
-        return n == 1 && how == 'S' ? ZL_EXIT_OK : ZL_EXIT_FAILED;
+        if (n == 1 && how == 'S')
+                return ZL_EXIT_OK;
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        return ZL_EXIT_FAILED;
 }
 
 /* Splits. In the parent `*ret_code` is set and 0 is returned, in the child 1. */
@@ -372,7 +471,7 @@ static int go_background(struct up *up, int *ret_code, struct zl_error *err)
         }
         if (pid > 0) {
                 zl_close(fds[1]);
-                *ret_code = await_child(fds[0]);
+                *ret_code = await_child(fds[0], pid);
                 return 0;
         }
         zl_close(fds[0]);
@@ -412,37 +511,71 @@ static int load(struct zl_cli *cli, const char *path, struct zl_deployment_spec 
         return r;
 }
 
-static int run(struct zl_cli *cli, void *options, int argc, char **argv)
+/* With an agent of our own. The lock of the root directory is held. */
+static int run_here(struct up *up, struct zl_deployment_spec **spec, int *root_lock)
 {
-        struct up up = { .cli = cli, .o = options, .notify_fd = -EBADF };
-        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
-        _cleanup_free_ char *name = NULL;
         struct zl_deployment_lock *lock = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         int r = 1, code = ZL_EXIT_FAILED;
 
-        (void)argc;
-        if (load(cli, argv[0], &spec) < 0)
-                return ZL_EXIT_FAILED;
-        name = strdup(spec->deployment);
-        if (!name) {
-                zl_fail_oom(&err);
-                return zl_cli_fail(cli, &err);
-        }
-        up.name = name;
-        if (zl_deployment_lock_take(cli->root_dir, name, false, &lock, &err) < 0)
-                return zl_cli_fail(cli, &err);
-        if (up.o->detach)
-                r = go_background(&up, &code, &err);
+        if (zl_deployment_lock_take(up->cli->root_dir, up->name, false, &lock, &err) < 0)
+                return zl_cli_fail(up->cli, &err);
+        if (up->o->detach)
+                r = go_background(up, &code, &err);
         if (r == 0) {
                 zl_deployment_lock_abandon(lock);
                 return code;
         }
         if (r > 0)
                 r = zl_deployment_lock_sign(lock, &err);
-        code = r < 0 ? zl_cli_fail(cli, &err) : serve(&up, &spec);
+        code = r < 0 ? zl_cli_fail(up->cli, &err) : serve(up, spec);
         zl_deployment_lock_release(lock);
+        *root_lock = zl_close(*root_lock);
+        if (up->yielding)
+                code = go_on_as_client(up);
+        zl_spec_free(up->handed_over);
         return code;
+}
+
+/* By the daemon, or else here. A daemon that is killed may still take a wish that it never hears. */
+static int run_somewhere(struct up *up, struct zl_deployment_spec **spec)
+{
+        _cleanup_close_ int root_lock = -EBADF;
+        struct zl_error err = ZL_ERROR_INIT;
+
+        for (unsigned n = 1;; n++) {
+                int code, r = 0;
+
+                if (!zl_client_has_daemon(up->cli))
+                        r = zl_client_embed(up->cli, &root_lock, &err);
+                if (r < 0)
+                        return zl_cli_fail(up->cli, &err);
+                if (r > 0)
+                        return run_here(up, spec, &root_lock);
+                code = run_by_daemon(up, *spec, n < DAEMONS_MAX);
+                if (code != ZL_UP_DAEMON_GONE)
+                        return code;
+                zl_cli_warn(up->cli, "the daemon ended before it answered; %s is brought up anew",
+                            up->name);
+        }
+}
+
+static int run(struct zl_cli *cli, void *options, int argc, char **argv)
+{
+        struct up up = { .cli = cli, .o = options, .notify_fd = -EBADF };
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+        _cleanup_free_ char *name = NULL;
+        struct zl_error err = ZL_ERROR_INIT;
+
+        (void)argc;
+        if (load(cli, argv[0], &spec) < 0)
+                return ZL_EXIT_FAILED;
+        up.name = name = strdup(spec->deployment);
+        if (!name) {
+                zl_fail_oom(&err);
+                return zl_cli_fail(cli, &err);
+        }
+        return run_somewhere(&up, &spec);
 }
 
 const struct zl_cli_command zl_cmd_up = {
@@ -453,7 +586,9 @@ const struct zl_cli_command zl_cmd_up = {
                 "FILE is a deployment spec, - is standard input. In the foreground the log lines of all replicas are\n"
                 "shown; ^C stops everything, dependents first, and a second ^C kills. Ends by itself when all jobs\n"
                 "are done and nothing is left to run, with the exit code of the first job that failed, or 0.\n"
-                "What still runs from an agent that was killed is taken over as it is.",
+                "What still runs from an agent that was killed is taken over as it is.\n\n"
+                "If a daemon listens on --socket, the deployment is given to it: services that have changed are replaced\n"
+                "replica by replica, others go on untouched, and -d returns when that is done.",
         .options = options_table,
         .options_size = sizeof(struct options),
         .min_args = 1,

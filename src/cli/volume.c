@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `volume ls|create|rm|inspect|prune`: named volumes. Those of a deployment are called DEPLOYMENT.NAME. */
 #include "runtimes/volume.h"
+#include "runtimes/environment.h"
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -19,16 +20,6 @@ static json_t *info_json(const struct zl_volume_info *info)
                          users, "created_at", zl_format_rfc3339(info->created_at, time));
 }
 
-static int print_json(json_t *value)
-{
-        _cleanup_free_ char *text = value ? zl_json_dump(value, 2) : NULL;
-
-        if (!text)
-                return -ENOMEM;
-        puts(text);
-        return 0;
-}
-
 static int print_list(struct zl_cli *cli, const struct zl_volume_info *infos, size_t n)
 {
         static const char *const headers[] = { "NAME", "USERS", "PATH", NULL };
@@ -44,7 +35,7 @@ static int print_list(struct zl_cli *cli, const struct zl_volume_info *infos, si
                 if (json_array_append_new(array, info_json(&infos[i])) < 0)
                         return -ENOMEM;
         }
-        return cli->json ? print_json(array) : zl_cli_table_print(table, cli, stdout);
+        return cli->json ? zl_cli_print_json(array) : zl_cli_table_print(table, cli, stdout);
 }
 
 static int run_ls(struct zl_cli *cli, void *options, int argc, char **argv)
@@ -78,7 +69,7 @@ static int run_each(struct zl_cli *cli, char **argv,
                 return zl_cli_fail(cli, &err);
         for (; *argv; argv++) {
                 if (each(volumes, *argv, &err) < 0)
-                        code = zl_cli_fail(cli, &err);
+                        code = zl_cli_fail_argument(cli, &err);
                 else
                         puts(*argv);
         }
@@ -120,7 +111,7 @@ static int run_inspect(struct zl_cli *cli, void *options, int argc, char **argv)
                 json_array_append_new(array, info_json(&info));
                 zl_volume_info_done(&info);
         }
-        if (print_json(array) < 0) {
+        if (zl_cli_print_json(array) < 0) {
                 zl_fail_oom(&err);
                 code = zl_cli_fail(cli, &err);
         }
@@ -130,7 +121,8 @@ static int run_inspect(struct zl_cli *cli, void *options, int argc, char **argv)
 static int run_prune(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         _cleanup_volumes_ struct zl_volumes *volumes = NULL;
-        _cleanup_free_ char *containers = zl_path_join(cli->root_dir, "containers");
+        _cleanup_free_ char *containers = zl_environment_dir("ZLAYER_STATE_DIR", cli->root_dir,
+                                                             "containers");
         _cleanup_strv_ char **names = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         char size[ZL_CLI_TEXT_SIZE];

@@ -4,11 +4,12 @@
  *
  * Order, and why:
  *   1. user namespace: wait for the id maps, become its root; only then do we have rights over the rest;
- *   2. join namespaces given by path, then the pieces that belong to ours: time offsets, host name, loopback;
- *   3. a procfs handle of the host and what is written through it, before the root changes;
- *   4. the root file system (child_rootfs.c) while the parent, at the same time, puts us into the cgroup: on
- *      version 1 that may take 11 ms, which the mounts hide;
- *   5. now wait for the cgroup; hooks that must see the finished mounts before the root changes;
+ *   2. join namespaces given by path; a procfs handle of the host and what is written through it, before the root changes;
+ *      then the pieces that belong to our namespaces: time offsets, host name, loopback;
+ *   3. the root file system (child_rootfs.c);
+ *   4. the cgroup, which the parent made meanwhile where we were not born in it (version 1). Before what takes memory or
+ *      starts programs: a tmpfs that is filled (tmpcopyup) and the hooks wait for it, as does a mount that shows the group;
+ *   5. hooks that must see the finished mounts before the root changes;
  *   6. change the root, the rest of the process (child_process.c), the cgroup namespace (whose root is the group we are in
  *      by now), and tell the parent that all is ready;
  *   7. the gate: wait for start. Then the startContainer hooks and exec.
@@ -23,6 +24,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -32,6 +34,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/forbid.h"
+#include "base/socket.h"
 #include "container/internal.h"
 #include "linux/clone.h"
 
@@ -47,22 +51,69 @@ static int tell(struct zl_child *c, int kind)
         return 0;
 }
 
-static int await(struct zl_child *c, int fd, int kind)
+int zl_child_await(struct zl_child *c, int fd, int kind)
 {
         struct zl_message m;
         ssize_t n;
 
-        do
+        do {
                 n = recv(fd, &m, sizeof m, 0);
-        while (n < 0 && errno == EINTR);
+                /* The gate may be opened at any time; it is passed when it is reached. */
+                if (n == (ssize_t)sizeof m && m.kind == ZL_MSG_START && kind != ZL_MSG_START) {
+                        c->start_came = true;
+                        n = -1;
+                        errno = EINTR;
+                }
+        } while (n < 0 && errno == EINTR);
         if (n != (ssize_t)sizeof m || m.kind != kind) {
                 /* The parent died or gave up: nobody will read a report. */
                 zl_child_fail(c, ZL_STAGE_SYNC, n < 0 ? errno : EPIPE, "");
                 _exit(1);
         }
-        if (kind == ZL_MSG_JOINED)
-                c->host_pid = m.value;
         return 0;
+}
+
+/* Nobody else writes to us before it has sent them, but for the id maps, for which we have waited. */
+static void await_doors(struct zl_child *c, struct zl_cgroup_doors *ret)
+{
+        struct zl_message m;
+        ssize_t n;
+
+        ret->n = ZL_ARRAY_SIZE(ret->fds);
+        n = zl_recv_fds(c->sync_fd, &m, sizeof m, ret->fds, &ret->n, 0);
+        if (n == (ssize_t)sizeof m && m.kind == ZL_MSG_DOORS)
+                return;
+        /* The parent died or gave up: nobody will read a report. */
+        zl_child_fail(c, ZL_STAGE_SYNC, n < 0 ? (int)-n : EPIPE, "");
+        _exit(1);
+}
+
+int zl_child_enter_cgroup(struct zl_child *c)
+{
+        struct zl_cgroup_doors doors = c->plan->doors;
+        int r;
+
+        if (c->in_cgroup)
+                return 0;
+        c->in_cgroup = true;
+        if (c->plan->doors_come)
+                await_doors(c, &doors);
+        r = c->plan->left_outside ? -ENOENT : zl_cgroup_doors_enter(&doors);
+        zl_cgroup_doors_close(&doors);
+        if (r == 0)
+                return 0;
+        r = tell(c, ZL_MSG_ATTACH);
+        return r < 0 ? r : zl_child_await(c, c->sync_fd, ZL_MSG_JOINED);
+}
+
+/* Our pid as the host sees it: what its procfs calls us. */
+static pid_t host_pid(struct zl_child *c)
+{
+        char text[16];
+        ssize_t n = readlinkat(c->proc_fd, "self", text, sizeof text - 1);
+
+        text[n < 0 ? 0 : n] = 0;
+        return (pid_t)strtol(text, NULL, 10);
 }
 
 /* --- namespaces --------------------------------------------------------------------------------------------------- */
@@ -71,7 +122,8 @@ static int become_root(struct zl_child *c)
 {
         if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
                 return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
-        if (!c->process->no_setgroups && syscall(SYS_setgroups, 0, NULL) < 0)
+        if (!c->process->no_setgroups && !c->process->keep_groups &&
+            syscall(SYS_setgroups, 0, NULL) < 0)
                 return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
         /* What we write in /proc/self must be ours again; we are alone in the new namespace until the root is changed. */
         if (c->plan->new_user_ns)
@@ -85,11 +137,11 @@ static int enter_namespaces(struct zl_child *c)
         int r = 0;
 
         if (plan->new_user_ns)
-                r = await(c, c->sync_fd, ZL_MSG_MAPPED);
+                r = zl_child_await(c, c->sync_fd, ZL_MSG_MAPPED);
         if (r == 0 && (plan->new_user_ns || plan->join_user_fd >= 0))
                 r = become_root(c);
         for (size_t i = 0; r == 0 && i < plan->n_joins; i++)
-                if (setns(plan->joins[i].fd, plan->joins[i].flag) < 0)
+                if (plan->joins[i].fd >= 0 && setns(plan->joins[i].fd, plan->joins[i].flag) < 0)
                         r = zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, plan->joins[i].path);
         return r;
 }
@@ -167,19 +219,27 @@ static int set_oom_score(struct zl_child *c)
 
 /* --- hooks ----------------------------------------------------------------------------------------------------------- */
 
-static int run_hooks(struct zl_child *c, const struct zl_oci_hook *hooks, size_t n,
-                     const char *status)
+static int run_hooks(struct zl_child *c, const struct zl_oci_hook *hooks, size_t n, bool start)
 {
         const struct zl_plan *plan = c->plan;
-        const struct zl_oci_hook *failed = NULL;
+        struct zl_hook_run run = start ? ZL_HOOK_RUN_INIT : plan->hook_run;
+        char subject[sizeof c->report.subject];
         int r;
 
         if (n == 0)
                 return 0;
-        snprintf(plan->state_buf, plan->state_size, "%s%s\",\"pid\":%d%s", plan->state_head, status,
-                 c->host_pid, plan->state_tail);
-        r = zl_hooks_run(hooks, n, plan->state_buf, &failed);
-        return r < 0 ? zl_child_fail(c, ZL_STAGE_HOOK, -r, failed->path) : 0;
+        snprintf(plan->state_buf, plan->state_size, "%s%s\",\"pid\":%d%s", plan->state_head,
+                 start ? "created" : "creating", c->host_pid, plan->state_tail);
+        run.env = start ? c->process->envp : NULL; /* the programs are the container's */
+        run.state = plan->state_buf;
+        r = zl_hooks_run(hooks, n, &run);
+        if (r == 0)
+                return 0;
+        snprintf(subject, sizeof subject, "%s hook #%zu: %s",
+                 start ? "startContainer" : "createContainer", run.failed, hooks[run.failed].path);
+        zl_child_fail(c, ZL_STAGE_HOOK, -r, subject);
+        memcpy(c->report.detail, run.said, sizeof c->report.detail);
+        return r;
 }
 
 static int hooks_before_pivot(struct zl_child *c)
@@ -190,10 +250,10 @@ static int hooks_before_pivot(struct zl_child *c)
         if (c->plan->has_host_hooks) {
                 r = tell(c, ZL_MSG_RUN_HOOKS);
                 if (r == 0)
-                        r = await(c, c->sync_fd, ZL_MSG_HOOKS_DONE);
+                        r = zl_child_await(c, c->sync_fd, ZL_MSG_HOOKS_DONE);
         }
         if (r == 0 && h)
-                r = run_hooks(c, h->create_container, h->n_create_container, "creating");
+                r = run_hooks(c, h->create_container, h->n_create_container, false);
         return r;
 }
 
@@ -203,6 +263,8 @@ static int build(struct zl_child *c)
 {
         int r = zl_child_open_proc(c);
 
+        if (r == 0 && (c->plan->config->hooks || c->process->seccomp_socket >= 0))
+                c->host_pid = host_pid(c);
         if (r == 0)
                 r = enter_time_namespace(c);
         if (r == 0)
@@ -216,17 +278,19 @@ static int build(struct zl_child *c)
         if (r == 0)
                 r = zl_child_console(c, true);
         if (r == 0)
+                r = zl_child_readonly_dev(c);
+        if (r == 0)
                 r = zl_child_mask(c);
         if (r == 0)
                 r = set_sysctls(c);
-        return r;
+        return r < 0 ? r : zl_child_enter_cgroup(c);
 }
 
 static int settle(struct zl_child *c)
 {
-        int r = await(c, c->sync_fd, ZL_MSG_JOINED);
+        int r = 0;
 
-        if (r == 0 && c->plan->new_cgroup_ns && unshare(CLONE_NEWCGROUP) < 0)
+        if (c->plan->new_cgroup_ns && unshare(CLONE_NEWCGROUP) < 0)
                 r = zl_child_fail(c, ZL_STAGE_CGROUP_NAMESPACE, errno, "");
         if (r == 0)
                 r = hooks_before_pivot(c);
@@ -239,6 +303,8 @@ static int settle(struct zl_child *c)
                 r = zl_child_keyring(c);
         if (r == 0)
                 r = zl_child_attributes(c);
+        if (r == 0)
+                r = zl_child_labels(c);
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (r == 0)
                 r = zl_child_stdio(c);
@@ -253,14 +319,14 @@ static int pass_gate(struct zl_child *c)
         if (r < 0)
                 return r;
         if (c->plan->gate_fd < 0)
-                return await(c, c->sync_fd, ZL_MSG_START);
+                return c->start_came ? 0 : zl_child_await(c, c->sync_fd, ZL_MSG_START);
         do
                 c->report_fd = accept4(c->plan->gate_fd, NULL, NULL, SOCK_CLOEXEC);
         while (c->report_fd < 0 && (errno == EINTR || errno == ECONNABORTED));
         if (c->report_fd < 0)
                 _exit(1);
         close(c->plan->gate_fd); /* a second start finds nobody */
-        return await(c, c->report_fd, ZL_MSG_START);
+        return zl_child_await(c, c->report_fd, ZL_MSG_START);
 }
 
 /* --- our own PID 1 --------------------------------------------------------------------------------------------------------- */
@@ -322,6 +388,7 @@ static void split_reaper(struct zl_child *c)
                 setpgid(0, 0);
                 signal(SIGTTOU, SIG_IGN);
                 tcsetpgrp(0, getpid());
+                signal(SIGTTOU, SIG_DFL);
         }
 }
 
@@ -330,18 +397,27 @@ static int run(struct zl_child *c)
         const struct zl_oci_hooks *h = c->plan->config->hooks;
         int r = enter_namespaces(c);
 
+        zl_test_stop("child-namespaces");
+        if (r == 0 && !c->plan->doors_come)
+                r = zl_child_enter_cgroup(c);
+        zl_test_stop("child-cgroup");
+        if (r == 0)
+                zl_child_reset_affinity(c);
         if (r == 0)
                 r = build(c);
+        zl_test_stop("child-mounts");
         if (r == 0)
                 r = settle(c);
+        zl_test_stop("child-root");
         /* Privileges go before the gate, so that what cannot be had is an error of create, and before the startContainer
          * hooks: their programs are the container's, and so must their rights be. */
         if (r == 0)
                 r = zl_child_privileges(c);
+        zl_test_stop("child-privileges");
         if (r == 0)
                 r = pass_gate(c);
         if (r == 0 && h)
-                r = run_hooks(c, h->start_container, h->n_start_container, "created");
+                r = run_hooks(c, h->start_container, h->n_start_container, true);
         if (r < 0)
                 return r;
         if (c->plan->options->init_reaper)

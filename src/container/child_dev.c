@@ -2,8 +2,8 @@
 /*
  * /dev of the container: the nodes and links that runtime-spec promises, the config's own devices, and the terminal.
  *
- * Nodes are made with mknod where that is allowed; in a user namespace it never is, and the host's node is bound
- * instead. A name that exists already must be that very device. Nothing is looked up by path twice: the parent
+ * Nodes are made with mknod where that is allowed; in a user namespace it never is, and a node that was made before (plan_mounts.c),
+ * or else the host's, is mounted instead. A name that exists already must be that very device. Nothing is looked up by path twice: the parent
  * directory is opened inside the root and the last component made in it.
  */
 #include <fcntl.h>
@@ -12,13 +12,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/path.h"
 #include "container/internal.h"
+#include "linux/dir.h"
 
 /* A file to mount something on, made if it is missing. What is there already is not opened, only pointed at: the image may have
  * put a FIFO there, on which we would hang, or a device that does something when it is opened. A link is refused. */
@@ -42,7 +42,7 @@ static int open_mount_point(int dir, const char *base, mode_t mode)
 
 static int bind_device(struct zl_child *c, int dir, const char *base, const char *path)
 {
-        _cleanup_close_ int source = open(path, O_PATH | O_CLOEXEC);
+        _cleanup_close_ int source = openat(AT_FDCWD, path, O_PATH | O_CLOEXEC);
         _cleanup_close_ int target = -EBADF;
         int fd;
 
@@ -54,6 +54,13 @@ static int bind_device(struct zl_child *c, int dir, const char *base, const char
         fd = zl_mount_bind_on(target, source, false);
         zl_close(fd);
         return fd < 0 ? fd : 0;
+}
+
+static int put_node(int dir, const char *base, int node)
+{
+        _cleanup_close_ int target = open_mount_point(dir, base, 0644);
+
+        return target < 0 ? target : zl_mount_move_on(target, node);
 }
 
 /* It must be that very device; its mode is set through the descriptor that was looked at. */
@@ -71,21 +78,39 @@ static int take_existing(int dir, const char *base, const struct zl_device_plan 
         return chmod(zl_fd_path(fd, path), d->mode & 07777) < 0 ? -errno : 0;
 }
 
-static int make_device(struct zl_child *c, const struct zl_device_plan *d)
-{
-        char parent[PATH_MAX];
-        const char *slash = strrchr(d->path, '/');
-        const char *base = slash ? slash + 1 : d->path;
-        _cleanup_close_ int dir = -EBADF;
-        int r;
+/* The directory that one node was made in; most of them share it. What it was opened as it stays, whatever its name means by now. */
+struct parent {
+        int fd;
+        size_t len; /* of its path, with the slash at the end */
+        char path[PATH_MAX];
+};
 
-        if (!zl_path_is_name(base) || (size_t)(base - d->path) >= sizeof parent)
+static int open_parent(struct zl_child *c, const char *path, struct parent *parent)
+{
+        const char *slash = strrchr(path, '/');
+        size_t len = slash ? (size_t)(slash + 1 - path) : 0;
+
+        if (!zl_path_is_name(path + len) || len >= sizeof parent->path)
                 return -EINVAL;
-        memcpy(parent, d->path, (size_t)(base - d->path));
-        parent[base - d->path] = 0;
-        dir = zl_mkdir_p_in(c->root_fd, parent, 0755);
-        if (dir < 0)
-                return dir;
+        if (parent->fd >= 0 && parent->len == len && memcmp(parent->path, path, len) == 0)
+                return 0;
+        memcpy(parent->path, path, len);
+        parent->path[len] = 0;
+        parent->len = len;
+        zl_close(parent->fd);
+        parent->fd = zl_mkdir_p_in(c->root_fd, parent->path, 0755);
+        return ZL_MIN(parent->fd, 0);
+}
+
+static int make_device(struct zl_child *c, const struct zl_device_plan *d, struct parent *parent)
+{
+        int r = open_parent(c, d->path, parent), dir = parent->fd;
+        const char *base = d->path + parent->len;
+
+        if (r < 0)
+                return r;
+        if (d->tree_fd >= 0)
+                return put_node(dir, base, d->tree_fd);
         if (c->plan->new_user_ns || c->plan->join_user_fd >= 0)
                 return bind_device(c, dir, base, d->path);
         if (mknodat(dir, base, d->mode, d->dev) < 0) {
@@ -102,7 +127,7 @@ static int make_device(struct zl_child *c, const struct zl_device_plan *d)
         return 0;
 }
 
-static int make_links(struct zl_child *c)
+static int make_links(struct zl_child *c, struct parent *parent)
 {
         static const struct {
                 const char *name, *target;
@@ -111,10 +136,10 @@ static int make_links(struct zl_child *c)
                 { "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
                 { "ptmx", "pts/ptmx" },
         };
-        _cleanup_close_ int dir = zl_mkdir_p_in(c->root_fd, "dev", 0755);
+        int r = open_parent(c, "/dev/core", parent), dir = parent->fd;
 
-        if (dir < 0)
-                return zl_child_fail(c, ZL_STAGE_SYMLINK, -dir, "/dev");
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_SYMLINK, -r, "/dev");
         for (size_t i = 0; i < ZL_ARRAY_SIZE(links); i++) {
                 if (symlinkat(links[i].target, dir, links[i].name) == 0 || errno == EEXIST)
                         continue;
@@ -129,16 +154,24 @@ static int make_links(struct zl_child *c)
 int zl_child_dev(struct zl_child *c)
 {
         const struct zl_plan *plan = c->plan;
+        struct stat st;
+        struct parent parent = { .fd = -EBADF };
+        int r = 0;
 
         if (!plan->setup_dev) /* the config brings a /dev of its own: it is not ours to change */
                 return 0;
-        for (size_t i = 0; i < plan->n_devices; i++) {
-                int r = make_device(c, &plan->devices[i]);
-
+        /* Through a link the nodes would come to some other place of the image. */
+        if (fstatat(c->root_fd, "dev", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+                return zl_child_fail(c, ZL_STAGE_DEVICE, ELOOP, "/dev");
+        for (size_t i = 0; r == 0 && i < plan->n_devices; i++) {
+                r = make_device(c, &plan->devices[i], &parent);
                 if (r < 0)
-                        return zl_child_fail(c, ZL_STAGE_DEVICE, -r, plan->devices[i].path);
+                        zl_child_fail(c, ZL_STAGE_DEVICE, -r, plan->devices[i].path);
         }
-        return make_links(c);
+        if (r == 0)
+                r = make_links(c, &parent);
+        zl_close(parent.fd);
+        return r;
 }
 
 /* --- the terminal ---------------------------------------------------------------------------------------------- */
@@ -236,6 +269,8 @@ int zl_child_console(struct zl_child *c, bool mount_console)
 
 /* --- tmpcopyup ----------------------------------------------------------------------------------------------------- */
 
+enum { COPY_DEPTH_MAX = 64 };
+
 static int copy_file(int from_dir, int to_dir, const char *name, const struct stat *st)
 {
         _cleanup_close_ int from = openat(from_dir, name,
@@ -260,89 +295,75 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
         return 0;
 }
 
+struct copying {
+        int from, to;
+        int depth;
+};
+
 static int copy_tree(int from, int to, int depth);
 
-static int copy_entry(int from, int to, const char *name, int depth)
+static int copy_dir(const struct copying *c, const char *name, const struct stat *st)
 {
-        _cleanup_close_ int from_dir = -EBADF, to_dir = -EBADF;
-        char target[PATH_MAX];
-        struct stat st;
-        ssize_t n;
+        _cleanup_close_ int from = -EBADF, to = -EBADF;
+        int r;
 
-        if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (mkdirat(c->to, name, 0700) < 0)
+                return -errno;
+        from = openat(c->from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        to = openat(c->to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (from < 0 || to < 0)
+                return -errno;
+        r = copy_tree(from, to, c->depth + 1);
+        if (r < 0)
+                return r;
+        return fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0
+                       ? -errno
+                       : 0;
+}
+
+static int copy_link(const struct copying *c, const char *name)
+{
+        char target[PATH_MAX];
+        ssize_t n = readlinkat(c->from, name, target, sizeof target - 1);
+
+        if (n < 0)
+                return -errno;
+        target[n] = 0;
+        return symlinkat(target, c->to, name) < 0 ? -errno : 0;
+}
+
+static int copy_entry(void *data, const char *name, _unused_ unsigned char type)
+{
+        const struct copying *c = data;
+        struct stat st;
+        int r;
+
+        if (fstatat(c->from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (S_ISREG(st.st_mode))
-                return copy_file(from, to, name, &st);
-        if (S_ISLNK(st.st_mode)) {
-                n = readlinkat(from, name, target, sizeof target - 1);
-                if (n < 0)
-                        return -errno;
-                target[n] = 0;
-                if (symlinkat(target, to, name) < 0)
-                        return -errno;
-        } else if (S_ISDIR(st.st_mode)) {
-                int r;
-
-                if (mkdirat(to, name, 0700) < 0)
-                        return -errno;
-                from_dir = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                to_dir = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (from_dir < 0 || to_dir < 0)
-                        return -errno;
-                r = copy_tree(from_dir, to_dir, depth + 1);
-                if (r < 0)
-                        return r;
-                return fchown(to_dir, st.st_uid, st.st_gid) < 0 ||
-                                       fchmod(to_dir, st.st_mode & 07777) < 0
-                               ? -errno
-                               : 0;
-        } else if (mknodat(to, name, st.st_mode, st.st_rdev) < 0) {
-                return -errno;
-        }
-        if (fchownat(to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
-        return 0;
+                return copy_file(c->from, c->to, name, &st);
+        if (S_ISDIR(st.st_mode))
+                return copy_dir(c, name, &st);
+        if (S_ISLNK(st.st_mode))
+                r = copy_link(c, name);
+        else
+                r = mknodat(c->to, name, st.st_mode, st.st_rdev) < 0 ? -errno : 0;
+        if (r < 0)
+                return r;
+        return fchownat(c->to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 static int copy_tree(int from, int to, int depth)
 {
-        struct {
-                uint64_t ino;
-                int64_t off;
-                unsigned short reclen;
-                unsigned char type;
-                char name[];
-        } * d;
-        char buf[4096] __attribute__((aligned(8)));
-        long n;
+        struct copying c = { from, to, depth };
 
-        if (depth > 64)
-                return -ELOOP;
-        while ((n = syscall(SYS_getdents64, from, buf, sizeof buf)) > 0)
-                for (long at = 0; at < n; at += d->reclen) {
-                        int r;
-
-                        d = (void *)(buf + at);
-                        if (zl_streq(d->name, ".") || zl_streq(d->name, ".."))
-                                continue;
-                        r = copy_entry(from, to, d->name, depth);
-                        if (r < 0)
-                                return r;
-                }
-        return n < 0 ? -errno : 0;
+        return depth > COPY_DEPTH_MAX ? -ELOOP : zl_dir_each(from, copy_entry, &c);
 }
 
 /* `from_fd` is the directory that a tmpfs now covers, `to_fd` the tmpfs (O_PATH is enough). */
 int zl_child_copy_up(int from_fd, int to_fd)
 {
         _cleanup_close_ int to = openat(to_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct stat st;
-        int r;
 
-        if (to < 0 || fstat(from_fd, &st) < 0)
-                return -errno;
-        r = copy_tree(from_fd, to, 0);
-        if (r < 0)
-                return r;
-        return 0;
+        return to < 0 ? -errno : copy_tree(from_fd, to, 0);
 }

@@ -16,16 +16,19 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/forbid.h"
 #include "container/internal.h"
 
 int zl_child_fail(struct zl_child *c, enum zl_stage stage, int errnum, const char *subject)
@@ -41,19 +44,32 @@ void zl_child_send_report(struct zl_child *c)
                 ;
 }
 
-void zl_child_reset_signals(void)
+/* Which signals we ignore, as the kernel says in one text; all of them if it cannot be had. */
+static uint64_t ignored_signals(int proc_fd)
 {
-        struct sigaction sa = { .sa_handler = SIG_DFL };
+        _cleanup_close_ int fd = -EBADF;
+        char text[2048];
+        const char *line;
+        ssize_t n;
+
+        if (proc_fd >= 0 && !zl_forbidden("proc_status"))
+                fd = openat(proc_fd, "thread-self/status", O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        text[n < 0 ? 0 : n] = 0;
+        line = strstr(text, "\nSigIgn:\t");
+        return line && strchr(line + 1, '\n') ? strtoull(line + 9, NULL, 16) : UINT64_MAX;
+}
+
+/* Ignored signals survive exec; a caller that ignores SIGPIPE must not make the container do so. Handlers do not. */
+void zl_child_reset_signals(uint64_t ignored)
+{
+        /* The kernel's own call: a C library keeps a few real-time signals to itself and refuses to change them. */
+        static const unsigned long by_default[8];
         sigset_t none;
 
-        /* Ignored signals survive exec; a caller that ignores SIGPIPE must not make the container do so. */
         for (int sig = 1; sig < NSIG; sig++)
-                if (sig != SIGKILL && sig != SIGSTOP) {
-                        struct sigaction now;
-
-                        if (sigaction(sig, NULL, &now) == 0 && now.sa_handler != SIG_DFL)
-                                sigaction(sig, &sa, NULL);
-                }
+                if (ignored >> (sig - 1) & 1 && sig != SIGKILL && sig != SIGSTOP)
+                        syscall(SYS_rt_sigaction, sig, by_default, NULL, 8);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -63,11 +79,12 @@ int zl_child_open_proc(struct zl_child *c)
 {
         struct statfs fs;
 
-        c->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        c->proc_fd = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (c->proc_fd < 0 || fstatfs(c->proc_fd, &fs) < 0)
                 return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, errno, "/proc");
         if (fs.f_type != PROC_SUPER_MAGIC)
                 return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, ENODEV, "/proc");
+        c->ignored_signals = ignored_signals(c->proc_fd);
         return 0;
 }
 
@@ -77,6 +94,20 @@ int zl_child_write_proc(struct zl_child *c, const char *file, const char *value)
 }
 
 /* --- who ------------------------------------------------------------------------------------------------------------ */
+
+/* Into the free slot of the environment, for the hooks in the container as for the command. */
+static int set_home(struct zl_child *c)
+{
+        static char home[sizeof c->home + 5];
+        const struct zl_process_plan *p = c->process;
+
+        if (!p->has_home) {
+                strcpy(home, "HOME=");
+                strcat(home, c->home[0] ? c->home : "/");
+                p->envp[p->n_env] = home;
+        }
+        return 0;
+}
 
 int zl_child_user_lookup(struct zl_child *c)
 {
@@ -94,7 +125,7 @@ int zl_child_user_lookup(struct zl_child *c)
         if (!p->user_text) {
                 if (!p->has_home)
                         zl_user_home(c->root_fd, p->uid, c->home, sizeof c->home);
-                return 0;
+                return set_home(c);
         }
         found.n_groups = c->n_groups;
         r = zl_user_lookup(c->root_fd, p->user_text, &found);
@@ -105,7 +136,7 @@ int zl_child_user_lookup(struct zl_child *c)
         c->n_groups = found.n_groups;
         if (!p->has_home)
                 memcpy(c->home, found.home, sizeof c->home);
-        return 0;
+        return set_home(c);
 }
 
 /* A session keyring of its own, so that the caller's keys stay out of reach. */
@@ -116,6 +147,15 @@ int zl_child_keyring(struct zl_child *c)
             errno != EPERM && errno != EDQUOT)
                 return zl_child_fail(c, ZL_STAGE_KEYRING, errno, "");
         return 0;
+}
+
+void zl_child_reset_affinity(struct zl_child *c)
+{
+        unsigned long all[ZL_CPU_WORDS];
+
+        memset(all, 0xff, sizeof all);
+        if (!c->process->cpu_initial)
+                syscall(SYS_sched_setaffinity, 0, sizeof all, all);
 }
 
 /* --- attributes --------------------------------------------------------------------------------------------------------- */
@@ -132,12 +172,16 @@ static int set_scheduler(struct zl_child *c)
         if (p->io_priority >= 0 &&
             syscall(SYS_ioprio_set, 1 /* a process */, 0, p->io_priority) < 0)
                 return zl_child_fail(c, ZL_STAGE_IO_PRIORITY, errno, "");
+        if (p->memory_policy &&
+            syscall(SYS_set_mempolicy, p->memory_policy->mode, p->memory_policy->nodes,
+                    p->memory_policy->nodes ? ZL_NODE_WORDS * 8 * sizeof(long) : 0) < 0)
+                return zl_child_fail(c, ZL_STAGE_MEMORY_POLICY, errno, "");
         if (p->personality >= 0 && personality((unsigned long)p->personality) < 0)
                 return zl_child_fail(c, ZL_STAGE_PERSONALITY, errno, "");
         return 0;
 }
 
-static int set_labels(struct zl_child *c)
+int zl_child_labels(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
         int r;
@@ -160,14 +204,12 @@ static int set_labels(struct zl_child *c)
 int zl_child_attributes(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
-        int r;
 
         for (size_t i = 0; i < p->n_rlimits; i++)
-                if (prlimit(0, (enum __rlimit_resource)p->rlimits[i].resource, &p->rlimits[i].limit,
-                            NULL) < 0)
+                if (syscall(SYS_prlimit64, 0, p->rlimits[i].resource, &p->rlimits[i].limit, NULL) <
+                    0)
                         return zl_child_fail(c, ZL_STAGE_RLIMIT, errno, p->rlimits[i].name);
-        r = set_scheduler(c);
-        return r < 0 ? r : set_labels(c);
+        return set_scheduler(c);
 }
 
 /* --- privileges ----------------------------------------------------------------------------------------------------------- */
@@ -197,7 +239,8 @@ static int change_ids(struct zl_child *c)
                 return zl_child_fail(c, ZL_STAGE_USER, EINVAL, text);
         if (c->gid == (gid_t)-1)
                 return zl_child_fail(c, ZL_STAGE_GROUPS, EINVAL, text);
-        if (!c->process->no_setgroups && syscall(SYS_setgroups, c->n_groups, c->groups) < 0)
+        if (!c->process->no_setgroups && !c->process->keep_groups &&
+            syscall(SYS_setgroups, c->n_groups, c->groups) < 0)
                 return zl_child_fail(c, ZL_STAGE_GROUPS, errno, text);
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
                 return zl_child_fail(c, ZL_STAGE_CAPABILITIES, errno, "permitted");
@@ -272,14 +315,20 @@ static int look_for_command(struct zl_child *c, bool in_cwd)
         if (!command || (!in_cwd && command[0] != '/' && strchr(command, '/')))
                 return 0;
         error = search(c->process, try_look);
-        return error ? zl_child_fail(c, ZL_STAGE_EXEC, error, command) : 0;
+        if (error == 0)
+                return 0;
+        error = zl_child_fail(c, ZL_STAGE_EXEC, error, command);
+        c->report.value = 1; /* looked for, not executed */
+        return error;
 }
 
 int zl_child_privileges(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
-        int cwd, r;
+        int cwd, r = zl_child_shed(c);
 
+        if (r < 0)
+                return r;
         /* With the present rights first (the directory may be closed to the user but meant for it: as runc), later as the user. */
         cwd = enter_cwd(c);
         if (c->plan->gate_fd >= 0) {
@@ -292,6 +341,9 @@ int zl_child_privileges(struct zl_child *c)
                 if (r < 0)
                         return r;
         }
+        r = zl_caps_raise_inheritable(&p->caps);
+        if (r < 0)
+                return zl_child_fail(c, ZL_STAGE_CAPABILITIES, -r, "inheritable");
         r = zl_caps_drop_bounding(&p->caps);
         if (r < 0)
                 return zl_child_fail(c, ZL_STAGE_CAPABILITIES, -r, "bounding");
@@ -368,6 +420,20 @@ int zl_child_seccomp(struct zl_child *c, bool late)
 
 /* --- descriptors ------------------------------------------------------------------------------------------------------------- */
 
+/* A command that is not root must be able to open /dev/stdout anew. Not the null device, which is everybody's; what does not let
+ * itself be given away (another's file, a read-only mount) stays as it is, as in runc. */
+static void give_stdio(const struct zl_child *c)
+{
+        for (int i = 0; i < 3; i++) {
+                struct stat st;
+
+                if (fstat(i, &st) < 0 || st.st_uid == c->uid ||
+                    (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
+                        continue;
+                (void)!fchown(i, c->uid, c->gid);
+        }
+}
+
 int zl_child_stdio(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
@@ -383,6 +449,10 @@ int zl_child_stdio(struct zl_child *c)
         for (int i = 0; i < 3; i++)
                 if (dup2(p->tty ? c->tty_fd : p->stdio[i], i) < 0)
                         return zl_child_fail(c, ZL_STAGE_STDIO, errno, "standard input or output");
+        if (c->tty_fd > STDERR_FILENO)
+                c->tty_fd = zl_close(c->tty_fd);
+        if (c->uid && !p->tty)
+                give_stdio(c);
         return 0;
 }
 
@@ -399,6 +469,41 @@ static int close_from(unsigned first)
         limit.rlim_max = ZL_MIN(ZL_MAX(limit.rlim_max, (rlim_t)65536), (rlim_t)1 << 20);
         for (rlim_t fd = first; fd < limit.rlim_max; fd++)
                 close((int)fd);
+        return 0;
+}
+
+/* What is not needed any more is closed, whoever left it open: the working directory and the command must not be found through a
+ * descriptor of a directory (CVE-2024-21626), and nobody may find one while the container waits between create and start. */
+int zl_child_shed(struct zl_child *c)
+{
+        const struct zl_process_plan *p = c->process;
+        int keep[256 + 5];
+        size_t n = 0;
+        unsigned next = 3;
+
+        if (p->n_preserve_fds > 256)
+                return zl_child_fail(c, ZL_STAGE_STDIO, E2BIG, "descriptors");
+        keep[n++] = c->sync_fd;
+        keep[n++] = c->report_fd;
+        keep[n++] = c->plan->gate_fd;
+        keep[n++] = p->seccomp_socket;
+        keep[n++] = c->tty_fd; /* not in its place yet */
+        for (size_t i = 0; i < p->n_preserve_fds; i++)
+                keep[n++] = p->preserve_fds[i];
+        for (;;) {
+                unsigned first = ~0U;
+
+                for (size_t i = 0; i < n; i++)
+                        if (keep[i] >= 0 && (unsigned)keep[i] >= next)
+                                first = ZL_MIN(first, (unsigned)keep[i]);
+                if (first > next && syscall(SYS_close_range, next, first - 1, 0U) < 0 &&
+                    errno != ENOSYS && errno != EPERM)
+                        return zl_child_fail(c, ZL_STAGE_STDIO, errno, "descriptors");
+                if (first == ~0U)
+                        break;
+                next = first + 1;
+        }
+        c->proc_fd = c->root_fd = -EBADF;
         return 0;
 }
 
@@ -425,12 +530,17 @@ static int arrange_fds(struct zl_child *c)
                         return -errno;
         }
         for (size_t i = 0; i < p->n_preserve_fds; i++) {
+                high[i] = -1;
+                if (p->preserve_fds[i] < 0)
+                        continue;
                 high[i] = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, first);
                 if (high[i] < 0)
                         return -errno;
         }
         for (size_t i = 0; i < p->n_preserve_fds; i++)
-                if (dup2(high[i], 3 + (int)i) < 0)
+                if (high[i] < 0)
+                        close(3 + (int)i);
+                else if (dup2(high[i], 3 + (int)i) < 0)
                         return -errno;
         /* What is left above is the way to report: a socket, which leads nowhere. */
         if (dup3(c->report_fd, first, O_CLOEXEC) < 0)
@@ -450,15 +560,9 @@ static int arrange_fds(struct zl_child *c)
 int zl_child_exec(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
-        static char home[sizeof c->home + 5];
         int r;
 
-        if (!p->has_home) {
-                strcpy(home, "HOME=");
-                strcat(home, c->home[0] ? c->home : "/");
-                p->envp[p->n_env] = home;
-        }
-        zl_child_reset_signals();
+        zl_child_reset_signals(c->ignored_signals);
         r = arrange_fds(c);
         if (r < 0)
                 return zl_child_fail(c, ZL_STAGE_STDIO, -r, "descriptors");

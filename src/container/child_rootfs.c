@@ -73,7 +73,7 @@ static int set_propagation(struct zl_child *c)
 static int mount_root(struct zl_child *c)
 {
         const struct zl_plan *plan = c->plan;
-        _cleanup_close_ int fd = open(plan->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(AT_FDCWD, plan->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int r;
 
         if (fd < 0)
@@ -91,9 +91,31 @@ static int mount_root(struct zl_child *c)
         return 0;
 }
 
+enum { LINKS_MAX = 40 };
+
 /* --- mount points ------------------------------------------------------------------------------------------ */
 
-static int target_file(struct zl_child *c, const char *destination)
+static int target_file(struct zl_child *c, const char *destination, int depth);
+
+/* The file is a link that leads to nothing (the resolv.conf of many images): what is made is what it leads to, inside the root. */
+static int target_behind(struct zl_child *c, int dir, const char *parent, const char *base,
+                         int depth)
+{
+        char link[PATH_MAX], path[PATH_MAX];
+        ssize_t n = readlinkat(dir, base, link, sizeof link - 1);
+
+        if (n < 0)
+                return errno == EINVAL ? -ENOENT : -errno;
+        link[n] = 0;
+        if (depth >= LINKS_MAX)
+                return -ELOOP;
+        if (snprintf(path, sizeof path, "%s/%s", *link == '/' ? "" : parent, link) >=
+            (int)sizeof path)
+                return -ENAMETOOLONG;
+        return target_file(c, path, depth + 1);
+}
+
+static int target_file(struct zl_child *c, const char *destination, int depth)
 {
         const char *base;
         char parent[PATH_MAX];
@@ -116,7 +138,26 @@ static int target_file(struct zl_child *c, const char *destination)
         if (fd < 0 && errno != EEXIST)
                 return -errno;
         zl_close(fd);
-        return zl_open_in(c->root_fd, destination, O_PATH, 0, ZL_PATH_IN_ROOT);
+        fd = zl_open_in(c->root_fd, destination, O_PATH, 0, ZL_PATH_IN_ROOT);
+        return fd == -ENOENT ? target_behind(c, dir, parent, base, depth) : fd;
+}
+
+/* The common case first: no link on the way, and at most the last component missing. What was opened so is where its name says, so
+ * it need not be asked whose files it shows. */
+static int target_straight(struct zl_child *c, const char *destination)
+{
+        _cleanup_close_ int parent = -EBADF;
+        const char *base;
+        int fd = zl_open_in(c->root_fd, destination, O_PATH | O_DIRECTORY, 0, ZL_PATH_NO_SYMLINKS);
+
+        if (fd != -ENOENT)
+                return fd;
+        parent = zl_open_parent_in(c->root_fd, destination, ZL_PATH_NO_SYMLINKS, &base);
+        if (parent < 0)
+                return parent;
+        if (mkdirat(parent, base, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        return zl_open_in(c->root_fd, destination, O_PATH | O_DIRECTORY, 0, ZL_PATH_NO_SYMLINKS);
 }
 
 /* /proc and /sys must be real directories of the image: through a link they could hide what is masked later. */
@@ -167,10 +208,12 @@ static int refuse_redirected(struct zl_child *c, const struct zl_mount_plan *m, 
 
 static int open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
 {
-        int fd;
+        int fd = directory ? target_straight(c, m->destination) : -ELOOP;
 
+        if (fd >= 0)
+                return fd;
         if (!directory)
-                fd = target_file(c, m->destination);
+                fd = target_file(c, m->destination, 0);
         else if (m->kind == ZL_MOUNT_FS &&
                  (zl_streq(m->type, "proc") || zl_streq(m->type, "sysfs")))
                 fd = target_kernel_fs(c, m->destination);
@@ -185,7 +228,10 @@ static int open_target(struct zl_child *c, const struct zl_mount_plan *m, bool d
                 }
         }
         if (fd < 0)
-                zl_child_fail(c, ZL_STAGE_MOUNT_TARGET, -fd, m->destination);
+                zl_child_fail(c,
+                              fd == -ELOOP && m->kind == ZL_MOUNT_FS ? ZL_STAGE_MOUNT_LINK
+                                                                     : ZL_STAGE_MOUNT_TARGET,
+                              -fd, m->destination);
         return fd;
 }
 
@@ -235,19 +281,27 @@ static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
 {
         _cleanup_close_ int source = -EBADF, target = -EBADF, fd = -EBADF;
         struct stat st;
+        bool detached;
+        int r;
 
-        source = open(m->source,
-                      O_PATH | O_CLOEXEC | (m->options.source_nofollow ? O_NOFOLLOW : 0));
+        if (!m->mapped)
+                source = openat(AT_FDCWD, m->source,
+                                O_PATH | O_CLOEXEC | (m->options.source_nofollow ? O_NOFOLLOW : 0));
+        /* Root of the user namespace may not reach it: then what our creator took along. */
+        detached = m->tree_fd >= 0 && (m->mapped || (source < 0 && errno == EACCES));
+        if (detached)
+                source = fcntl(m->tree_fd, F_DUPFD_CLOEXEC, 3);
         if (source < 0 || fstat(source, &st) < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT_SOURCE, errno, m->source);
         target = open_target(c, m, S_ISDIR(st.st_mode));
         if (target < 0)
                 return target;
-        if (m->userns_fd >= 0)
-                fd = zl_mount_bind_idmapped_on(target, source, m->options.rbind, m->userns_fd,
-                                               m->options.ridmap);
-        else
+        if (detached) {
+                r = zl_mount_move_on(target, source);
+                fd = r < 0 ? r : zl_take_fd(source);
+        } else {
                 fd = zl_mount_bind_on(target, source, m->options.rbind);
+        }
         if (fd < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT, -fd, m->destination);
         return set_options(c, m, fd);
@@ -256,7 +310,7 @@ static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
 /* sysfs belongs to the network namespace; without a new one of ours the kernel refuses a new instance, but not the host's. */
 static int bind_host_sys(struct zl_child *c, const struct zl_mount_plan *m, int target)
 {
-        _cleanup_close_ int source = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int source = openat(AT_FDCWD, "/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
         int fd, r;
 
         if (source < 0)
@@ -272,15 +326,43 @@ static int bind_host_sys(struct zl_child *c, const struct zl_mount_plan *m, int 
         return fd;
 }
 
+static bool is_dev(const char *path)
+{
+        path += strspn(path, "/");
+        return strncmp(path, "dev", 3) == 0 && path[3 + strspn(path + 3, "/")] == 0;
+}
+
+/* As runc: a tmpfs that says nothing about its mode looks like the directory that it covers. 0: nothing to keep. */
+static mode_t mode_to_keep(struct zl_child *c, const struct zl_mount_plan *m)
+{
+        const char *data = m->options.data;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        if (!zl_streq(m->type, "tmpfs") || (data && strstr(data, "mode=")))
+                return 0;
+        fd = zl_open_in(c->root_fd, m->destination, O_PATH | O_DIRECTORY, 0, ZL_PATH_IN_ROOT);
+        return fd >= 0 && fstat(fd, &st) == 0 ? st.st_mode : 0;
+}
+
 static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
 {
+        mode_t mode = mode_to_keep(c, m);
         _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, below = -EBADF;
         unsigned long flags = m->options.flags;
         int r;
 
         if (target < 0)
                 return target;
+        /* The nodes in /dev are still to be made. */
+        if (flags & MS_RDONLY && is_dev(m->destination)) {
+                c->readonly_dev = true;
+                flags &= ~(unsigned long)MS_RDONLY;
+        }
         if (m->options.copy_up) {
+                r = zl_child_enter_cgroup(c);
+                if (r < 0)
+                        return r;
                 below = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 if (below < 0)
                         return zl_child_fail(c, ZL_STAGE_COPY_UP, errno, m->destination);
@@ -291,6 +373,8 @@ static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
                 fd = bind_host_sys(c, m, target);
         if (fd < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT, -fd, m->destination);
+        if (mode && fchmodat(fd, ".", mode & 07777, 0) < 0 && errno != EROFS)
+                return zl_child_fail(c, ZL_STAGE_MOUNT_FLAGS, errno, m->destination);
         if (below >= 0) {
                 r = zl_child_copy_up(below, fd);
                 if (r == 0 && m->options.flags & MS_RDONLY)
@@ -310,10 +394,13 @@ static int mount_cgroup_v1(struct zl_child *c, const struct zl_mount_plan *m, in
                 const char *name = *dir + strlen("/sys/fs/cgroup/");
                 size_t len = strcspn(name, "/");
                 char sub[256], *comma, *save = NULL;
-                _cleanup_close_ int source = open(*dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_close_ int source = openat(AT_FDCWD, *dir,
+                                                    O_PATH | O_DIRECTORY | O_CLOEXEC);
                 _cleanup_close_ int target = -EBADF, fd = -EBADF;
                 int r;
 
+                if (source < 0 && errno == ENOENT) /* a hierarchy in which no group could be made */
+                        continue;
                 if (len >= sizeof sub)
                         return -ENAMETOOLONG;
                 memcpy(sub, name, len);
@@ -347,12 +434,12 @@ static int mount_cgroup(struct zl_child *c, const struct zl_mount_plan *m)
 {
         _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, source = -EBADF;
         char *const *dirs = c->plan->cgroup_dirs;
-        int r = 0;
+        int r = target < 0 ? target : zl_child_enter_cgroup(c);
 
-        if (target < 0)
-                return target;
-        if (zl_startswith(dirs[0], "/sys/fs/cgroup/./")) {
-                source = open(dirs[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (r < 0)
+                return r;
+        if (dirs[0] && zl_startswith(dirs[0], "/sys/fs/cgroup/./")) { /* none: an empty directory */
+                source = openat(AT_FDCWD, dirs[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
                 fd = source < 0 ? -errno : zl_mount_bind_on(target, source, false);
         } else {
                 fd = zl_mount_fs_on(target, "tmpfs", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -375,7 +462,7 @@ struct masks {
 static int open_null(void)
 {
         struct stat st;
-        int fd = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+        int fd = openat(AT_FDCWD, "/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
 
         if (fd < 0)
                 return -errno;
@@ -436,6 +523,14 @@ static int readonly_one(struct zl_child *c, const char *path)
         return r == -ENOSYS ? zl_mount_set_flags(fd, MS_RDONLY, 0, false) : r;
 }
 
+static bool is_repeated(char *const *all, char *const *one)
+{
+        while (all < one)
+                if (zl_streq(*all++, *one))
+                        return true;
+        return false;
+}
+
 int zl_child_mask(struct zl_child *c)
 {
         const struct zl_oci_linux *l = c->plan->config->linux_;
@@ -453,6 +548,8 @@ int zl_child_mask(struct zl_child *c)
         if (masks.null_fd < 0)
                 return zl_child_fail(c, ZL_STAGE_MASK, -masks.null_fd, "(the host's /dev/null)");
         for (char *const *p = l->masked_paths; r == 0 && p && *p; p++) {
+                if (is_repeated(l->masked_paths, p))
+                        continue;
                 r = mask_one(c, &masks, *p);
                 if (r < 0)
                         zl_child_fail(c, ZL_STAGE_MASK, -r, *p);
@@ -495,6 +592,27 @@ int zl_child_rootfs(struct zl_child *c)
         return r;
 }
 
+int zl_child_readonly_dev(struct zl_child *c)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!c->readonly_dev)
+                return 0;
+        fd = zl_open_in(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, ZL_PATH_NO_SYMLINKS);
+        r = fd < 0 ? fd : zl_mount_set_flags(fd, MS_RDONLY, 0, false);
+        return r < 0 ? zl_child_fail(c, ZL_STAGE_READONLY, -r, "/dev") : 0;
+}
+
+/* Without pivot_root the mounts of the host stay below the root of the container. While one of procfs or sysfs is there in full, the
+ * kernel lets a user namespace inside mount another in full, without our masks. */
+static void cover_kernel_fs(const struct zl_plan *plan)
+{
+        for (char *const *p = plan->kernel_fs; p && *p; p++)
+                if (umount2(*p, MNT_DETACH) < 0)
+                        (void)!mount("tmpfs", *p, "tmpfs", MS_RDONLY, NULL);
+}
+
 /* pivot_root(".", ".") stacks the old root on the new one; unmounting "." then takes the old one away, without any
  * directory for it. --no-pivot (a root on initramfs, which cannot be pivoted) moves the mount instead. */
 int zl_child_pivot(struct zl_child *c)
@@ -510,6 +628,7 @@ int zl_child_pivot(struct zl_child *c)
         if (fchdir(c->root_fd) < 0)
                 return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
         if (plan->options->no_pivot) {
+                cover_kernel_fs(plan);
                 if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
                         return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
         } else {

@@ -26,6 +26,9 @@
 
 struct zl_container;
 
+/* Annotation of a bundle that names the program (absolute path) which container/delegate.c runs in place of the engine. */
+#define ZL_DELEGATE_ANNOTATION "com.zlayer.oci-runtime"
+
 /* An overlay that the container's own process mounts over root.path inside its mount namespace, so that the host never
  * sees a mount. All paths absolute. */
 struct zl_rootfs_overlay {
@@ -41,7 +44,8 @@ struct zl_container_options {
         const char *root; /* directory of states; NULL: keep no state (the caller remembers) */
         int stdio[3];     /* for a container without terminal; -1: /dev/null. Stay the caller's. */
         int console_socket_fd; /* terminal: the pty master is sent there; -1: zl_container_take_console() */
-        const int *preserve_fds; /* become 3, 4, 5 … in the container, in this order */
+        const int *
+                preserve_fds; /* become 3, 4, 5 … in the container, in this order; -1: none there */
         size_t n_preserve_fds;
         const struct zl_rootfs_overlay *overlay;
         /* The filter to load; NULL: compiled from config->linux_->seccomp by `seccomp_compile`, which is
@@ -54,13 +58,21 @@ struct zl_container_options {
          * Call create from a thread that lives as long as the program. */
         bool die_with_parent;
         bool start_here; /* zl_container_start() will be called on this object: no gate for others is made */
+        /* With start_here: the command may begin as soon as it can, before zl_container_create() returns; zl_container_start() tells how
+         * that went. Spares two changes of processes. */
+        bool start_at_once;
+        /* A descriptor whose closing takes the kernel a while (zl_self_protect()), or -1: it is closed when there is nothing else to do,
+         * in any case before zl_container_create() returns having made a process. */
+        int idle_fd;
         bool init_reaper; /* our own PID 1 in front of the command: forwards signals, reaps */
         bool no_pivot;
         bool no_new_keyring;
         bool systemd_cgroup;
+        bool no_cgroup; /* the process stays in the group of the caller; resources have no effect */
 };
 #define ZL_CONTAINER_OPTIONS_INIT                                                                  \
-        ((struct zl_container_options){ .stdio = { -1, -1, -1 }, .console_socket_fd = -1 })
+        ((struct zl_container_options){                                                            \
+                .stdio = { -1, -1, -1 }, .console_socket_fd = -1, .idle_fd = -1 })
 
 /* On success the first process exists, namespaces, cgroup and mounts are done, the hooks of creation have run, and it waits at
  * the start gate. On failure nothing is left. Blocks for milliseconds (and for hooks). ZL_E_EXISTS if the id is taken. */
@@ -121,15 +133,18 @@ struct zl_exec_process {
         int console_socket_fd; /* with tty: where the master goes; -1: into the result */
         const int *preserve_fds;
         size_t n_preserve_fds;
+        bool ignore_paused; /* it waits for the thaw, instead of an error */
         const char *cgroup; /* group below the container's own, or NULL */
         const struct zl_seccomp_program
                 *seccomp; /* the container's, when it was not created by this object */
         int (*seccomp_compile)(const struct zl_oci_seccomp *config, struct zl_seccomp_program *ret,
                                struct zl_error *err);
         bool die_with_parent;
+        int idle_fd; /* as in zl_container_options */
 };
 #define ZL_EXEC_PROCESS_INIT                                                                       \
-        ((struct zl_exec_process){ .stdio = { -1, -1, -1 }, .console_socket_fd = -1 })
+        ((struct zl_exec_process){                                                                 \
+                .stdio = { -1, -1, -1 }, .console_socket_fd = -1, .idle_fd = -1 })
 
 struct zl_exec_result {
         pid_t pid;      /* child of the caller */

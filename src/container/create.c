@@ -3,15 +3,14 @@
  * Making a container: the parent's side.
  *
  * Order, and why: first everything that can be wrong with the input (config, plan, filter), then what leaves traces: the
- * state directory, the cgroup with its limits (so that nobody is ever in it without them), the child. While the child builds
- * its mounts the parent puts it into the cgroup; on version 2 it was born there. Then the two talk until
- * the child waits at the gate. Whatever fails, undo() takes it all back: kill, wait, group, state.
+ * state directory, the cgroup with its limits (so that nobody is ever in it without them) as far as the child is born into it
+ * (version 2), the child; the groups of version 1, which the child enters when its mounts stand and which cost as much time as
+ * these. Then the two talk until the child waits at the gate. Whatever fails, undo() takes it all back: kill, wait, group, state.
  */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,7 +18,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/forbid.h"
+#include "base/log.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/socket.h"
 #include "container/internal.h"
 #include "linux/clone.h"
@@ -39,6 +41,8 @@ struct creation {
 static bool id_is_valid(const char *id)
 {
         if (!id || !*id || strlen(id) > 1024 || !zl_path_is_name(id))
+                return false;
+        if (*id == '.') /* as files that nobody sees */
                 return false;
         for (const char *p = id; *p; p++)
                 if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.",
@@ -69,11 +73,17 @@ static int prepare_state(struct creation *k, struct zl_error *err)
                                        "container with given ID already exists: %s", o->id);
                 return zl_fail_errno(err, errno, "cannot create %s", dir);
         }
-        k->made_state = true;
+        /* Whoever deletes at this moment may be faster; the directory of that name is not ours then. It is from here on: who wants to
+         * delete waits for the lock. */
         k->c->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (k->c->state_fd < 0 && errno == ENOENT)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "container %s does not exist any more",
+                               o->id);
         if (k->c->state_fd < 0)
                 return zl_fail_errno(err, errno, "cannot open %s", dir);
-        return zl_container_lock(k->c, err);
+        r = zl_container_lock(k->c, err);
+        k->made_state = r == 0;
+        return r;
 }
 
 static int prepare_seccomp(struct creation *k, struct zl_error *err)
@@ -94,6 +104,9 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
                         return r;
                 p->seccomp = &k->seccomp;
         }
+        if (p->seccomp && p->seccomp->n)
+                zl_debug("seccomp filter flags: %u",
+                         p->seccomp->flags & ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC);
         if (p->seccomp && p->seccomp->notify && config && config->listener_path) {
                 _cleanup_free_ char *state = zl_state_document(o->config, o->id, "creating", 0,
                                                                o->bundle);
@@ -103,9 +116,10 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
                 p->seccomp_socket = zl_unix_connect_at(AT_FDCWD, config->listener_path,
                                                        SOCK_STREAM);
                 if (p->seccomp_socket < 0)
-                        return zl_fail_errno(err, -p->seccomp_socket,
-                                             "linux.seccomp.listenerPath: cannot connect to %s",
-                                             config->listener_path);
+                        return zl_fail_errno(
+                                err, -p->seccomp_socket,
+                                "linux.seccomp.listenerPath: failed to connect with seccomp agent %s",
+                                config->listener_path);
                 if (!state)
                         return zl_fail_oom(err);
                 zl_buf_puts(&text,
@@ -121,23 +135,12 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
         return 0;
 }
 
-static int prepare_personality(struct creation *k, struct zl_error *err)
+static bool leads_up(const char *path)
 {
-        const struct zl_oci_personality *p = k->options->config->linux_->personality;
-
-        if (!p)
-                return 0;
-        if (p->flags && p->flags[0])
-                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                               "linux.personality.flags is not supported");
-        if (zl_streq(p->domain, "LINUX"))
-                k->plan.process.personality = PER_LINUX;
-        else if (zl_streq(p->domain, "LINUX32"))
-                k->plan.process.personality = PER_LINUX32;
-        else
-                return zl_fail(err, ZL_E_INVALID, 0, "linux.personality.domain: unknown \"%s\"",
-                               p->domain);
-        return 0;
+        for (const char *p = path; p && *p; p += strcspn(p, "/"), p += strspn(p, "/"))
+                if (strncmp(p, "..", 2) == 0 && (p[2] == 0 || p[2] == '/'))
+                        return true;
+        return false;
 }
 
 /* cgroupsPath: absolute below the hierarchies' roots, relative below our parent group. */
@@ -150,14 +153,14 @@ static int cgroup_path(const struct zl_container_options *o, char **ret, struct 
         if (o->systemd_cgroup)
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0,
                                "the systemd cgroup driver is not supported by this build");
-        if (path && *path == '/') {
+        if (leads_up(path))
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "linux.cgroupsPath: \"%s\" leads upwards; name the group itself",
+                               path);
+        if (path && *path == '/')
                 joined = strdup(path);
-        } else {
-                /* Cleaned on its own first: ".." must not lead out of the parent group. */
-                _cleanup_free_ char *below = zl_path_clean_absolute(path && *path ? path : o->id);
-
-                joined = below ? zl_path_join(parent, below) : NULL;
-        }
+        else
+                joined = zl_path_join(parent, path && *path ? path : o->id);
         *ret = joined ? zl_path_clean_absolute(joined) : NULL;
         if (!*ret)
                 return zl_fail_oom(err);
@@ -167,21 +170,63 @@ static int cgroup_path(const struct zl_container_options *o, char **ret, struct 
         return 0;
 }
 
-static int prepare_cgroup(struct creation *k, struct zl_error *err)
+/* The limits, and the ways in: nobody is ever in the group without its limits. */
+static int equip_cgroup(struct creation *k, struct zl_error *err)
 {
         static const struct zl_oci_resources no_resources;
         const struct zl_oci_resources *res = k->options->config->linux_->resources;
+        int r = zl_cgroup_apply(k->c->cgroup, res ? res : &no_resources, err);
+
+        return r < 0 ? r : zl_cgroup_doors_open(k->c->cgroup, &k->plan.doors, err);
+}
+
+/* What the child is born in must be there before it. The groups of version 1 it enters later: they are made while it builds its
+ * mounts (send_doors). */
+static int prepare_cgroup(struct creation *k, struct zl_error *err)
+{
         struct zl_cgroup_options options = { .create = true, .exclusive = true };
+        const struct zl_oci_resources *res = k->options->config->linux_->resources;
         struct zl_container *c = k->c;
         int r = cgroup_path(k->options, &c->cgroup_path, err);
 
         if (r < 0)
                 return r;
+        if (k->options->no_cgroup) {
+                *c->cgroup_path = 0;
+                if (res && (res->memory || res->cpu || res->pids))
+                        zl_warn("container %s: linux.resources have no effect without a cgroup",
+                                c->id);
+                return 0;
+        }
+        /* For whoever has to clean up after us if we are killed before the state is written. */
+        if (c->state_fd >= 0 && symlinkat(c->cgroup_path, c->state_fd, ZL_CGROUP_LINK) < 0) {
+                if (errno == EEXIST) { /* made anew by somebody else before we had it locked */
+                        k->made_state = false;
+                        return zl_fail(err, ZL_E_EXISTS, 0,
+                                       "container with given ID already exists: %s", c->id);
+                }
+                return zl_fail_errno(err, errno, "cannot note the cgroup of container %s", c->id);
+        }
         options.path = c->cgroup_path;
+        options.born_only = !zl_forbidden("late_doors");
         r = zl_cgroup_open(&options, &c->cgroup, err);
+        k->plan.doors_come = r == 0 && options.born_only && !zl_cgroup_is_v2(c->cgroup);
+        return r < 0 || k->plan.doors_come ? r : equip_cgroup(k, err);
+}
+
+/* The group of version 1: made, limited, and handed to the child. */
+static int send_doors(struct creation *k, struct zl_error *err)
+{
+        struct zl_message m = { .kind = ZL_MSG_DOORS };
+        int r = zl_cgroup_make(k->c->cgroup, err);
+        ssize_t n;
+
+        if (r == 0)
+                r = equip_cgroup(k, err);
         if (r < 0)
                 return r;
-        return zl_cgroup_apply(c->cgroup, res ? res : &no_resources, err);
+        n = zl_send_fds(k->parent_fd, &m, sizeof m, k->plan.doors.fds, k->plan.doors.n, 0);
+        return n < 0 ? zl_fail_errno(err, (int)-n, "the container's process has ended") : 0;
 }
 
 static int add_cgroup_dir(struct zl_arena *arena, char **dirs, size_t *n, const char *hierarchy,
@@ -241,12 +286,22 @@ static int prepare_sockets(struct creation *k, struct zl_error *err)
 static _Noreturn void child(struct creation *k)
 {
         close(k->parent_fd);
+        zl_close(k->options->idle_fd);
         zl_child_main(&k->plan);
 }
 
-/* A user namespace to join must be entered before the others are made in it: a helper enters it and makes the process as our
- * child (CLONE_PARENT), tells its pid, and is gone. */
-static int clone_in_userns(struct creation *k, uint64_t flags, struct zl_error *err)
+/* As host's root, before we are only root of a user namespace: namespaces to join may belong to another one. What cannot be entered now is
+ * left for then. */
+static void join_early(struct zl_plan *plan)
+{
+        for (size_t i = 0; i < plan->n_joins; i++)
+                if (setns(plan->joins[i].fd, plan->joins[i].flag) == 0)
+                        plan->joins[i].fd = zl_close(plan->joins[i].fd);
+}
+
+/* A user namespace to join must be entered before the others are made in it, and namespaces to join are entered before one is made:
+ * a helper does that and makes the process as our child (CLONE_PARENT), tells its pid, and is gone. */
+static int clone_by_helper(struct creation *k, uint64_t flags, struct zl_error *err)
 {
         struct zl_clone helper_how = { .cgroup_fd = -1, .hidden = 1 };
         int fds[2], status = 0, pid = 0;
@@ -258,7 +313,12 @@ static int clone_in_userns(struct creation *k, uint64_t flags, struct zl_error *
         if (helper == 0) {
                 long made;
 
-                if (setns(k->plan.join_user_fd, CLONE_NEWUSER) < 0)
+                /* The pid namespace here and not in the parent: in one of another, the helper would be told a number that means
+                 * some other process outside. */
+                if (k->plan.join_pid_fd >= 0 && setns(k->plan.join_pid_fd, CLONE_NEWPID) < 0)
+                        _exit(errno);
+                join_early(&k->plan);
+                if (k->plan.join_user_fd >= 0 && setns(k->plan.join_user_fd, CLONE_NEWUSER) < 0)
                         _exit(errno);
                 made = syscall(SYS_clone, (unsigned long)flags | CLONE_PARENT | SIGCHLD, NULL, NULL,
                                NULL, NULL);
@@ -287,7 +347,7 @@ static int clone_in_userns(struct creation *k, uint64_t flags, struct zl_error *
         return k->c->pidfd < 0 ? zl_fail_errno(err, errno, "cannot watch process %d", pid) : 0;
 }
 
-static int do_clone(struct creation *k, bool *ret_in_cgroup, struct zl_error *err)
+static int do_clone(struct creation *k, struct zl_error *err)
 {
         struct zl_clone how = {
                 .flags = k->plan.clone_flags,
@@ -298,19 +358,20 @@ static int do_clone(struct creation *k, bool *ret_in_cgroup, struct zl_error *er
         _cleanup_close_ int own_pid_ns = -EBADF;
         pid_t pid;
 
+        k->plan.left_outside = how.cgroup_fd >= 0;
+        if (k->plan.join_user_fd >= 0 || (k->plan.new_user_ns && k->plan.n_joins > 0))
+                return clone_by_helper(k, how.flags, err);
         /* A pid namespace takes effect for children only: we enter it for the clone and come back. */
         if (k->plan.join_pid_fd >= 0) {
-                own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+                own_pid_ns = openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
                 if (own_pid_ns < 0 || setns(k->plan.join_pid_fd, CLONE_NEWPID) < 0)
                         return zl_fail_errno(err, errno, "cannot enter the pid namespace");
         }
-        if (k->plan.join_user_fd >= 0) {
-                *ret_in_cgroup = false;
-                return clone_in_userns(k, how.flags, err);
-        }
         pid = zl_clone(&how);
-        if (pid == 0)
+        if (pid == 0) {
+                k->plan.left_outside = how.cgroup_fd >= 0 && !how.cgroup_done;
                 child(k);
+        }
         if (own_pid_ns >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0 && pid > 0) {
                 kill(pid, SIGKILL);
                 return zl_fail_errno(err, errno, "cannot leave the pid namespace");
@@ -318,7 +379,6 @@ static int do_clone(struct creation *k, bool *ret_in_cgroup, struct zl_error *er
         if (pid < 0)
                 return zl_fail_errno(err, -pid, "cannot make the container's process");
         k->c->pid = pid;
-        *ret_in_cgroup = how.cgroup_done;
         return 0;
 }
 
@@ -348,23 +408,41 @@ static int write_maps(struct creation *k, struct zl_error *err)
 static int run_host_hooks(struct creation *k, struct zl_error *err)
 {
         const struct zl_oci_hooks *h = k->options->config->hooks;
-        const struct zl_oci_hook *failed = NULL;
+        const struct zl_oci_hook *hooks = h->prestart;
+        struct zl_hook_run *run = &k->plan.hook_run;
         _cleanup_free_ char *state = zl_state_document(k->options->config, k->c->id, "creating",
                                                        k->c->pid, k->c->bundle);
         int r;
 
         if (!state)
                 return zl_fail_oom(err);
-        r = zl_hooks_run(h->prestart, h->n_prestart, state, &failed);
-        if (r == 0)
-                r = zl_hooks_run(h->create_runtime, h->n_create_runtime, state, &failed);
+        run->state = state;
+        r = zl_hooks_run(hooks, h->n_prestart, run);
+        if (r == 0) {
+                hooks = h->create_runtime;
+                r = zl_hooks_run(hooks, h->n_create_runtime, run);
+        }
         if (r < 0) {
                 struct zl_message m = { .stage = ZL_STAGE_HOOK, .errnum = -r };
 
-                snprintf(m.subject, sizeof m.subject, "%s", failed->path);
+                snprintf(m.subject, sizeof m.subject, "%s hook #%zu: %s",
+                         hooks == h->prestart ? "prestart" : "createRuntime", run->failed,
+                         hooks[run->failed].path);
+                memcpy(m.detail, run->said, sizeof m.detail);
                 return zl_report_fail(&m, "", err);
         }
+        zl_test_stop("hooks");
         r = zl_sync_tell(k->parent_fd, ZL_MSG_HOOKS_DONE, 0);
+        return r < 0 ? zl_fail_errno(err, -r, "the container's process has ended") : 0;
+}
+
+static int attach(struct creation *k, struct zl_error *err)
+{
+        int r = zl_cgroup_attach(k->c->cgroup, k->c->pid, err);
+
+        if (r < 0)
+                return r;
+        r = zl_sync_tell(k->parent_fd, ZL_MSG_JOINED, 0);
         return r < 0 ? zl_fail_errno(err, -r, "the container's process has ended") : 0;
 }
 
@@ -421,10 +499,15 @@ static int talk(struct creation *k, struct zl_error *err)
                         return zl_fail_errno(err, -r, "cannot hear from the container's process");
                 if (r == 0)
                         return explain_end(k, err);
-                if (m.kind == ZL_MSG_READY)
+                if (m.kind == ZL_MSG_READY) {
+                        zl_debug("child process in init(): mounts, root and privileges are done");
+                        zl_debug("init: closing the pipe to signal completion");
                         return 0;
+                }
                 if (m.kind == ZL_MSG_CONSOLE)
                         r = take_console(k, fd, err);
+                else if (m.kind == ZL_MSG_ATTACH)
+                        r = attach(k, err);
                 else if (m.kind == ZL_MSG_RUN_HOOKS)
                         r = run_host_hooks(k, err);
                 else if (m.kind == ZL_MSG_ERROR)
@@ -452,30 +535,8 @@ static int prefer_report(struct creation *k, int r, struct zl_error *err)
         return r;
 }
 
-static int launch(struct creation *k, struct zl_error *err)
-{
-        bool in_cgroup = false;
-        int r = do_clone(k, &in_cgroup, err);
-
-        if (r < 0)
-                return r;
-        k->plan.sync_fd = zl_close(k->plan.sync_fd);
-        k->plan.gate_fd = zl_close(k->plan.gate_fd);
-        if (k->plan.new_user_ns)
-                r = write_maps(k, err);
-        if (r == 0 && !in_cgroup)
-                r = zl_cgroup_attach(k->c->cgroup, k->c->pid, err);
-        if (r == 0) {
-                r = zl_sync_tell(k->parent_fd, ZL_MSG_JOINED, k->c->pid);
-                if (r < 0)
-                        zl_fail_errno(err, -r, "the container's process has ended");
-        }
-        return r < 0 ? prefer_report(k, r, err) : talk(k, err);
-}
-
-/* --- all of it ----------------------------------------------------------------------------------------------------------- */
-
-static int save(struct creation *k, struct zl_error *err)
+/* While the child builds its mounts there is time to write down what is known already. */
+static int remember(struct creation *k, struct zl_error *err)
 {
         _cleanup_free_ char *text = NULL;
         struct zl_container *c = k->c;
@@ -485,14 +546,44 @@ static int save(struct creation *k, struct zl_error *err)
         if (c->state_fd < 0)
                 return 0;
         c->pid_start = zl_process_start_time(c->pid);
+        if (k->options->config->hooks)
+                zl_write_file_at(c->state_fd, ZL_HOOKS_FILE, "", 0, 0600, 0);
         r = zl_oci_config_dump(k->options->config, &text, err);
         if (r < 0)
                 return r;
-        r = zl_write_file_at(c->state_fd, ZL_CONFIG_FILE, text, strlen(text), 0600, 0);
+        r = zl_write_file_at(c->state_fd, ZL_CONFIG_FILE, text, strlen(text), 0600,
+                             ZL_WRITE_EXCLUSIVE);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot save the config of container %s", c->id);
-        return zl_state_save(c, err);
+        return zl_state_stage(c, err);
 }
+
+static int launch(struct creation *k, struct zl_error *err)
+{
+        int r = do_clone(k, err);
+
+        if (r < 0)
+                return r;
+        zl_debug("nsexec container setup: process %d of container %s is made", k->c->pid, k->c->id);
+        zl_test_stop("cloned");
+        k->plan.sync_fd = zl_close(k->plan.sync_fd);
+        k->plan.gate_fd = zl_close(k->plan.gate_fd);
+        if (k->plan.new_user_ns)
+                r = write_maps(k, err);
+        if (r == 0 && k->plan.doors_come)
+                r = send_doors(k, err);
+        zl_cgroup_doors_close(&k->plan.doors);
+        if (r == 0)
+                r = remember(k, err);
+        zl_test_stop("remembered");
+        /* It waits there for the child, and not the child for it. */
+        if (r == 0 && k->options->start_at_once)
+                k->c->start_sent = zl_sync_tell(k->parent_fd, ZL_MSG_START, 0) == 0;
+        zl_close(k->options->idle_fd);
+        return r < 0 ? prefer_report(k, r, err) : talk(k, err);
+}
+
+/* --- all of it ----------------------------------------------------------------------------------------------------------- */
 
 static void undo(struct creation *k)
 {
@@ -533,19 +624,22 @@ static int create(struct creation *k, struct zl_error *err)
         if (r == 0)
                 r = prepare_seccomp(k, err);
         if (r == 0)
-                r = prepare_personality(k, err);
-        if (r == 0)
                 r = prepare_state(k, err);
+        zl_test_stop("state");
         if (r == 0)
                 r = prepare_cgroup(k, err);
+        zl_test_stop("cgroup");
         if (r == 0)
                 r = prepare_cgroup_dirs(k, err);
         if (r == 0)
                 r = prepare_sockets(k, err);
+        zl_test_stop("sockets");
         if (r == 0)
                 r = launch(k, err);
-        if (r == 0)
-                r = save(k, err);
+        zl_test_stop("ready");
+        if (r == 0 && k->c->state_fd >= 0)
+                r = zl_state_publish(k->c, err);
+        zl_test_stop("published");
         return r;
 }
 
@@ -574,8 +668,10 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
         int r;
 
         if (!id_is_valid(options->id))
-                return zl_fail(err, ZL_E_INVALID, 0, "invalid container ID format: \"%s\"",
-                               options->id ? options->id : "");
+                return zl_fail(
+                        err, ZL_E_INVALID, 0,
+                        "invalid container ID format: \"%s\": empty, too long, a leading dot, or an invalid character in the container ID",
+                        options->id ? options->id : "");
         k.c = zl_container_new(options->id, options->bundle);
         if (!k.c)
                 return zl_fail_oom(err);
@@ -589,6 +685,7 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
                 undo(&k);
         zl_seccomp_program_done(&k.seccomp);
         zl_close(k.plan.process.seccomp_socket);
+        zl_cgroup_doors_close(&k.plan.doors);
         zl_plan_done(&k.plan);
         zl_close(k.null_fd);
         zl_container_unlock(k.c);

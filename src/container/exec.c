@@ -2,19 +2,20 @@
 /*
  * Another command in a running container.
  *
- * A process cannot enter a pid namespace itself, only its children are born there, so the caller enters it for the length of one
- * clone and comes back. The child then joins the other namespaces through the container's pidfd (5.8; by
- * /proc/PID/ns files without it), and goes the same last way as the first process.
+ * From the moment a process is born in the container's pid namespace, processes of the container see it. It is not dumpable, so most
+ * of them can do no more; but one with CAP_SYS_PTRACE may follow its /proc/PID/root, cwd and fd/N, or trace it (CVE-2016-9962).
+ * So nothing of the host's may be there to follow: a helper, which the container does not see, enters the cgroup, joins all
+ * namespaces, closes every descriptor that does not belong to the command, and only then makes the process, as our child. What remains
+ * is the socket it reports on and a copy of our memory. Our own program (/proc/PID/exe) is read-only by then (CVE-2019-5736).
  *
- * The child is not dumpable before it joins anything: a process of the container could otherwise trace it, or open its
- * /proc/PID/exe, which is our own program, and overwrite it (CVE-2019-5736, CVE-2016-9962). It is put into the
- * cgroup before it joins, so it is under the container's limits from the start.
+ * A container in the host's pid namespace sees all processes of the host anyway; there the process joins by itself.
  */
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/path.h"
 #include "base/strv.h"
 #include "container/internal.h"
@@ -38,7 +40,8 @@ struct execution {
         int join_flags;           /* all at once through the pidfd */
         int user_fd, mount_fd;
         int parent_fd, null_fd;
-        pid_t pid;
+        pid_t pid, helper;
+        pid_t *born; /* shared with the helper: the pid of what it made, there before the process runs */
         int pidfd, console_fd;
 };
 
@@ -100,6 +103,8 @@ static int plan_caps(struct execution *x, struct zl_error *err)
                 caps->bounding |= UINT64_C(1) << cap;
                 caps->permitted |= UINT64_C(1) << cap;
                 caps->effective |= UINT64_C(1) << cap;
+                /* As runc: where the config lets it be inherited, a command that is not root shall have it, too. */
+                caps->ambient |= caps->inheritable & UINT64_C(1) << cap;
         }
         if (x->want->privileged) {
                 caps->bounding = caps->permitted = caps->effective = zl_cap_kernel_mask();
@@ -144,10 +149,16 @@ static int plan(struct execution *x, struct zl_error *err)
                 return r;
         plan->arena = zl_arena_new(0);
         plan->config = x->c->config;
+        plan->hook_run = ZL_HOOK_RUN_INIT;
         plan->gate_fd = plan->join_pid_fd = plan->join_user_fd = plan->sync_fd = -EBADF;
         if (!plan->arena)
                 return zl_fail_oom(err);
         r = zl_plan_process(plan->arena, &x->process, &plan->process, err);
+        if (r == 0 && x->c->config->linux_->memory_policy)
+                r = zl_plan_memory_policy(plan->arena, x->c->config->linux_->memory_policy,
+                                          &plan->process, err);
+        if (r == 0)
+                r = zl_plan_personality(x->c->config->linux_->personality, &plan->process, err);
         if (r == 0)
                 r = plan_caps(x, err);
         if (r == 0)
@@ -176,7 +187,7 @@ static int open_ns(struct execution *x, const char *name, struct zl_error *err)
         int fd;
 
         snprintf(path, sizeof path, "/proc/%d/ns/%s", x->c->pid, name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
         return fd < 0 ? zl_fail_errno(err, errno, "cannot open the %s namespace of container %s",
                                       name, x->c->id)
                       : fd;
@@ -245,31 +256,28 @@ static int check_alive(struct execution *x, struct zl_error *err)
 
 static int open_cgroup(struct execution *x, struct zl_error *err)
 {
-        struct zl_cgroup_options options = { .create = true };
+        struct zl_cgroup_options options = { 0 };
         _cleanup_free_ char *path = NULL;
+        int r;
 
         if (!x->want->cgroup || !*x->want->cgroup || zl_streq(x->want->cgroup, "/"))
                 return 0;
-        path = zl_path_join(x->c->cgroup_path, x->want->cgroup);
+        if (!zl_path_is_clean_relative(x->want->cgroup + strspn(x->want->cgroup, "/")))
+                return zl_fail(
+                        err, ZL_E_INVALID, 0,
+                        "bad sub cgroup path \"%s\": empty, `.` and `..` components are not allowed",
+                        x->want->cgroup);
+        path = zl_path_join(x->c->cgroup_path, x->want->cgroup + strspn(x->want->cgroup, "/"));
         options.path = path;
-        return path ? zl_cgroup_open(&options, &x->cgroup, err) : zl_fail_oom(err);
+        if (!path)
+                return zl_fail_oom(err);
+        r = zl_cgroup_open(&options, &x->cgroup, err);
+        if (r < 0)
+                zl_error_prefix(err, "error adding pid to the sub cgroup");
+        return r;
 }
 
 /* --- the child ---------------------------------------------------------------------------------------------------------- */
-
-static int wait_joined(struct zl_child *c)
-{
-        struct zl_message m;
-        ssize_t n;
-
-        do
-                n = recv(c->sync_fd, &m, sizeof m, 0);
-        while (n < 0 && errno == EINTR);
-        if (n != (ssize_t)sizeof m || m.kind != ZL_MSG_JOINED)
-                _exit(1);
-        c->host_pid = m.value;
-        return 0;
-}
 
 static int join(struct zl_child *c, struct execution *x)
 {
@@ -277,35 +285,58 @@ static int join(struct zl_child *c, struct execution *x)
 
         if (plan->join_user_fd >= 0 && setns(plan->join_user_fd, CLONE_NEWUSER) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "user");
+        if (plan->join_pid_fd >= 0 && setns(plan->join_pid_fd, CLONE_NEWPID) < 0)
+                return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "pid");
         for (size_t i = 0; i < plan->n_joins; i++)
                 if (setns(plan->joins[i].fd, plan->joins[i].flag) < 0)
                         return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, plan->joins[i].path);
+        /* This puts us at its root, too. */
         if (x->mount_fd >= 0 && setns(x->mount_fd, CLONE_NEWNS) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "mount");
         if (plan->join_user_fd >= 0 &&
             (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
                 return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        /* Joining a mount namespace put us at its root. */
-        c->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return c->root_fd < 0 ? zl_child_fail(c, ZL_STAGE_CWD, errno, "/") : 0;
+        return 0;
 }
 
-static int run(struct zl_child *c, struct execution *x)
+/* All that needs the host: its procfs, the cgroup, the namespaces' descriptors. */
+static int enter(struct zl_child *c, struct execution *x)
 {
-        int r = wait_joined(c);
+        int r = zl_child_enter_cgroup(c);
 
+        if (r == 0)
+                zl_child_reset_affinity(c);
         if (r == 0)
                 r = zl_child_open_proc(c);
         if (r == 0 && c->process->has_oom_score_adj &&
             zl_child_write_proc(c, "self/oom_score_adj", c->process->oom_score_adj) < 0)
                 r = zl_child_fail(c, ZL_STAGE_OOM_SCORE, EACCES, c->process->oom_score_adj);
+        if (r == 0) /* meant for the next execve, and so inherited until then */
+                r = zl_child_labels(c);
         if (r == 0)
                 r = join(c, x);
-        if (r == 0)
-                r = zl_child_console(c, false);
-        if (r == 0)
-                r = zl_child_keyring(c);
+        if (r < 0)
+                return r;
+        c->root_fd = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = c->root_fd < 0 ? zl_child_fail(c, ZL_STAGE_CWD, errno, "/")
+                           : zl_child_console(c, false);
+        c->proc_fd = zl_close(c->proc_fd);
+        return r;
+}
+
+/* The rest of the way, inside. */
+static _Noreturn void finish(struct zl_child *c)
+{
+        int r;
+
+        if (c->process->die_with_parent)
+                prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        setsid();
+        umask(0);
+        if (c->root_fd < 0) /* the helper closed it */
+                c->root_fd = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = c->root_fd < 0 ? zl_child_fail(c, ZL_STAGE_CWD, errno, "/") : zl_child_keyring(c);
         if (r == 0)
                 r = zl_child_user_lookup(c);
         if (r == 0)
@@ -314,7 +345,37 @@ static int run(struct zl_child *c, struct execution *x)
                 r = zl_child_stdio(c);
         if (r == 0)
                 r = zl_child_privileges(c);
-        return r < 0 ? r : zl_child_exec(c);
+        if (r == 0)
+                zl_child_exec(c);
+        zl_child_send_report(c);
+        _exit(c->report.stage == ZL_STAGE_EXEC ? (c->report.errnum == ENOENT ? 127 : 126) : 255);
+}
+
+/* The helper: makes the process where nothing of the host is left, and is gone. */
+static _Noreturn void make_inside(struct zl_child *c, struct execution *x)
+{
+        struct zl_process_plan *p = &x->plan.process;
+        int r = 0;
+
+        for (int i = 0; !p->tty && r == 0 && i < 3; i++) {
+                if (dup2(p->stdio[i], i) < 0)
+                        r = zl_child_fail(c, ZL_STAGE_STDIO, errno, "standard input or output");
+                p->stdio[i] = i;
+        }
+        if (r == 0)
+                r = zl_child_shed(c);
+        if (r == 0) {
+                long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, NULL,
+                                   x->born, NULL, NULL);
+
+                if (pid == 0)
+                        finish(c);
+                if (pid > 0)
+                        _exit(0);
+                zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "pid");
+        }
+        zl_child_send_report(c);
+        _exit(255);
 }
 
 static _Noreturn void child(struct execution *x)
@@ -323,6 +384,7 @@ static _Noreturn void child(struct execution *x)
         struct zl_child *c = &child_state;
 
         close(x->parent_fd);
+        zl_close(x->want->idle_fd);
         *c = (struct zl_child){
                 .plan = &x->plan,
                 .process = &x->plan.process,
@@ -333,43 +395,86 @@ static _Noreturn void child(struct execution *x)
                 .tty_fd = -EBADF,
         };
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        if (c->process->die_with_parent)
-                prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        setsid();
-        umask(0);
-        run(c, x);
-        zl_child_send_report(c);
-        _exit(c->report.stage == ZL_STAGE_EXEC ? (c->report.errnum == ENOENT ? 127 : 126) : 255);
+        if (enter(c, x) < 0) {
+                zl_child_send_report(c);
+                _exit(255);
+        }
+        if (x->plan.join_pid_fd < 0)
+                finish(c);
+        make_inside(c, x);
 }
 
 /* --- the parent ---------------------------------------------------------------------------------------------------------- */
 
-static int do_clone(struct execution *x, bool *ret_in_cgroup, struct zl_error *err)
+static int do_clone(struct execution *x, struct zl_error *err)
 {
         struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
+        bool inside = x->plan.join_pid_fd >= 0;
         struct zl_clone how = { .cgroup_fd = cg ? zl_cgroup_dir_fd(cg) : -1,
-                                .pidfd = &x->pidfd,
+                                .pidfd = inside ? NULL : &x->pidfd,
                                 .hidden = 1 };
-        _cleanup_close_ int own = -EBADF;
         pid_t pid;
 
-        if (x->plan.join_pid_fd >= 0) {
-                own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-                if (own < 0 || setns(x->plan.join_pid_fd, CLONE_NEWPID) < 0)
-                        return zl_fail_errno(err, errno, "cannot enter the pid namespace");
+        if (inside) {
+                x->born = mmap(NULL, sizeof *x->born, PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+                if (x->born == MAP_FAILED) {
+                        x->born = NULL;
+                        return zl_fail_oom(err);
+                }
         }
         pid = zl_clone(&how);
-        if (pid == 0)
+        if (pid == 0) {
+                x->plan.left_outside = how.cgroup_fd >= 0 && !how.cgroup_done;
                 child(x);
-        if (own >= 0 && setns(own, CLONE_NEWPID) < 0 && pid > 0) {
-                x->pid = pid;
-                return zl_fail_errno(err, errno, "cannot leave the pid namespace");
         }
         if (pid < 0)
                 return zl_fail_errno(err, -pid, "cannot make a process in container %s", x->c->id);
-        x->pid = pid;
-        *ret_in_cgroup = how.cgroup_done;
+        if (inside)
+                x->helper = pid;
+        else
+                x->pid = pid;
         return 0;
+}
+
+static void reap(pid_t pid)
+{
+        siginfo_t info;
+
+        while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+                ;
+}
+
+/* Takes over what the helper made, whatever became of the talk; `r` is how that ended. */
+static int take_over(struct execution *x, int r, struct zl_error *err)
+{
+        if (x->helper <= 0)
+                return r;
+        if (r < 0)
+                kill(x->helper, SIGKILL);
+        reap(x->helper);
+        x->pid = *x->born;
+        munmap(x->born, sizeof *x->born);
+        if (r < 0)
+                return r;
+        if (x->pid <= 0)
+                return zl_fail(err, ZL_E_STATE, 0,
+                               "the process ended while it was being made in container %s",
+                               x->c->id);
+        /* Our child, and not waited for: the number is still its own. */
+        x->pidfd = (int)syscall(SYS_pidfd_open, x->pid, 0);
+        return x->pidfd < 0 ? zl_fail_errno(err, errno, "cannot watch process %d", x->pid) : 0;
+}
+
+static int attach(struct execution *x, struct zl_error *err)
+{
+        int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup,
+                                 x->helper > 0 ? x->helper : x->pid, err);
+
+        if (r < 0)
+                return r;
+        r = zl_sync_tell(x->parent_fd, ZL_MSG_JOINED, 0);
+        return r < 0 ? zl_fail_errno(err, -r, "the process has ended") : 0;
 }
 
 /* Until the end of the stream, which is the exec, or the child's error. */
@@ -385,6 +490,12 @@ static int talk(struct execution *x, struct zl_error *err)
                         return 0;
                 if (m.kind == ZL_MSG_ERROR)
                         return zl_report_fail(&m, x->process.args[0], err);
+                if (m.kind == ZL_MSG_ATTACH) {
+                        r = attach(x, err);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
                 if (m.kind != ZL_MSG_CONSOLE || fd < 0)
                         return zl_fail(err, ZL_E_INTERNAL, 0, "unknown message %d", m.kind);
                 if (x->want->console_socket_fd >= 0) {
@@ -401,23 +512,23 @@ static int talk(struct execution *x, struct zl_error *err)
 static int launch(struct execution *x, struct zl_error *err)
 {
         struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
-        bool in_cgroup = false;
-        int fds[2], r;
+        int fds[2], r = cg ? zl_cgroup_doors_open(cg, &x->plan.doors, err) : 0;
 
+        if (r < 0)
+                return r;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
                 return zl_fail_errno(err, errno, "cannot make a socket pair");
         x->parent_fd = fds[0];
         x->plan.sync_fd = fds[1];
-        r = do_clone(x, &in_cgroup, err);
+        r = do_clone(x, err);
         x->plan.sync_fd = zl_close(x->plan.sync_fd);
-        if (r == 0 && !in_cgroup && cg)
-                r = zl_cgroup_attach(cg, x->pid, err);
-        if (r == 0) {
-                r = zl_sync_tell(x->parent_fd, ZL_MSG_JOINED, x->pid);
-                if (r < 0)
-                        zl_fail_errno(err, -r, "the process has ended");
-        }
-        return r < 0 ? r : talk(x, err);
+        zl_cgroup_doors_close(&x->plan.doors);
+        zl_close(x->want->idle_fd);
+        if (r == 0)
+                zl_debug(
+                        "nsexec container setup: child process in init() of container %s; setns_init: about to exec %s",
+                        x->c->id, x->process.args[0]);
+        return r < 0 ? r : take_over(x, talk(x, err), err);
 }
 
 static int execute(struct execution *x, struct zl_error *err)
@@ -425,7 +536,7 @@ static int execute(struct execution *x, struct zl_error *err)
         enum zl_container_status status = zl_container_status(x->c);
         int r;
 
-        if (status == ZL_CONTAINER_PAUSED)
+        if (status == ZL_CONTAINER_PAUSED && !x->want->ignore_paused)
                 return zl_fail(err, ZL_E_STATE, 0, "cannot exec in a paused container");
         if (status == ZL_CONTAINER_STOPPED || status == ZL_CONTAINER_CREATING)
                 return zl_fail(err, ZL_E_STATE, 0, "cannot exec in a stopped container");
@@ -441,12 +552,9 @@ static int execute(struct execution *x, struct zl_error *err)
 
 static void undo(struct execution *x)
 {
-        siginfo_t info;
-
         if (x->pid > 0) {
                 kill(x->pid, SIGKILL);
-                while (waitid(P_PID, (id_t)x->pid, &info, WEXITED) < 0 && errno == EINTR)
-                        ;
+                reap(x->pid);
         }
         zl_close(x->pidfd);
         zl_close(x->console_fd);
@@ -471,6 +579,7 @@ int zl_container_exec(struct zl_container *c, const struct zl_exec_process *proc
                 undo(&x);
         else
                 *ret = (struct zl_exec_result){ x.pid, x.pidfd, x.console_fd };
+        zl_cgroup_doors_close(&x.plan.doors);
         if (x.plan.arena)
                 zl_plan_done(&x.plan);
         zl_seccomp_program_done(&x.seccomp);

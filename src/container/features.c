@@ -73,7 +73,7 @@ int zl_container_features_json(char **ret, struct zl_error *err)
         _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(64 << 10);
         char *text;
 
-        zl_buf_puts(&b, "{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"1.2.0\",");
+        zl_buf_puts(&b, "{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"1.3.0\",");
         put_list(&b, "hooks", hooks);
         zl_buf_putc(&b, ',');
         put_list(&b, "mountOptions", zl_mount_option_names());
@@ -85,13 +85,20 @@ int zl_container_features_json(char **ret, struct zl_error *err)
                 &b,
                 "\"cgroup\":{\"v1\":true,\"v2\":true,\"systemd\":false,\"systemdUser\":false,\"rdma\":true},");
         put_seccomp(&b);
-        zl_buf_puts(&b, "\"apparmor\":{\"enabled\":true},\"selinux\":{\"enabled\":true},"
-                        "\"intelRdt\":{\"enabled\":false},"
-                        "\"mountExtensions\":{\"idmap\":{\"enabled\":true}}},");
-        zl_buf_putf(&b,
-                    "\"annotations\":{\"dev.zlayer.version\":\"%s\"},"
-                    "\"potentiallyUnsafeConfigAnnotations\":[]}",
-                    ZL_VERSION);
+        zl_buf_puts(
+                &b,
+                "\"apparmor\":{\"enabled\":true},\"selinux\":{\"enabled\":true},"
+                "\"intelRdt\":{\"enabled\":false},"
+                "\"memoryPolicy\":{\"modes\":[\"MPOL_DEFAULT\",\"MPOL_PREFERRED\",\"MPOL_BIND\","
+                "\"MPOL_INTERLEAVE\",\"MPOL_LOCAL\",\"MPOL_PREFERRED_MANY\",\"MPOL_WEIGHTED_INTERLEAVE\"],"
+                "\"flags\":[\"MPOL_F_NUMA_BALANCING\",\"MPOL_F_RELATIVE_NODES\",\"MPOL_F_STATIC_NODES\"]},"
+                "\"netDevices\":{\"enabled\":false},"
+                "\"mountExtensions\":{\"idmap\":{\"enabled\":true}}},");
+        zl_buf_putf(
+                &b,
+                "\"annotations\":{\"dev.zlayer.version\":\"%s\"},"
+                "\"potentiallyUnsafeConfigAnnotations\":[\"run.oci.hooks.\",\"run.oci.keep_original_groups\"]}",
+                ZL_VERSION);
         text = zl_buf_take(&b);
         if (!text)
                 return zl_fail_oom(err);

@@ -17,18 +17,25 @@
 #include "container/internal.h"
 #include "linux/clone.h"
 
-static _Noreturn void hook_main(const struct zl_oci_hook *hook, int input)
+extern char **environ;
+
+struct hook_io {
+        int in, out, err; /* -1: as ours */
+};
+
+static _Noreturn void hook_main(const struct zl_oci_hook *hook, char *const *env,
+                                const struct hook_io *io)
 {
-        static char *no_env[] = { NULL };
         char *only_path[] = { hook->path, NULL };
 
-        zl_child_reset_signals();
-        if (dup2(input, 0) < 0)
+        zl_child_reset_signals(UINT64_MAX);
+        if (dup2(io->in, 0) < 0 || (io->out >= 0 && dup2(io->out, 1) < 0) ||
+            (io->err >= 0 && dup2(io->err, 2) < 0))
                 _exit(127);
-        /* Standard output and error are ours; anything else stays behind. */
+        /* Anything else stays behind. */
         syscall(SYS_close_range, 3U, ~0U, 0U);
         execve(hook->path, hook->args && hook->args[0] ? hook->args : only_path,
-               hook->env ? hook->env : no_env);
+               hook->env ? hook->env : env);
         _exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -61,11 +68,45 @@ static int wait_hook(pid_t pid, int pidfd, int64_t deadline)
         return r;
 }
 
-static int run_one(const struct zl_oci_hook *hook, const char *state)
+/* The end of what a hook wrote, as one line. */
+static void quote_words(int words, off_t size, struct zl_hook_run *run)
+{
+        off_t from = size > (off_t)sizeof run->said - 1 ? size - (off_t)sizeof run->said + 1 : 0;
+        ssize_t n = pread(words, run->said, sizeof run->said - 1, from);
+
+        while (n > 0 && (unsigned char)run->said[n - 1] <= ' ')
+                n--;
+        run->said[n < 0 ? 0 : n] = 0;
+        for (char *p = run->said; *p; p++)
+                if ((unsigned char)*p < ' ' || *p == 0x7f)
+                        *p = ' ';
+}
+
+/* What it wrote to standard error goes on to where it would have gone, and into the error when it failed: callers show that and nothing
+ * else. */
+static void pass_words(int words, bool failed, struct zl_hook_run *run)
+{
+        off_t size = words < 0 ? 0 : lseek(words, 0, SEEK_END), at = 0;
+        char text[4096];
+        ssize_t n;
+
+        if (size <= 0)
+                return;
+        if (failed)
+                quote_words(words, size, run);
+        /* Not by sendfile(), which refuses descriptors that append. */
+        while (at < size && (n = pread(words, text, sizeof text, at)) > 0 &&
+               zl_write_full(run->err >= 0 ? run->err : STDERR_FILENO, text, (size_t)n) == 0)
+                at += n;
+}
+
+static int run_one(const struct zl_oci_hook *hook, struct zl_hook_run *run)
 {
         _cleanup_close_ int input = memfd_create("state", MFD_CLOEXEC);
+        _cleanup_close_ int words = memfd_create("stderr", MFD_CLOEXEC);
         _cleanup_close_ int pidfd = -EBADF;
         struct zl_clone how = { .cgroup_fd = -1, .pidfd = &pidfd };
+        struct hook_io io = { input, run->out, words >= 0 ? words : run->err };
         int64_t deadline = hook->has_timeout ? zl_now_monotonic() + hook->timeout * ZL_NSEC_PER_SEC
                                              : -1;
         pid_t pid;
@@ -73,7 +114,7 @@ static int run_one(const struct zl_oci_hook *hook, const char *state)
 
         if (input < 0)
                 return -errno;
-        r = zl_write_full(input, state, strlen(state));
+        r = zl_write_full(input, run->state, strlen(run->state));
         if (r < 0)
                 return r;
         if (lseek(input, 0, SEEK_SET) < 0)
@@ -82,20 +123,42 @@ static int run_one(const struct zl_oci_hook *hook, const char *state)
         if (pid < 0)
                 return pid;
         if (pid == 0)
-                hook_main(hook, input);
-        return wait_hook(pid, pidfd, deadline);
+                hook_main(hook, run->env ? run->env : environ, &io);
+        r = wait_hook(pid, pidfd, deadline);
+        pass_words(words, r < 0, run);
+        return r;
 }
 
-int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, const char *state,
-                 const struct zl_oci_hook **ret_failed)
+int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, struct zl_hook_run *run)
 {
+        run->said[0] = 0;
         for (size_t i = 0; i < n; i++) {
-                int r = run_one(&hooks[i], state);
+                int r = run_one(&hooks[i], run);
 
                 if (r < 0) {
-                        *ret_failed = &hooks[i];
+                        run->failed = i;
                         return r;
                 }
+        }
+        return 0;
+}
+
+int zl_hooks_open(const struct zl_oci_config *config, struct zl_hook_run *run, struct zl_error *err)
+{
+        const struct zl_str_map *map = &config->annotations;
+
+        for (size_t i = 0; i < map->n; i++) {
+                int *fd = zl_streq(map->items[i].key, "run.oci.hooks.stdout")   ? &run->out
+                          : zl_streq(map->items[i].key, "run.oci.hooks.stderr") ? &run->err
+                                                                                : NULL;
+                const char *path = map->items[i].value;
+
+                if (!fd || !path || !*path)
+                        continue;
+                *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0700);
+                if (*fd < 0)
+                        return zl_fail_errno(err, errno, "annotation %s: cannot open %s",
+                                             map->items[i].key, path);
         }
         return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "container/container.h"
+#include "container/user.h"
 #include "linux/caps.h"
 #include "linux/mounts.h"
 #include "schema/arena.h"
@@ -37,6 +38,7 @@ enum zl_stage {
         ZL_STAGE_OVERLAY,
         ZL_STAGE_MOUNT_SOURCE,
         ZL_STAGE_MOUNT_TARGET,
+        ZL_STAGE_MOUNT_LINK,
         ZL_STAGE_MOUNT,
         ZL_STAGE_MOUNT_FLAGS,
         ZL_STAGE_COPY_UP,
@@ -64,6 +66,7 @@ enum zl_stage {
         ZL_STAGE_STDIO,
         ZL_STAGE_EXEC,
         ZL_STAGE_CPU_AFFINITY,
+        ZL_STAGE_MEMORY_POLICY,
         ZL_STAGE_MAX_,
 };
 
@@ -73,8 +76,10 @@ enum zl_message_kind {
         ZL_MSG_CONSOLE,   /* child: here is the pty master (one descriptor) */
         ZL_MSG_READY,     /* child: all done, waiting at the gate */
         ZL_MSG_MAPPED,    /* parent: the id maps are written */
-        ZL_MSG_JOINED,    /* parent: you are in your cgroup; `value` is your pid on the host */
+        ZL_MSG_ATTACH,    /* child: could not enter the cgroup by itself, please move it */
+        ZL_MSG_JOINED,    /* parent: you are in your cgroup */
         ZL_MSG_HOOKS_DONE,
+        ZL_MSG_DOORS, /* parent: the doors of your cgroup (descriptors) */
         ZL_MSG_START,
 };
 
@@ -84,6 +89,7 @@ struct zl_message {
         int32_t errnum;
         int32_t value;
         char subject[240];
+        char detail[200]; /* what a hook said */
 };
 
 /* Fills `err` from a record of the child. `what` is the prefix ("container x"). Returns a negative errno. */
@@ -103,7 +109,8 @@ struct zl_mount_plan {
         enum zl_mount_kind kind;
         const char *destination, *type, *source;
         struct zl_mount_options options;
-        int userns_fd; /* id-mapped, or -1 */
+        int tree_fd; /* the detached mount to put there, or -1 */
+        bool mapped; /* its ids are: it must be that one. Otherwise it serves where the source cannot be reached */
 };
 
 struct zl_device_plan {
@@ -112,6 +119,7 @@ struct zl_device_plan {
         dev_t dev;
         uid_t uid;
         gid_t gid;
+        int tree_fd; /* the detached node to put there, or -1 */
 };
 
 struct zl_rlimit_plan {
@@ -136,6 +144,12 @@ struct zl_sched_attr {
         uint32_t util_min, util_max;
 };
 
+/* For set_mempolicy(): the mode with its flags, and a mask of ZL_NODE_WORDS words or NULL. */
+struct zl_memory_policy_plan {
+        int mode;
+        unsigned long *nodes;
+};
+
 /* What the first process and an exec have in common. */
 struct zl_process_plan {
         char *const *argv;
@@ -149,6 +163,7 @@ struct zl_process_plan {
         gid_t gid;
         gid_t *groups; /* room for ZL_GROUPS_MAX */
         size_t n_groups;
+        bool keep_groups; /* those of the caller: annotation run.oci.keep_original_groups, as crun */
         bool no_setgroups; /* a user namespace of an unprivileged user denies it */
         mode_t umask;
         struct zl_caps caps;
@@ -159,8 +174,9 @@ struct zl_process_plan {
         bool has_oom_score_adj;
         char oom_score_adj[12];
         struct zl_sched_attr *scheduler;
-        int io_priority;                        /* encoded, or -1 */
-        long personality;                       /* or -1 */
+        int io_priority;  /* encoded, or -1 */
+        long personality; /* or -1 */
+        const struct zl_memory_policy_plan *memory_policy;
         unsigned long *cpu_initial, *cpu_final; /* masks of ZL_CPU_WORDS words, or NULL */
         const char *apparmor, *selinux;         /* "exec …" texts, or NULL */
         const struct zl_seccomp_program *seccomp;
@@ -173,7 +189,17 @@ struct zl_process_plan {
         size_t n_preserve_fds;
         bool die_with_parent;
 };
-enum { ZL_GROUPS_MAX = 1024, ZL_CPU_WORDS = 128 };
+enum { ZL_CPU_WORDS = 128, ZL_NODE_WORDS = 128 };
+
+/* How hooks run, and what became of them. Begin with ZL_HOOK_RUN_INIT. */
+struct zl_hook_run {
+        char *const *env;  /* of hooks whose config names none; NULL: ours (as runc) */
+        const char *state; /* on their standard input */
+        int out, err;      /* where what they write goes; -1: where ours goes */
+        size_t failed;     /* the index of the one that failed */
+        char said[200];    /* the end of what it wrote to standard error, as one line */
+};
+#define ZL_HOOK_RUN_INIT ((struct zl_hook_run){ .out = -1, .err = -1 })
 
 struct zl_plan {
         struct zl_arena *arena;
@@ -200,13 +226,18 @@ struct zl_plan {
         size_t n_devices;
         struct zl_sysctl_plan *sysctls;
         size_t n_sysctls;
+        char **kernel_fs; /* where the host has procfs and sysfs, when these stay below us (no pivot) */
         char **cgroup_dirs; /* absolute paths of the group in each hierarchy, for type "cgroup" */
         const char *state_head, *state_tail; /* the state document around status and pid */
         char *state_buf;
         size_t state_size;
         bool has_host_hooks;
-        int sync_fd; /* child's end */
-        int gate_fd; /* listening socket, or -1: the gate is sync_fd */
+        struct zl_hook_run hook_run;
+        struct zl_cgroup_doors doors;
+        bool doors_come; /* by a message, while the child is at work */
+        bool left_outside; /* of the v2 group: it was not born there, and nobody can enter by itself */
+        int sync_fd;       /* child's end */
+        int gate_fd;       /* listening socket, or -1: the gate is sync_fd */
 };
 
 int zl_plan_make(const struct zl_container_options *options, struct zl_plan *plan,
@@ -215,7 +246,16 @@ void zl_plan_done(struct zl_plan *plan);
 /* The part of the process; `base` gives what `p` leaves open (exec), or NULL. */
 int zl_plan_process(struct zl_arena *arena, const struct zl_oci_process *p,
                     struct zl_process_plan *ret, struct zl_error *err);
+/* linux.memoryPolicy, for the first process and, from the container's config, for an exec. */
+int zl_plan_personality(const struct zl_oci_personality *personality, struct zl_process_plan *ret,
+                        struct zl_error *err);
+int zl_plan_memory_policy(struct zl_arena *arena, const struct zl_oci_memory_policy *policy,
+                          struct zl_process_plan *ret, struct zl_error *err);
+/* The text of a map as the kernel reads it, or NULL without memory. */
+char *zl_plan_map_text(struct zl_arena *arena, const struct zl_oci_id_map *maps, size_t n);
 int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err);
+/* Nodes of the plan's devices, which nobody can make in a user namespace. Best effort: without, those of the host are bound. */
+void zl_plan_nodes(struct zl_plan *plan);
 char **zl_plan_env(struct zl_arena *arena, char *const *env, struct zl_process_plan *p);
 
 /* ---- the child ------------------------------------------------------------------------------------------------ */
@@ -228,8 +268,11 @@ struct zl_child {
         int proc_fd;         /* the host's procfs, verified */
         int root_fd;         /* of the container's root mount */
         int tty_fd;          /* slave, or -1 */
+        bool readonly_dev;   /* once all is in it */
         int listener_socket; /* seccomp_socket once it was moved, or 0 */
         pid_t host_pid;
+        uint64_t ignored_signals; /* what we were started with */
+        bool in_cgroup, start_came;
         struct zl_message report;
         gid_t groups[ZL_GROUPS_MAX];
         size_t n_groups;
@@ -243,11 +286,17 @@ int zl_child_fail(struct zl_child *c, enum zl_stage stage, int errnum, const cha
 void zl_child_send_report(struct zl_child *c);
 void zl_child_main(const struct zl_plan *plan) __attribute__((noreturn));
 
+/* The processors of whoever called us are none of the container's: all that its group allows, as runc. */
+void zl_child_reset_affinity(struct zl_child *c);
+/* Into the cgroup, by itself or with the parent's help; may be called again. */
+int zl_child_enter_cgroup(struct zl_child *c);
+int zl_child_await(struct zl_child *c, int fd, int kind);
 int zl_child_open_proc(struct zl_child *c);
 int zl_child_write_proc(struct zl_child *c, const char *file, const char *value);
 int zl_child_rootfs(struct zl_child *c); /* mounts, devices, masks */
 int zl_child_dev(struct zl_child *c);    /* nodes and links in /dev */
-int zl_child_mask(struct zl_child *c);   /* masked and read-only paths */
+int zl_child_readonly_dev(struct zl_child *c);
+int zl_child_mask(struct zl_child *c); /* masked and read-only paths */
 int zl_child_copy_up(int from_fd, int to_fd);
 int zl_child_console(struct zl_child *c, bool mount_console);
 int zl_child_pivot(struct zl_child *c);
@@ -255,32 +304,27 @@ int zl_child_pivot(struct zl_child *c);
 int zl_child_keyring(struct zl_child *c);
 int zl_child_user_lookup(struct zl_child *c);
 int zl_child_attributes(struct zl_child *c); /* rlimits, scheduler … needing privileges */
+int zl_child_labels(struct zl_child *c);     /* for the next execve; through proc_fd */
 int zl_child_privileges(struct zl_child *c); /* groups, ids, capabilities */
 int zl_child_stdio(struct zl_child *c);
+int zl_child_shed(struct zl_child *c);
 int zl_child_seccomp(struct zl_child *c, bool late);
 int zl_child_exec(struct zl_child *c); /* returns only on failure */
 void zl_child_reaper(pid_t main_pid) __attribute__((noreturn));
-/* The signal mask and dispositions a command expects. */
-void zl_child_reset_signals(void);
+/* The signal mask and dispositions a command expects; bit n - 1 of `ignored`: signal n may be ignored by now. */
+void zl_child_reset_signals(uint64_t ignored);
 
-/* Names of users inside `root_fd`; async-signal-safe. */
-struct zl_user_result {
-        uid_t uid;
-        gid_t gid;
-        gid_t *groups; /* room for ZL_GROUPS_MAX, first n_groups are in use */
-        size_t n_groups;
-        char home[4096]; /* "" if unknown */
-};
-int zl_user_lookup(int root_fd, const char *text, struct zl_user_result *ret);
 /* The home directory of a uid; "" if there is no entry. */
 void zl_user_home(int root_fd, uid_t uid, char *home, size_t size);
 
 /* ---- hooks ------------------------------------------------------------------------------------------------------- */
 
-/* Runs hooks in order with `state` on their standard input; async-signal-safe. 0, or a negative errno with `*ret_failed` the hook:
- * -ETIMEDOUT; -ECHILD: it ended with a status other than 0. */
-int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, const char *state,
-                 const struct zl_oci_hook **ret_failed);
+/* Runs hooks in order; async-signal-safe. 0, or a negative errno with `failed` and `said` filled: -ETIMEDOUT; -ECHILD: the hook
+ * ended with a status other than 0. */
+int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, struct zl_hook_run *run);
+/* Opens the files of the annotations run.oci.hooks.stdout and .stderr, as crun; the caller closes out and err. */
+int zl_hooks_open(const struct zl_oci_config *config, struct zl_hook_run *run,
+                  struct zl_error *err);
 
 /* ---- the container object ------------------------------------------------------------------------------------------ */
 
@@ -288,9 +332,10 @@ struct zl_container {
         char *id;
         char *bundle;
         char *rootfs;
-        char *root;   /* directory of states, or NULL */
-        int state_fd; /* our directory in it */
-        int lock_fd;
+        char *root;     /* directory of states, or NULL */
+        int state_fd;   /* our directory in it */
+        bool is_locked; /* by a flock on it */
+        int staged_fd;  /* state.json without a name */
         pid_t pid;
         bool no_new_keyring;
         uint64_t pid_start; /* start time from /proc, against reused pids */
@@ -298,6 +343,7 @@ struct zl_container {
         int sync_fd; /* parent's end; the gate when there is no socket */
         int console_fd;
         bool is_child; /* of this process */
+        bool start_sent;
         bool started;
         bool systemd_cgroup;
         bool owns_config;
@@ -309,13 +355,12 @@ struct zl_container {
         struct zl_seccomp_program seccomp; /* for exec */
 };
 
-/* Reads the start time (clock ticks since boot) of a process; 0 if it is gone. */
-uint64_t zl_process_start_time(pid_t pid);
-
 /* Keeps state.json and config.json as long as the container exists; the socket is the gate of created ones. */
 #define ZL_STATE_FILE "state.json"
 #define ZL_CONFIG_FILE "config.json"
 #define ZL_GATE_FILE "start.sock"
+#define ZL_CGROUP_LINK "cgroup" /* a link whose text is the group, from before that is made */
+#define ZL_HOOKS_FILE "hooks"   /* while hooks of the creation run */
 
 /* A container's object with everything at "none". */
 struct zl_container *zl_container_new(const char *id, const char *bundle);
@@ -325,6 +370,8 @@ int zl_sync_tell(int fd, int kind, int value);
 int zl_sync_recv(int fd, struct zl_message *m, int *ret_fd);
 /* The gate's other side: sends START and waits for the exec or its error. */
 int zl_gate_pass(int fd, const char *command, struct zl_error *err);
+/* Its second half: START was sent before. */
+int zl_gate_hear(int fd, const char *command, struct zl_error *err);
 /* Sends a pty master to a console socket, as runc does: the descriptor and a name. */
 int zl_console_send(int socket_fd, int master, struct zl_error *err);
 /* Fills what the process needs beyond its plan: seccomp (compiled into `own` if need be), stdio, personality. `null_fd` is
@@ -332,8 +379,11 @@ int zl_console_send(int socket_fd, int master, struct zl_error *err);
 int zl_process_equip(struct zl_process_plan *p, const int stdio[3], int *null_fd,
                      struct zl_error *err);
 
-/* Writes state.json. */
-int zl_state_save(struct zl_container *c, struct zl_error *err);
+/* Its first process, that is. */
+bool zl_container_has_ended(const struct zl_container *c);
+/* state.json, in two steps: what it says is written while there is time, and it appears when the container is created. */
+int zl_state_stage(struct zl_container *c, struct zl_error *err);
+int zl_state_publish(struct zl_container *c, struct zl_error *err);
 /* The state document of the OCI with a given status. */
 char *zl_state_document(const struct zl_oci_config *config, const char *id, const char *status,
                         pid_t pid, const char *bundle);

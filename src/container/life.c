@@ -28,20 +28,57 @@ static const char *command_of(const struct zl_container *c)
 }
 
 /* Hooks that may fail without consequence: the specification wants a warning. */
-static void run_late_hooks(struct zl_container *c, const struct zl_oci_hook *hooks, size_t n,
-                           const char *status)
+static void run_poststop(struct zl_container *c, const struct zl_oci_hook *hooks, size_t n)
 {
+        struct zl_hook_run run = ZL_HOOK_RUN_INIT;
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         _cleanup_free_ char *state = NULL;
 
         if (n == 0)
                 return;
-        state = zl_state_document(c->config, c->id, status, c->pid, c->bundle);
+        if (zl_hooks_open(c->config, &run, &err) < 0)
+                zl_warn("container %s: poststop hooks: %s", c->id, zl_error_message(&err));
+        run.state = state = zl_state_document(c->config, c->id, "stopped", c->pid, c->bundle);
         for (size_t i = 0; state && i < n; i++) {
-                const struct zl_oci_hook *failed = NULL;
+                int r = zl_hooks_run(&hooks[i], 1, &run);
 
-                if (zl_hooks_run(&hooks[i], 1, state, &failed) < 0)
-                        zl_warn("container %s: hook %s failed", c->id, hooks[i].path);
+                if (r < 0)
+                        zl_warn("container %s: error executing poststop hook %s: %s", c->id,
+                                hooks[i].path,
+                                r == -ECHILD ? "poststop hook failed with exit code other than 0"
+                                             : strerror(-r));
         }
+        zl_close(run.out);
+        zl_close(run.err);
+}
+
+static int end_processes(struct zl_container *c, struct zl_error *err);
+
+/* The command runs already, but a container whose poststart hook fails must not go on (runtime-spec 1.3, "Lifecycle"): it is ended
+ * here, and the caller deletes it. */
+static int run_poststart(struct zl_container *c, const struct zl_oci_hooks *hooks,
+                         struct zl_error *err)
+{
+        struct zl_hook_run run = ZL_HOOK_RUN_INIT;
+        _cleanup_free_ char *state = NULL;
+        int r;
+
+        if (hooks->n_poststart == 0)
+                return 0;
+        run.state = state = zl_state_document(c->config, c->id, "running", c->pid, c->bundle);
+        if (!state)
+                return zl_fail_oom(err);
+        r = zl_hooks_open(c->config, &run, err);
+        if (r == 0)
+                r = zl_hooks_run(hooks->poststart, hooks->n_poststart, &run);
+        zl_close(run.out);
+        zl_close(run.err);
+        if (r == 0)
+                return 0;
+        end_processes(c, NULL);
+        return zl_fail(err, ZL_E_CREATE, 0, "error running poststart hook #%zu: %s: %s %s",
+                       run.failed, hooks->poststart[run.failed].path,
+                       r == -ETIMEDOUT ? "it took too long" : "it failed", run.said);
 }
 
 /* --- start --------------------------------------------------------------------------------------------------------- */
@@ -50,8 +87,8 @@ static int open_gate(struct zl_container *c, struct zl_error *err)
 {
         int r;
 
-        if (c->is_child && faccessat(c->state_fd, ZL_GATE_FILE, F_OK, 0) < 0) {
-                r = zl_gate_pass(c->sync_fd, command_of(c), err);
+        if (c->start_sent || (c->is_child && faccessat(c->state_fd, ZL_GATE_FILE, F_OK, 0) < 0)) {
+                r = (c->start_sent ? zl_gate_hear : zl_gate_pass)(c->sync_fd, command_of(c), err);
                 c->sync_fd = zl_close(c->sync_fd);
                 return r;
         }
@@ -75,7 +112,11 @@ int zl_container_start(struct zl_container *c, struct zl_error *err)
 
         if (r < 0)
                 return r;
-        status = zl_container_status(c);
+        /* Nobody but us knows our own child before it is started: it need not be asked whether it is paused. One that was allowed to
+         * start at once may have come to its end already. */
+        status = c->is_child && !c->started && (c->start_sent || !zl_container_has_ended(c))
+                         ? ZL_CONTAINER_CREATED
+                         : zl_container_status(c);
         config = zl_container_config(c);
         if (status != ZL_CONTAINER_CREATED) {
                 zl_container_unlock(c);
@@ -92,17 +133,38 @@ int zl_container_start(struct zl_container *c, struct zl_error *err)
         r = open_gate(c, err);
         c->started = true;
         if (r == 0 && config && config->hooks)
-                run_late_hooks(c, config->hooks->poststart, config->hooks->n_poststart, "running");
+                r = run_poststart(c, config->hooks, err);
         zl_container_unlock(c);
         return r;
 }
 
 /* --- signals, pause, limits ---------------------------------------------------------------------------------------- */
 
+static bool shares_pids(struct zl_container *c)
+{
+        const struct zl_oci_config *config = zl_container_config(c);
+
+        for (size_t i = 0; config && i < config->linux_->n_namespaces; i++) {
+                const struct zl_oci_namespace *ns = &config->linux_->namespaces[i];
+
+                if (zl_streq(ns->type, "pid"))
+                        return ns->path && *ns->path;
+        }
+        return config != NULL;
+}
+
 int zl_container_kill(struct zl_container *c, int sig, bool all, struct zl_error *err)
 {
         if (all && c->cgroup)
                 return zl_cgroup_kill_all(c->cgroup, sig, err);
+        /* Without a pid namespace of its own the rest would outlive the first process: as runc, KILL is for all of them. */
+        if (sig == SIGKILL && c->cgroup && shares_pids(c)) {
+                _cleanup_free_ pid_t *pids = NULL;
+                size_t n = 0;
+
+                if (zl_cgroup_pids(c->cgroup, &pids, &n, NULL) == 0 && n > 0)
+                        return zl_cgroup_kill_all(c->cgroup, sig, err);
+        }
         if (zl_container_status(c) == ZL_CONTAINER_STOPPED || c->pidfd < 0)
                 return zl_fail(err, ZL_E_STATE, 0, "container not running");
         if (syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0) < 0)
@@ -180,13 +242,31 @@ static int end_processes(struct zl_container *c, struct zl_error *err)
                 if (r < 0)
                         return r;
         }
-        r = wait_end(c, 10 * ZL_NSEC_PER_SEC);
+        r = wait_end(c, ZL_NSEC_PER_SEC / 5);
+        if (r < 0) {
+                /* Somebody may have moved it into a frozen group of another name. */
+                zl_cgroup_thaw_process(c->pid);
+                r = wait_end(c, 10 * ZL_NSEC_PER_SEC);
+        }
         return r < 0 ? zl_fail(err, ZL_E_TIMEOUT, ETIMEDOUT, "container %s does not die", c->id)
                      : 0;
 }
 
+/* What has ended by itself has left an empty group: removing that is the whole work, and the proof. */
+static int end_and_remove_group(struct zl_container *c, struct zl_error *err)
+{
+        int r;
+
+        if (c->cgroup && zl_container_has_ended(c) && zl_cgroup_remove_unused(c->cgroup) == 0)
+                return 0;
+        r = end_processes(c, err);
+        return r == 0 && c->cgroup ? zl_cgroup_remove(c->cgroup, err) : r;
+}
+
 static int remove_state(struct zl_container *c, struct zl_error *err)
 {
+        static const char *const files[] = { ZL_STATE_FILE, ZL_CONFIG_FILE, ZL_GATE_FILE,
+                                             ZL_HOOKS_FILE, ZL_CGROUP_LINK };
         _cleanup_free_ char *dir = NULL;
         int r;
 
@@ -195,20 +275,31 @@ static int remove_state(struct zl_container *c, struct zl_error *err)
         dir = zl_path_join(c->root, c->id);
         if (!dir)
                 return zl_fail_oom(err);
-        r = zl_rm_rf_at(AT_FDCWD, dir);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(files); i++)
+                unlinkat(c->state_fd, files[i], 0);
+        /* Whatever else is in it (a creator that was killed) goes the long way. */
+        r = rmdir(dir) < 0 && errno != ENOENT ? zl_rm_rf_at(AT_FDCWD, dir) : 0;
         return r < 0 ? zl_fail_errno(err, -r, "cannot remove %s", dir) : 0;
 }
 
-/* A container whose creator was killed half-way has no state file: all that can be known is the group of its name. */
+/* A container whose creator was killed half-way has no state file, but a note of its group. Its process may wait at the gate: whoever
+ * comes and goes without a word lets it end. */
 static void adopt_wreck(struct zl_container *c)
 {
         struct zl_cgroup_options options = { .owned = true };
+        char path[PATH_MAX];
+        ssize_t n;
 
-        if (c->cgroup || (c->cgroup_path && *c->cgroup_path))
+        if (c->state_fd < 0 || c->pid_start)
                 return;
-        c->cgroup_path = zl_path_join("/zlayer", c->id);
-        options.path = c->cgroup_path;
-        if (c->cgroup_path && zl_cgroup_open(&options, &c->cgroup, NULL) < 0)
+        zl_close(zl_unix_connect_at(c->state_fd, ZL_GATE_FILE, SOCK_SEQPACKET));
+        n = readlinkat(c->state_fd, ZL_CGROUP_LINK, path, sizeof path - 1);
+        if (n <= 0 || c->cgroup)
+                return;
+        path[n] = 0;
+        options.path = path;
+        if (zl_replace_str(&c->cgroup_path, path) < 0 ||
+            zl_cgroup_open(&options, &c->cgroup, NULL) < 0)
                 c->cgroup = NULL;
 }
 
@@ -230,13 +321,11 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
                                zl_container_status_name(status));
         }
         adopt_wreck(c);
-        r = end_processes(c, err);
-        if (r == 0 && c->cgroup)
-                r = zl_cgroup_remove(c->cgroup, err);
+        r = end_and_remove_group(c, err);
         if (r == 0)
                 r = remove_state(c, err);
         if (r == 0 && config && config->hooks)
-                run_late_hooks(c, config->hooks->poststop, config->hooks->n_poststop, "stopped");
+                run_poststop(c, config->hooks->poststop, config->hooks->n_poststop);
         zl_container_unlock(c);
         return r;
 }

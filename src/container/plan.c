@@ -43,7 +43,7 @@ static const struct zl_oci_namespace *find_namespace(const struct zl_oci_linux *
 static int open_namespace(const struct zl_oci_namespace *ns, struct zl_error *err)
 {
         struct stat st;
-        int fd = open(ns->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        int fd = openat(AT_FDCWD, ns->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
         if (fd < 0)
                 return zl_fail_errno(err, errno, "linux.namespaces: cannot open %s", ns->path);
@@ -105,7 +105,7 @@ static int plan_namespaces(struct zl_plan *plan, struct zl_error *err)
         return 0;
 }
 
-static char *map_text(struct zl_arena *arena, const struct zl_oci_id_map *maps, size_t n)
+char *zl_plan_map_text(struct zl_arena *arena, const struct zl_oci_id_map *maps, size_t n)
 {
         size_t size = n * 36 + 1, len = 0;
         char *text = zl_arena_alloc(arena, size);
@@ -121,8 +121,8 @@ static int plan_ids(struct zl_plan *plan, struct zl_error *err)
         const struct zl_oci_linux *l = plan->config->linux_;
 
         if (plan->new_user_ns) {
-                plan->uid_map = map_text(plan->arena, l->uid_mappings, l->n_uid_mappings);
-                plan->gid_map = map_text(plan->arena, l->gid_mappings, l->n_gid_mappings);
+                plan->uid_map = zl_plan_map_text(plan->arena, l->uid_mappings, l->n_uid_mappings);
+                plan->gid_map = zl_plan_map_text(plan->arena, l->gid_mappings, l->n_gid_mappings);
                 if (!plan->uid_map || !plan->gid_map)
                         return zl_fail_oom(err);
                 plan->process.no_setgroups = geteuid() != 0 && l->n_gid_mappings == 1 &&
@@ -164,8 +164,9 @@ static bool has_own_namespace(const struct zl_plan *plan, const char *type, cons
                (own.st_ino != other.st_ino || own.st_dev != other.st_dev);
 }
 
-static bool sysctl_is_ours(const struct zl_plan *plan, const char *name)
+static bool sysctl_is_ours(const struct zl_plan *plan, const char *name, const char *value)
 {
+        const char *domain = plan->config->domainname;
         static const char *const ipc[] = {
                 "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
                 "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
@@ -175,8 +176,12 @@ static bool sysctl_is_ours(const struct zl_plan *plan, const char *name)
                 return has_own_namespace(plan, "network", "net");
         if (zl_startswith(name, "fs.mqueue."))
                 return has_own_namespace(plan, "ipc", "ipc");
-        if (zl_streq(name, "kernel.domainname") || zl_streq(name, "kernel.hostname"))
-                return has_own_namespace(plan, "uts", "uts");
+        /* "hostname" of the config says it: as runc and crun. */
+        if (zl_streq(name, "kernel.hostname"))
+                return false;
+        if (zl_streq(name, "kernel.domainname"))
+                return (!domain || !*domain || zl_streq(domain, value)) &&
+                       has_own_namespace(plan, "uts", "uts");
         for (size_t i = 0; i < ZL_ARRAY_SIZE(ipc); i++)
                 if (zl_streq(name, ipc[i]))
                         return has_own_namespace(plan, "ipc", "ipc");
@@ -206,7 +211,8 @@ static int plan_sysctls(struct zl_plan *plan, struct zl_error *err)
                         if (slashes)
                                 name[k] = key[k] == '/' ? '.' : key[k];
                 }
-                if (!zl_path_is_clean_relative(file) || !sysctl_is_ours(plan, name))
+                if (!zl_path_is_clean_relative(file) ||
+                    !sysctl_is_ours(plan, name, map->items[i].value))
                         return zl_fail(err, ZL_E_INVALID, 0,
                                        "linux.sysctl: \"%s\" is not in a separate kernel namespace",
                                        key);
@@ -220,21 +226,23 @@ static int plan_sysctls(struct zl_plan *plan, struct zl_error *err)
 /* --- devices ------------------------------------------------------------------------------------------------------ */
 
 static const struct zl_device_plan default_devices[] = {
-        { "/dev/null", S_IFCHR | 0666, 0x103, 0, 0 },
-        { "/dev/zero", S_IFCHR | 0666, 0x105, 0, 0 },
-        { "/dev/full", S_IFCHR | 0666, 0x107, 0, 0 },
-        { "/dev/random", S_IFCHR | 0666, 0x108, 0, 0 },
-        { "/dev/urandom", S_IFCHR | 0666, 0x109, 0, 0 },
-        { "/dev/tty", S_IFCHR | 0666, 0x500, 0, 0 },
+        { "/dev/null", S_IFCHR | 0666, 0x103, 0, 0, -EBADF },
+        { "/dev/zero", S_IFCHR | 0666, 0x105, 0, 0, -EBADF },
+        { "/dev/full", S_IFCHR | 0666, 0x107, 0, 0, -EBADF },
+        { "/dev/random", S_IFCHR | 0666, 0x108, 0, 0, -EBADF },
+        { "/dev/urandom", S_IFCHR | 0666, 0x109, 0, 0, -EBADF },
+        { "/dev/tty", S_IFCHR | 0666, 0x500, 0, 0, -EBADF },
 };
 
-static int plan_device(const struct zl_oci_device *d, struct zl_device_plan *ret,
-                       struct zl_error *err)
+static int plan_device(struct zl_plan *plan, const struct zl_oci_device *d,
+                       struct zl_device_plan *ret, struct zl_error *err)
 {
         mode_t type = zl_streq(d->type, "b")                             ? S_IFBLK
                       : zl_streq(d->type, "p")                           ? S_IFIFO
                       : zl_streq(d->type, "c") || zl_streq(d->type, "u") ? S_IFCHR
                                                                          : 0;
+        const char *path;
+        size_t n;
 
         if (!type)
                 return zl_fail(err, ZL_E_INVALID, 0, "linux.devices: %s: unknown type \"%s\"",
@@ -245,12 +253,19 @@ static int plan_device(const struct zl_oci_device *d, struct zl_device_plan *ret
         if (type != S_IFIFO && (!d->has_major || !d->has_minor || d->major < 0 || d->minor < 0))
                 return zl_fail(err, ZL_E_INVALID, 0, "linux.devices: %s has no major and minor",
                                d->path);
+        n = strlen(d->path);
+        while (n > 1 && d->path[n - 1] == '/')
+                n--;
+        path = zl_arena_strndup(plan->arena, d->path, n);
+        if (!path)
+                return zl_fail_oom(err);
         *ret = (struct zl_device_plan){
-                .path = d->path,
+                .path = path,
                 .mode = type | ((d->has_file_mode ? d->file_mode : 0666) & 07777),
                 .dev = makedev((unsigned)d->major, (unsigned)d->minor),
                 .uid = d->has_uid ? d->uid : 0,
                 .gid = d->has_gid ? d->gid : 0,
+                .tree_fd = -EBADF,
         };
         return 0;
 }
@@ -274,7 +289,7 @@ static int plan_devices(struct zl_plan *plan, struct zl_error *err)
         for (size_t i = 0; i < l->n_devices; i++) {
                 struct zl_device_plan d;
                 size_t k = 0;
-                int r = plan_device(&l->devices[i], &d, err);
+                int r = plan_device(plan, &l->devices[i], &d, err);
 
                 if (r < 0)
                         return r;
@@ -285,6 +300,8 @@ static int plan_devices(struct zl_plan *plan, struct zl_error *err)
                 if (k == plan->n_devices)
                         plan->n_devices++;
         }
+        if (plan->setup_dev && (plan->new_user_ns || plan->join_user_fd >= 0) && geteuid() == 0)
+                zl_plan_nodes(plan);
         return 0;
 }
 
@@ -296,10 +313,14 @@ static int plan_state(struct zl_plan *plan, struct zl_error *err)
         const struct zl_oci_hooks *h = plan->config->hooks;
         _cleanup_free_ char *text = NULL;
         char *cut, *rest;
+        int r;
 
         if (!h)
                 return 0;
         plan->has_host_hooks = h->n_prestart || h->n_create_runtime;
+        r = zl_hooks_open(plan->config, &plan->hook_run, err);
+        if (r < 0)
+                return r;
         text = zl_state_document(plan->config, plan->options->id, "@", 0, plan->options->bundle);
         cut = text ? strstr(text, "\"status\":\"@\",\"pid\":0") : NULL;
         if (!cut)
@@ -364,6 +385,14 @@ static int plan_root(struct zl_plan *plan, struct zl_error *err)
         return 0;
 }
 
+static bool has_annotation(const struct zl_oci_config *config, const char *key)
+{
+        for (size_t i = 0; i < config->annotations.n; i++)
+                if (zl_streq(config->annotations.items[i].key, key))
+                        return true;
+        return false;
+}
+
 static int make(struct zl_plan *plan, struct zl_error *err)
 {
         static const struct zl_oci_process no_process = { .cwd = (char *)(uintptr_t) "/" };
@@ -384,6 +413,11 @@ static int make(struct zl_plan *plan, struct zl_error *err)
                 r = zl_plan_process(plan->arena, process ? process : &no_process, &plan->process,
                                     err);
         if (r == 0)
+                r = zl_plan_personality(plan->config->linux_->personality, &plan->process, err);
+        if (r == 0 && plan->config->linux_->memory_policy)
+                r = zl_plan_memory_policy(plan->arena, plan->config->linux_->memory_policy,
+                                          &plan->process, err);
+        if (r == 0)
                 r = plan_state(plan, err);
         return r;
 }
@@ -400,6 +434,7 @@ int zl_plan_make(const struct zl_container_options *options, struct zl_plan *pla
                 .join_user_fd = -EBADF,
                 .sync_fd = -EBADF,
                 .gate_fd = -EBADF,
+                .hook_run = ZL_HOOK_RUN_INIT,
                 .arena = zl_arena_new(0),
         };
         if (!plan->arena)
@@ -407,6 +442,7 @@ int zl_plan_make(const struct zl_container_options *options, struct zl_plan *pla
         r = make(plan, err);
         if (r < 0)
                 return r;
+        plan->process.keep_groups = has_annotation(plan->config, "run.oci.keep_original_groups");
         plan->process.new_keyring = !options->no_new_keyring;
         plan->process.die_with_parent = options->die_with_parent;
         plan->process.preserve_fds = options->preserve_fds;
@@ -419,9 +455,13 @@ void zl_plan_done(struct zl_plan *plan)
         for (size_t i = 0; i < plan->n_joins; i++)
                 zl_close(plan->joins[i].fd);
         for (size_t i = 0; i < plan->n_mounts; i++) {
-                zl_close(plan->mounts[i].userns_fd);
+                zl_close(plan->mounts[i].tree_fd);
                 free(plan->mounts[i].options.data);
         }
+        for (size_t i = 0; i < plan->n_devices; i++)
+                zl_close(plan->devices[i].tree_fd);
+        zl_close(plan->hook_run.out);
+        zl_close(plan->hook_run.err);
         zl_close(plan->join_pid_fd);
         zl_close(plan->join_user_fd);
         zl_close(plan->sync_fd);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,25 +14,14 @@
 #include "linux/clone.h"
 
 /* An id-mapped mount takes its mapping from a user namespace: a child makes one, and lives just long enough to be asked for it. */
-static int map_namespace(const struct zl_oci_mount *m, struct zl_error *err)
+static int map_namespace(const struct zl_oci_mount *m, const char *uid, const char *gid,
+                         struct zl_error *err)
 {
-        char path[64], uid[512] = "", gid[512] = "";
         struct zl_clone how = { .flags = CLONE_NEWUSER, .cgroup_fd = -1 };
-        size_t lu = 0, lg = 0;
+        char path[64];
         pid_t pid;
         int fd, r;
 
-        for (size_t i = 0; i < m->n_uid_mappings && lu < sizeof uid; i++)
-                lu += (size_t)snprintf(uid + lu, sizeof uid - lu, "%u %u %u\n",
-                                       m->uid_mappings[i].container_id, m->uid_mappings[i].host_id,
-                                       m->uid_mappings[i].size);
-        for (size_t i = 0; i < m->n_gid_mappings && lg < sizeof gid; i++)
-                lg += (size_t)snprintf(gid + lg, sizeof gid - lg, "%u %u %u\n",
-                                       m->gid_mappings[i].container_id, m->gid_mappings[i].host_id,
-                                       m->gid_mappings[i].size);
-        if (lu >= sizeof uid || lg >= sizeof gid)
-                return zl_fail(err, ZL_E_INVALID, 0, "mounts: %s: too many mappings",
-                               m->destination);
         pid = zl_clone(&how);
         if (pid == 0)
                 for (;;)
@@ -45,7 +35,7 @@ static int map_namespace(const struct zl_oci_mount *m, struct zl_error *err)
         if (r == 0)
                 r = zl_write_string_at(AT_FDCWD, path, gid);
         snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
-        fd = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
+        fd = r < 0 ? r : openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
         if (fd < 0 && r == 0)
                 r = -errno;
         kill(pid, SIGKILL);
@@ -54,13 +44,69 @@ static int map_namespace(const struct zl_oci_mount *m, struct zl_error *err)
         return r < 0 ? zl_fail_errno(err, -r, "mounts: %s: cannot map ids", m->destination) : fd;
 }
 
+/* Whose ids: those of the mount's own mappings; without them, those of the container's user namespace. */
+static int open_mapping(struct zl_plan *plan, const struct zl_oci_mount *m, struct zl_error *err)
+{
+        const char *uid = plan->uid_map, *gid = plan->gid_map;
+        int fd;
+
+        if (m->n_uid_mappings && m->n_gid_mappings) {
+                uid = zl_plan_map_text(plan->arena, m->uid_mappings, m->n_uid_mappings);
+                gid = zl_plan_map_text(plan->arena, m->gid_mappings, m->n_gid_mappings);
+                if (!uid || !gid)
+                        return zl_fail_oom(err);
+        } else if (m->n_uid_mappings || m->n_gid_mappings) {
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "mounts: %s: id mapping needs both uidMappings and gidMappings",
+                               m->destination);
+        } else if (plan->join_user_fd >= 0) {
+                fd = fcntl(plan->join_user_fd, F_DUPFD_CLOEXEC, 3);
+                return fd < 0 ? zl_fail_errno(err, errno, "cannot keep the user namespace") : fd;
+        } else if (!plan->new_user_ns) {
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "mounts: %s: id mapping needs uidMappings and gidMappings, or a "
+                               "user namespace",
+                               m->destination);
+        }
+        return map_namespace(m, uid, gid, err);
+}
+
+/* By us and now: in a user namespace nobody could. */
+static int plan_idmapped(struct zl_plan *plan, const struct zl_oci_mount *m,
+                         struct zl_mount_plan *p, struct zl_error *err)
+{
+        _cleanup_close_ int userns = open_mapping(plan, m, err), source = -EBADF;
+
+        if (userns < 0)
+                return userns;
+        source = open(p->source,
+                      O_PATH | O_CLOEXEC | (p->options.source_nofollow ? O_NOFOLLOW : 0));
+        if (source < 0)
+                return zl_fail_errno(err, errno, "mounts: cannot open the source %s", p->source);
+        p->tree_fd = zl_mount_clone_idmapped(source, p->options.rbind, userns, p->options.ridmap);
+        return p->tree_fd < 0 ? zl_fail_errno(err, -p->tree_fd, "mounts: cannot map the ids of %s",
+                                              m->destination)
+                              : 0;
+}
+
+/* A source that only we may reach; best effort. */
+static void take_along(struct zl_mount_plan *p)
+{
+        _cleanup_close_ int source = open(
+                p->source, O_PATH | O_CLOEXEC | (p->options.source_nofollow ? O_NOFOLLOW : 0));
+
+        if (source >= 0)
+                p->tree_fd = zl_mount_clone(source, p->options.rbind);
+}
+
 static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct zl_mount_plan *p,
                       struct zl_error *err)
 {
         const char *type = m->type && *m->type ? m->type : NULL;
+        bool mapped;
         int r;
 
-        p->userns_fd = -EBADF;
+        p->tree_fd = -EBADF;
         p->destination = m->destination;
         r = zl_mount_options_parse(m->options, &p->options, err);
         if (r < 0)
@@ -74,18 +120,10 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         p->source = m->source;
         for (size_t i = 0; i < ZL_ARRAY_SIZE(p->options.propagation); i++)
                 plan->keep_propagation |= (p->options.propagation[i] & MS_SHARED) != 0;
-        if (m->n_uid_mappings || m->n_gid_mappings || p->options.idmap || p->options.ridmap) {
-                if (p->kind != ZL_MOUNT_BIND)
-                        return zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                                       "mounts: %s: only bind mounts can map ids", m->destination);
-                if (!m->n_uid_mappings || !m->n_gid_mappings)
-                        return zl_fail(err, ZL_E_INVALID, 0,
-                                       "mounts: %s: id mapping needs uidMappings and gidMappings",
-                                       m->destination);
-                p->userns_fd = map_namespace(m, err);
-                if (p->userns_fd < 0)
-                        return p->userns_fd;
-        }
+        mapped = m->n_uid_mappings || m->n_gid_mappings || p->options.idmap || p->options.ridmap;
+        if (mapped && p->kind != ZL_MOUNT_BIND)
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0, "mounts: %s: only bind mounts can map ids",
+                               m->destination);
         if (p->kind == ZL_MOUNT_BIND) {
                 if (!m->source || !*m->source)
                         return zl_fail(err, ZL_E_INVALID, 0, "mounts: %s: a bind needs a source",
@@ -101,7 +139,91 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         } else if (!type) {
                 return zl_fail(err, ZL_E_INVALID, 0, "mounts: %s has no type", m->destination);
         }
+        p->mapped = mapped;
+        if (mapped)
+                return plan_idmapped(plan, m, p, err);
+        if (p->kind == ZL_MOUNT_BIND && (plan->new_user_ns || plan->join_user_fd >= 0))
+                take_along(p);
         return 0;
+}
+
+static char *kernel_fs_of(char *line)
+{
+        const char *kind = strstr(line, " - ");
+        char *save = NULL, *word = NULL;
+
+        if (!kind || (!zl_startswith(kind, " - proc ") && !zl_startswith(kind, " - sysfs ")))
+                return NULL;
+        for (int i = 0; i < 5; i++)
+                word = strtok_r(i ? NULL : line, " ", &save);
+        return word;
+}
+
+/* Where procfs and sysfs are mounted. Names with blanks (escaped there) are not looked for: nobody has them. */
+static int plan_kernel_fs(struct zl_plan *plan, struct zl_error *err)
+{
+        enum { MAX = 256 };
+        _cleanup_free_ char *text = NULL;
+        char *line, *save = NULL;
+        size_t n = 0;
+        int r = zl_read_file_at(AT_FDCWD, "/proc/self/mountinfo", 16 << 20, &text, NULL);
+
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot read /proc/self/mountinfo");
+        plan->kernel_fs = zl_arena_alloc(plan->arena, (MAX + 1) * sizeof *plan->kernel_fs);
+        if (!plan->kernel_fs)
+                return zl_fail_oom(err);
+        for (line = strtok_r(text, "\n", &save); line && n < MAX;
+             line = strtok_r(NULL, "\n", &save)) {
+                const char *place = kernel_fs_of(line);
+
+                if (!place)
+                        continue;
+                plan->kernel_fs[n] = zl_arena_strndup(plan->arena, place, strlen(place));
+                if (!plan->kernel_fs[n++])
+                        return zl_fail_oom(err);
+        }
+        return 0;
+}
+
+/* --- devices ------------------------------------------------------------------------------------------------------ */
+
+/* What an id inside is outside; false if it is nobody there. */
+static bool map_id(const struct zl_oci_id_map *maps, size_t n, uint32_t id, uint32_t *ret)
+{
+        for (size_t i = 0; i < n; i++)
+                if (id >= maps[i].container_id && id - maps[i].container_id < maps[i].size) {
+                        *ret = maps[i].host_id + (id - maps[i].container_id);
+                        return true;
+                }
+        return false;
+}
+
+static int make_node(const struct zl_oci_linux *l, int dir, struct zl_device_plan *d, size_t number)
+{
+        uint32_t uid, gid;
+        char name[24];
+
+        snprintf(name, sizeof name, "%zu", number);
+        if (mknodat(dir, name, d->mode, d->dev) < 0 || fchmodat(dir, name, d->mode & 07777, 0) < 0)
+                return -errno;
+        if (map_id(l->uid_mappings, l->n_uid_mappings, d->uid, &uid) &&
+            map_id(l->gid_mappings, l->n_gid_mappings, d->gid, &gid) &&
+            fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return zl_mount_detached_file(dir, name, MS_NOSUID | MS_NOEXEC);
+}
+
+void zl_plan_nodes(struct zl_plan *plan)
+{
+        _cleanup_close_ int dir = zl_mount_detached_tmpfs("size=64k,mode=755");
+
+        for (size_t i = 0; dir >= 0 && i < plan->n_devices; i++) {
+                plan->devices[i].tree_fd = make_node(plan->config->linux_, dir, &plan->devices[i],
+                                                     i);
+                if (plan->devices[i].tree_fd < 0)
+                        return;
+        }
 }
 
 int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err)
@@ -117,5 +239,5 @@ int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err)
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return plan->options->no_pivot ? plan_kernel_fs(plan, err) : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The process section: names become numbers and masks, so that the child has nothing left to understand. */
+#include <inttypes.h>
 #include <linux/ioprio.h>
 #include <sched.h>
 #include <stdio.h>
@@ -56,6 +57,34 @@ static int plan_rlimits(struct zl_arena *arena, const struct zl_oci_process *p,
         return 0;
 }
 
+enum { DEADLINE = 6, DEADLINE_RUNTIME_MIN = 1024 };
+
+/* What the kernel would refuse with "invalid argument" for all of it. The words are those of crun. */
+static int check_deadline(const struct zl_oci_scheduler *s, struct zl_error *err)
+{
+#define BAD(...)                                                                                   \
+        return zl_fail(err, ZL_E_INVALID, 0,                                                       \
+                       "process.scheduler: sched_setattr: `SCHED_DEADLINE` " __VA_ARGS__)
+
+        if (s->has_runtime && s->runtime == 0)
+                BAD("runtime must be greater than 0");
+        if (!s->has_runtime)
+                BAD("requires `runtime`");
+        if (s->deadline == 0)
+                BAD("requires `deadline`");
+        if (s->runtime < DEADLINE_RUNTIME_MIN || s->runtime > INT64_MAX || s->deadline > INT64_MAX)
+                BAD("runtime %" PRIu64 " must be between %d and 2^63 - 1", s->runtime,
+                    DEADLINE_RUNTIME_MIN);
+        if (s->runtime > s->deadline)
+                BAD("runtime (%" PRIu64 ") must be <= deadline (%" PRIu64 ")", s->runtime,
+                    s->deadline);
+        if (s->period && s->deadline > s->period)
+                BAD("deadline (%" PRIu64 ") must be <= period (%" PRIu64 ")", s->deadline,
+                    s->period);
+        return 0;
+#undef BAD
+}
+
 static int plan_scheduler(struct zl_arena *arena, const struct zl_oci_scheduler *s,
                           struct zl_process_plan *ret, struct zl_error *err)
 {
@@ -99,7 +128,7 @@ static int plan_scheduler(struct zl_arena *arena, const struct zl_oci_scheduler 
                 attr->flags |= flags[k].flag;
         }
         ret->scheduler = attr;
-        return 0;
+        return attr->policy == DEADLINE ? check_deadline(s, err) : 0;
 }
 
 static int plan_io_priority(const struct zl_oci_io_priority *p, struct zl_process_plan *ret,
@@ -118,7 +147,8 @@ static int plan_io_priority(const struct zl_oci_io_priority *p, struct zl_proces
         return 0;
 }
 
-static int plan_cpus(struct zl_arena *arena, const char *list, unsigned long **ret,
+/* A list such as "0-3,7" becomes a mask of `words` words. */
+static int plan_list(struct zl_arena *arena, const char *list, size_t words, unsigned long **ret,
                      struct zl_error *err)
 {
         const size_t bits = 8 * sizeof(long);
@@ -127,7 +157,7 @@ static int plan_cpus(struct zl_arena *arena, const char *list, unsigned long **r
 
         if (!list || !*list)
                 return 0;
-        mask = zl_arena_alloc(arena, ZL_CPU_WORDS * sizeof *mask);
+        mask = zl_arena_alloc(arena, words * sizeof *mask);
         if (!mask)
                 return zl_fail_oom(err);
         while (*p) {
@@ -140,16 +170,91 @@ static int plan_cpus(struct zl_arena *arena, const char *list, unsigned long **r
                         p = end + 1;
                         to = strtoul(p, &end, 10);
                 }
-                if (end == p || to < from || to >= ZL_CPU_WORDS * bits || (*end && *end != ','))
+                if (end == p || to < from || to >= words * bits || (*end && *end != ','))
                         break;
                 for (; from <= to; from++)
                         mask[from / bits] |= 1UL << from % bits;
                 p = end + (*end == ',');
         }
         if (*p)
-                return zl_fail(err, ZL_E_INVALID, 0, "process.execCPUAffinity: \"%s\" is no list",
-                               list);
+                return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no list of numbers", list);
         *ret = mask;
+        return 0;
+}
+
+static int plan_cpus(struct zl_arena *arena, const char *list, unsigned long **ret,
+                     struct zl_error *err)
+{
+        int r = plan_list(arena, list, ZL_CPU_WORDS, ret, err);
+
+        if (r < 0)
+                zl_error_prefix(err, "process.execCPUAffinity");
+        return r;
+}
+
+int zl_plan_personality(const struct zl_oci_personality *p, struct zl_process_plan *ret,
+                        struct zl_error *err)
+{
+        if (!p)
+                return 0;
+        if (p->flags && p->flags[0])
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                               "linux.personality.flags is not supported");
+        if (zl_streq(p->domain, "LINUX"))
+                ret->personality = PER_LINUX;
+        else if (zl_streq(p->domain, "LINUX32"))
+                ret->personality = PER_LINUX32;
+        else
+                return zl_fail(err, ZL_E_INVALID, 0, "linux.personality.domain: unknown \"%s\"",
+                               p->domain);
+        return 0;
+}
+
+/* runtime-spec 1.3, config-linux.md "Memory policy"; the numbers are those of linux/mempolicy.h. */
+int zl_plan_memory_policy(struct zl_arena *arena, const struct zl_oci_memory_policy *policy,
+                          struct zl_process_plan *ret, struct zl_error *err)
+{
+        static const char *const modes[] = { "MPOL_DEFAULT",
+                                             "MPOL_PREFERRED",
+                                             "MPOL_BIND",
+                                             "MPOL_INTERLEAVE",
+                                             "MPOL_LOCAL",
+                                             "MPOL_PREFERRED_MANY",
+                                             "MPOL_WEIGHTED_INTERLEAVE" };
+        static const struct {
+                const char *name;
+                int flag;
+        } flags[] = {
+                { "MPOL_F_NUMA_BALANCING", 1 << 13 },
+                { "MPOL_F_RELATIVE_NODES", 1 << 14 },
+                { "MPOL_F_STATIC_NODES", 1 << 15 },
+        };
+        struct zl_memory_policy_plan *plan = zl_arena_alloc(arena, sizeof *plan);
+        size_t k = 0;
+        int r;
+
+        if (!plan)
+                return zl_fail_oom(err);
+        while (k < ZL_ARRAY_SIZE(modes) && !zl_streq(policy->mode, modes[k]))
+                k++;
+        if (k == ZL_ARRAY_SIZE(modes))
+                return zl_fail(err, ZL_E_INVALID, 0, "linux.memoryPolicy: invalid mode \"%s\"",
+                               policy->mode);
+        plan->mode = (int)k;
+        for (char *const *f = policy->flags; f && *f; f++) {
+                for (k = 0; k < ZL_ARRAY_SIZE(flags) && !zl_streq(*f, flags[k].name); k++)
+                        ;
+                if (k == ZL_ARRAY_SIZE(flags))
+                        return zl_fail(err, ZL_E_INVALID, 0,
+                                       "linux.memoryPolicy: invalid flag \"%s\"", *f);
+                plan->mode |= flags[k].flag;
+        }
+        r = plan_list(arena, policy->nodes, ZL_NODE_WORDS, &plan->nodes, err);
+        if (r < 0) {
+                zl_error_prefix(err, "linux.memoryPolicy.nodes");
+                return r;
+        }
+        ret->memory_policy = plan;
         return 0;
 }
 
@@ -182,22 +287,35 @@ static int plan_labels(struct zl_arena *arena, const struct zl_oci_process *p,
         return 0;
 }
 
-/* One slot more than asked for: HOME, when nobody set it. */
+static bool same_name(const char *a, const char *b)
+{
+        size_t n = strcspn(a, "=");
+
+        return strncmp(a, b, n) == 0 && b[n] == '=';
+}
+
+/* One slot more than asked for: HOME, when nobody set it (an empty one counts as not set). Of several values for one name the last
+ * stays, in the place of the last: as runc. */
 char **zl_plan_env(struct zl_arena *arena, char *const *env, struct zl_process_plan *p)
 {
         size_t n = zl_strv_len(env);
         char **copy = zl_arena_alloc(arena, (n + 2) * sizeof *copy);
 
+        p->n_env = 0;
         for (size_t i = 0; copy && i < n; i++) {
                 const char *value = zl_startswith(env[i], "PATH=");
+                size_t k = i + 1;
 
-                copy[i] = env[i];
+                while (k < n && !same_name(env[i], env[k]))
+                        k++;
+                if (k < n || zl_streq(env[i], "HOME="))
+                        continue;
+                copy[p->n_env++] = env[i];
                 if (value)
                         p->path_env = value;
                 if (zl_startswith(env[i], "HOME="))
                         p->has_home = true;
         }
-        p->n_env = n;
         return copy;
 }
 

@@ -22,6 +22,7 @@ static const char *const texts[ZL_STAGE_MAX_] = {
         [ZL_STAGE_OVERLAY] = "cannot mount the overlay on %s",
         [ZL_STAGE_MOUNT_SOURCE] = "mounts: cannot open the source %s",
         [ZL_STAGE_MOUNT_TARGET] = "mounts: cannot make the mount point %s in the root file system",
+        [ZL_STAGE_MOUNT_LINK] = "mounts: %s must be mounted on ordinary directory",
         [ZL_STAGE_MOUNT] = "mounts: cannot mount %s",
         [ZL_STAGE_MOUNT_FLAGS] = "mounts: cannot set the options of %s",
         [ZL_STAGE_COPY_UP] = "mounts: tmpcopyup: cannot copy %s",
@@ -30,7 +31,7 @@ static const char *const texts[ZL_STAGE_MAX_] = {
         [ZL_STAGE_MASK] = "linux.maskedPaths: cannot mask %s",
         [ZL_STAGE_READONLY] = "linux.readonlyPaths: cannot make %s read-only",
         [ZL_STAGE_CONSOLE] = "cannot set up the terminal (%s)",
-        [ZL_STAGE_HOOK] = "hook %s failed",
+        [ZL_STAGE_HOOK] = "error running %s",
         [ZL_STAGE_PIVOT] = "cannot change the root to %s",
         [ZL_STAGE_SYSCTL] = "linux.sysctl: cannot set %s",
         [ZL_STAGE_CGROUP_NAMESPACE] = "cannot make a cgroup namespace%s",
@@ -42,11 +43,12 @@ static const char *const texts[ZL_STAGE_MAX_] = {
         [ZL_STAGE_IO_PRIORITY] = "process.ioPriority: cannot set it%s",
         [ZL_STAGE_PERSONALITY] = "linux.personality: cannot set it%s",
         [ZL_STAGE_LABEL] = "cannot set the security label \"%s\"",
-        [ZL_STAGE_CWD] = "process.cwd: cannot change to %s",
+        [ZL_STAGE_CWD] = "chdir to cwd (\"%s\") set in config.json failed",
         [ZL_STAGE_CAPABILITIES] = "process.capabilities: cannot set the %s set",
         [ZL_STAGE_NO_NEW_PRIVS] = "cannot set no_new_privs%s",
         [ZL_STAGE_SECCOMP] = "linux.seccomp: cannot load the filter%s",
         [ZL_STAGE_STDIO] = "cannot set up %s",
+        [ZL_STAGE_MEMORY_POLICY] = "linux.memoryPolicy: cannot set it%s",
         [ZL_STAGE_CPU_AFFINITY] = "process.execCPUAffinity: cannot set %s",
 };
 
@@ -58,6 +60,9 @@ static int fail_exec(const struct zl_message *m, const char *command, struct zl_
                 if (!strchr(command, '/'))
                         return zl_fail(err, ZL_E_NO_COMMAND, 0,
                                        "exec: \"%s\": executable file not found in $PATH", command);
+                /* It is there as a file, so what the kernel misses is its interpreter: the words of runc tell the two apart. */
+                if (!m->value)
+                        return zl_fail(err, ZL_E_NO_COMMAND, m->errnum, "exec %s", command);
                 return zl_fail(err, ZL_E_NO_COMMAND, m->errnum, "exec: \"%s\"", command);
         default:
                 return zl_fail(err, ZL_E_NOT_RUNNABLE, m->errnum, "exec: \"%s\"", command);
@@ -77,9 +82,10 @@ int zl_report_fail(const struct zl_message *m, const char *command, struct zl_er
                 return zl_fail(err, ZL_E_INTERNAL, errnum, "the container's process failed");
         snprintf(text, sizeof text, texts[stage], subject);
         if (stage == ZL_STAGE_HOOK && errnum == ECHILD)
-                return zl_fail(err, ZL_E_CREATE, 0, "%s: it ended with an error", text);
+                return zl_fail(err, ZL_E_CREATE, 0, "%s: it ended with an error%s%.*s", text,
+                               *m->detail ? ": " : "", (int)sizeof m->detail, m->detail);
         if (stage == ZL_STAGE_USER && errnum == ENOENT)
-                return zl_fail(err, ZL_E_INVALID, 0,
+                return zl_fail(err, ZL_E_CREATE, 0,
                                "%s: no such user or group in the container's /etc/passwd and "
                                "/etc/group",
                                text);

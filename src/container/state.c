@@ -13,12 +13,16 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "container/internal.h"
 #include "schema/schema.h"
+
+#define CREATOR_WAIT_NSEC (10 * ZL_NSEC_PER_SEC)
 
 struct state_file {
         char *id, *bundle, *rootfs, *cgroup;
@@ -42,29 +46,13 @@ static const struct zl_field state_fields[] = {
 static const struct zl_type state_type = ZL_TYPE_STRUCT(struct state_file, "state", state_fields,
                                                         .ignore_unknown = true);
 
-uint64_t zl_process_start_time(pid_t pid)
-{
-        _cleanup_free_ char *text = NULL;
-        char path[32];
-        const char *p;
-
-        snprintf(path, sizeof path, "/proc/%d/stat", pid);
-        if (zl_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0)
-                return 0;
-        /* The name may hold blanks and brackets; the 20th field after it is the start time. */
-        p = strrchr(text, ')');
-        for (int i = 0; p && i < 20; i++)
-                p = strchr(p + 1, ' ');
-        return p ? strtoull(p + 1, NULL, 10) : 0;
-}
-
 struct zl_container *zl_container_new(const char *id, const char *bundle)
 {
         struct zl_container *c = calloc(1, sizeof *c);
 
         if (!c)
                 return NULL;
-        c->state_fd = c->lock_fd = c->pidfd = c->sync_fd = c->console_fd = -EBADF;
+        c->state_fd = c->staged_fd = c->pidfd = c->sync_fd = c->console_fd = -EBADF;
         c->id = strdup(id);
         c->bundle = strdup(bundle);
         if (!c->id || !c->bundle) {
@@ -78,8 +66,9 @@ void zl_container_free(struct zl_container *c)
 {
         if (!c)
                 return;
-        zl_close(c->state_fd);
         zl_container_unlock(c);
+        zl_close(c->state_fd);
+        zl_close(c->staged_fd);
         zl_close(c->pidfd);
         zl_close(c->sync_fd);
         zl_close(c->console_fd);
@@ -94,7 +83,7 @@ void zl_container_free(struct zl_container *c)
         free(c);
 }
 
-int zl_state_save(struct zl_container *c, struct zl_error *err)
+static char *state_text(struct zl_container *c)
 {
         struct state_file s = {
                 .id = c->id,
@@ -107,13 +96,50 @@ int zl_state_save(struct zl_container *c, struct zl_error *err)
                 .systemd_cgroup = c->systemd_cgroup,
                 .no_new_keyring = c->no_new_keyring,
         };
-        _cleanup_free_ char *text = zl_schema_dump_json(&state_type, &s, 0);
-        int r;
 
+        return zl_schema_dump_json(&state_type, &s, 0);
+}
+
+int zl_state_stage(struct zl_container *c, struct zl_error *err)
+{
+        _cleanup_free_ char *text = state_text(c);
+
+        if (!text)
+                return zl_fail_oom(err);
+        c->staged_fd = zl_file_stage_at(c->state_fd, ZL_STATE_FILE, text, strlen(text), 0600);
+        return 0;
+}
+
+int zl_state_publish(struct zl_container *c, struct zl_error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = c->staged_fd;
+
+        if (r >= 0)
+                r = zl_file_publish_at(c->staged_fd, c->state_fd, ZL_STATE_FILE);
+        c->staged_fd = zl_close(c->staged_fd);
+        if (c->config && c->config->hooks)
+                unlinkat(c->state_fd, ZL_HOOKS_FILE, 0);
+        if (r == 0)
+                return 0;
+        text = state_text(c);
         if (!text)
                 return zl_fail_oom(err);
         r = zl_write_file_at(c->state_fd, ZL_STATE_FILE, text, strlen(text), 0600, 0);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write the state of container %s", c->id) : 0;
+}
+
+static int read_state(struct zl_container *c, struct zl_error *err);
+
+/* Who waited for the lock looks again: the container may be complete by now, or gone. */
+static int look_again(struct zl_container *c, struct zl_error *err)
+{
+        struct stat st;
+
+        if (fstat(c->state_fd, &st) < 0 || st.st_nlink == 0)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "container %s does not exist any more",
+                               c->id);
+        return c->is_child || c->pid_start ? 0 : read_state(c, err);
 }
 
 int zl_container_lock(struct zl_container *c, struct zl_error *err)
@@ -122,20 +148,22 @@ int zl_container_lock(struct zl_container *c, struct zl_error *err)
 
         if (c->state_fd < 0)
                 return 0;
-        if (c->lock_fd < 0)
-                c->lock_fd = openat(c->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (c->lock_fd < 0)
-                return zl_fail_errno(err, errno, "cannot open the state of container %s", c->id);
-        r = zl_lock_fd(c->lock_fd, true, true);
-        return r < 0 ? zl_fail_errno(err, -r, "cannot lock container %s", c->id) : 0;
+        r = zl_lock_fd(c->state_fd, true, true);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot lock container %s", c->id);
+        c->is_locked = true;
+        r = look_again(c, err);
+        if (r < 0)
+                zl_container_unlock(c);
+        return r;
 }
 
 void zl_container_unlock(struct zl_container *c)
 {
-        /* Closing is not enough: the container's process has a copy of the descriptor until it executes. */
-        if (c->lock_fd >= 0)
-                flock(c->lock_fd, LOCK_UN);
-        c->lock_fd = zl_close(c->lock_fd);
+        /* Closing would not be enough: the container's process has a copy of the descriptor until it waits at the gate. */
+        if (c->is_locked)
+                flock(c->state_fd, LOCK_UN);
+        c->is_locked = false;
 }
 
 static int take_state(struct zl_container *c, const struct state_file *s, struct zl_error *err)
@@ -184,6 +212,19 @@ static int read_state(struct zl_container *c, struct zl_error *err)
         return r < 0 ? r : take_state(c, &s, err);
 }
 
+/* A container without a state file is being made by whoever holds the lock: it is "created" in a moment, and that is what callers want to
+ * know. Hooks may ask, too, while their creator waits for them: they get "creating". */
+static void await_creator(struct zl_container *c)
+{
+        _cleanup_close_ int lock = openat(c->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const struct timespec step = { .tv_nsec = ZL_NSEC_PER_MSEC };
+        int64_t until = zl_now_monotonic() + CREATOR_WAIT_NSEC;
+
+        while (lock >= 0 && zl_lock_fd(lock, false, false) < 0 &&
+               faccessat(c->state_fd, ZL_HOOKS_FILE, F_OK, 0) < 0 && zl_now_monotonic() < until)
+                nanosleep(&step, NULL);
+}
+
 int zl_container_load(const char *root, const char *id, struct zl_container **ret,
                       struct zl_error *err)
 {
@@ -197,12 +238,16 @@ int zl_container_load(const char *root, const char *id, struct zl_container **re
         dir = zl_path_join(root, id);
         if (!c || !dir || zl_replace_str(&c->root, root) < 0)
                 return zl_fail_oom(err);
-        c->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        c->state_fd = openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (c->state_fd < 0 && errno == ENOENT)
                 return zl_fail(err, ZL_E_NOT_FOUND, 0, "container %s does not exist", id);
         if (c->state_fd < 0)
                 return zl_fail_errno(err, errno, "cannot open the state of container %s", id);
         r = read_state(c, err);
+        if (r == 0 && c->pid_start == 0) {
+                await_creator(c);
+                r = read_state(c, err);
+        }
         if (r < 0)
                 return r;
         *ret = zl_take_ptr(c);
@@ -230,7 +275,7 @@ const char *zl_container_status_name(enum zl_container_status status)
         return names[status];
 }
 
-static bool has_ended(const struct zl_container *c)
+bool zl_container_has_ended(const struct zl_container *c)
 {
         struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
 
@@ -241,7 +286,7 @@ enum zl_container_status zl_container_status(struct zl_container *c)
 {
         if (c->pid == 0 && c->pid_start == 0 && c->state_fd >= 0)
                 return ZL_CONTAINER_CREATING;
-        if (has_ended(c))
+        if (zl_container_has_ended(c))
                 return ZL_CONTAINER_STOPPED;
         if (c->cgroup && zl_cgroup_is_frozen(c->cgroup))
                 return ZL_CONTAINER_PAUSED;

@@ -20,13 +20,16 @@ int zl_sync_tell(int fd, int kind, int value)
 int zl_sync_recv(int fd, struct zl_message *m, int *ret_fd)
 {
         int fds[1];
-        size_t n_fds = 1;
+        bool reset = false;
+        size_t n_fds;
         ssize_t n;
 
-        do
+        /* Reset: it ended with something of ours unread. That is told first, and once; what it had to say still lies behind it. */
+        do {
+                n_fds = 1;
                 n = zl_recv_fds(fd, m, sizeof *m, fds, &n_fds, 0);
-        while (n == -EINTR);
-        if (n == 0 || n == -ECONNRESET) /* reset: it ended with something of ours unread */
+        } while (n == -EINTR || (n == -ECONNRESET && !reset && (reset = true)));
+        if (n == 0 || n == -ECONNRESET)
                 return 0;
         if (n < 0)
                 return (int)n;
@@ -39,15 +42,21 @@ int zl_sync_recv(int fd, struct zl_message *m, int *ret_fd)
         return n == (ssize_t)sizeof *m ? 1 : -EPROTO;
 }
 
-/* The child's end closes at exec: the end of the stream is the good news. */
 int zl_gate_pass(int fd, const char *command, struct zl_error *err)
 {
-        struct zl_message m;
         int r = zl_sync_tell(fd, ZL_MSG_START, 0);
 
         if (r < 0)
                 return zl_fail(err, ZL_E_STATE, -r, "the container's process has ended");
-        r = zl_sync_recv(fd, &m, NULL);
+        return zl_gate_hear(fd, command, err);
+}
+
+/* The child's end closes at exec: the end of the stream is the good news. */
+int zl_gate_hear(int fd, const char *command, struct zl_error *err)
+{
+        struct zl_message m;
+        int r = zl_sync_recv(fd, &m, NULL);
+
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot hear from the container's process");
         if (r > 0)
@@ -74,7 +83,7 @@ int zl_process_equip(struct zl_process_plan *p, const int stdio[3], int *null_fd
                 if (p->tty || stdio[i] >= 0)
                         continue;
                 if (*null_fd < 0)
-                        *null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+                        *null_fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
                 if (*null_fd < 0)
                         return zl_fail_errno(err, errno, "cannot open /dev/null");
                 p->stdio[i] = *null_fd;

@@ -187,7 +187,20 @@ static bool is_number(const char *s)
         return *s && s[strspn(s, "0123456789")] == 0;
 }
 
-/* "name", "uid", "name:group", "uid:gid": a number is never looked up as a name, so a user called "0" is nobody's trick. */
+/* What could be taken for a number by somebody (" 0", "-1", "+0", "0x0", "1e3") is no name, whatever the container's files say: it must
+ * not come to mean another user here than there. */
+static bool is_name(const char *s)
+{
+        if (!*s || strchr("0123456789+-.", *s))
+                return false;
+        for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+                if (*p <= ' ' || *p == 0x7f || strchr(":,/\\", *p))
+                        return false;
+        return true;
+}
+
+/* "name", "uid", "name:group", "uid:gid": a number is never looked up as a name, so a user called "0" is nobody's trick. An empty
+ * part means nobody, not root. */
 int zl_user_lookup(int root_fd, const char *text, struct zl_user_result *ret)
 {
         const char *colon = strchr(text, ':');
@@ -206,19 +219,20 @@ int zl_user_lookup(int root_fd, const char *text, struct zl_user_result *ret)
                         return -ERANGE;
                 if (!find_user(root_fd, NULL, number, ret, name, sizeof name))
                         ret->uid = number;
-        } else if (*user) {
-                if (!find_user(root_fd, user, 0, ret, name, sizeof name))
-                        return -ENOENT;
-        } else {
-                find_user(root_fd, NULL, 0, ret, name, sizeof name);
+        } else if (!is_name(user)) {
+                return -EINVAL;
+        } else if (!find_user(root_fd, user, 0, ret, name, sizeof name)) {
+                return -ENOENT;
         }
-        if (colon && colon[1]) {
+        if (colon) {
                 const char *group = colon + 1;
 
                 if (is_number(group)) {
                         if (zl_parse_u32(group, 10, &number) < 0 || number > INT32_MAX)
                                 return -ERANGE;
                         ret->gid = number;
+                } else if (!is_name(group)) {
+                        return -EINVAL;
                 } else if (!find_group(root_fd, group, &ret->gid)) {
                         return -ENOENT;
                 }

@@ -7,8 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include <openssl/evp.h>
-
+#include "base/base64.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -42,27 +41,21 @@ static char *config_path(void)
 /* base64 of "user:password" */
 static int decode_auth(const char *text, struct zl_credentials *ret)
 {
-        size_t len = strlen(text), pad = 0;
-        _cleanup_free_ unsigned char *raw = NULL;
+        _cleanup_free_ char *raw = NULL;
         char *colon;
-        int n;
+        size_t len;
+        int r;
 
-        if (len == 0 || len % 4 || len > 1 << 20)
+        if (!*text || strlen(text) > 1 << 20)
                 return -EINVAL;
-        while (pad < 2 && text[len - 1 - pad] == '=')
-                pad++;
-        raw = calloc(1, len + 1);
-        if (!raw)
-                return -ENOMEM;
-        n = EVP_DecodeBlock(raw, (const unsigned char *)text, (int)len);
-        if (n < 0)
-                return -EINVAL;
-        raw[(size_t)n - pad] = 0;
-        colon = strchr((char *)raw, ':');
+        r = zl_base64_decode(text, &raw, &len);
+        if (r < 0)
+                return r;
+        colon = strchr(raw, ':');
         if (!colon)
                 return -EINVAL;
         *colon = 0;
-        if (zl_replace_str(&ret->username, (char *)raw) < 0 ||
+        if (zl_replace_str(&ret->username, raw) < 0 ||
             zl_replace_str(&ret->password, colon + 1) < 0)
                 return -ENOMEM;
         explicit_bzero(raw, len);
@@ -128,7 +121,7 @@ int zl_credentials_load(const char *registry, struct zl_credentials *ret, struct
 
 char *zl_credentials_basic(const struct zl_credentials *c)
 {
-        _cleanup_free_ char *plain = NULL;
+        _cleanup_free_ char *plain = NULL, *code = NULL;
         char *text;
         int n = asprintf(&plain, "%s:%s", c->username ? c->username : "",
                          c->password ? c->password : "");
@@ -137,12 +130,12 @@ char *zl_credentials_basic(const struct zl_credentials *c)
                 plain = NULL;
                 return NULL;
         }
-        text = malloc(sizeof "Basic " + ((size_t)n + 2) / 3 * 4);
-        if (text) {
-                memcpy(text, "Basic ", 7);
-                EVP_EncodeBlock((unsigned char *)text + 6, (unsigned char *)plain, n);
-        }
+        code = zl_base64_encode(plain, (size_t)n);
+        if (!code || asprintf(&text, "Basic %s", code) < 0)
+                text = NULL;
         explicit_bzero(plain, (size_t)n);
+        if (code)
+                explicit_bzero(code, strlen(code));
         return text;
 }
 

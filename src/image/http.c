@@ -12,11 +12,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#include <curl/curl.h>
-
 #include "base/parse.h"
 #include "base/random.h"
 #include "base/strv.h"
+#include "image/curl.h"
 
 enum {
         CONNECT_SEC = 30,
@@ -28,6 +27,7 @@ enum {
 };
 
 struct zl_http {
+        const struct zl_curl *lib;
         CURL *curl;
         zl_http_stop stop;
         void *ctx;
@@ -46,22 +46,18 @@ struct exchange {
         char range[32];
 };
 
-static void global_init(void)
-{
-        curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 int zl_http_new(zl_http_stop stop, void *ctx, struct zl_http **ret, struct zl_error *err)
 {
-        static pthread_once_t once = PTHREAD_ONCE_INIT;
-        struct zl_http *http = calloc(1, sizeof *http);
+        const struct zl_curl *lib;
+        struct zl_http *http;
+        int r = zl_curl_load(&lib, err);
 
-        pthread_once(&once, global_init);
+        if (r < 0)
+                return r;
+        http = calloc(1, sizeof *http);
         if (!http)
                 return zl_fail_oom(err);
-        http->stop = stop;
-        http->ctx = ctx;
-        http->curl = curl_easy_init();
+        *http = (struct zl_http){ lib, lib->easy_init(), stop, ctx };
         if (!http->curl) {
                 free(http);
                 return zl_fail_oom(err);
@@ -74,7 +70,7 @@ void zl_http_free(struct zl_http *http)
 {
         if (!http)
                 return;
-        curl_easy_cleanup(http->curl);
+        http->lib->easy_cleanup(http->curl);
         free(http);
 }
 
@@ -161,7 +157,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
         size_t len = size * n;
         bool success;
 
-        curl_easy_getinfo(x->http->curl, CURLINFO_RESPONSE_CODE, &r->status);
+        x->http->lib->easy_getinfo(x->http->curl, CURLINFO_RESPONSE_CODE, &r->status);
         success = r->status == 200 || r->status == 206;
         if (success && x->request->sink)
                 return give_to_sink(x, data, len);
@@ -185,30 +181,32 @@ static int on_progress(void *ctx, curl_off_t dt _unused_, curl_off_t dn _unused_
         return x->http->stop && x->http->stop(x->http->ctx);
 }
 
-static struct curl_slist *add_header(struct curl_slist *list, const char *name, const char *value,
-                                     bool *failed)
+static void add_header(const struct zl_curl *lib, struct curl_slist **list, const char *name,
+                       const char *value, bool *failed)
 {
         _cleanup_free_ char *line = NULL;
         struct curl_slist *more = NULL;
 
         if (asprintf(&line, "%s: %s", name, value) >= 0)
-                more = curl_slist_append(list, line);
+                more = lib->slist_append(*list, line);
         else
                 line = NULL;
-        if (!more)
+        if (more)
+                *list = more;
+        else
                 *failed = true;
-        return more ? more : list;
 }
 
-static int set_headers(const struct zl_http_request *q, struct curl_slist **ret)
+static int set_headers(const struct zl_curl *lib, const struct zl_http_request *q,
+                       struct curl_slist **ret)
 {
         struct curl_slist *list = NULL;
         bool failed = false;
 
         ZL_STRV_FOREACH(type, q->accept)
-                list = add_header(list, "Accept", *type, &failed);
+                add_header(lib, &list, "Accept", *type, &failed);
         if (q->authorization)
-                list = add_header(list, "Authorization", q->authorization, &failed);
+                add_header(lib, &list, "Authorization", q->authorization, &failed);
         *ret = list;
         return failed ? -ENOMEM : 0;
 }
@@ -216,43 +214,44 @@ static int set_headers(const struct zl_http_request *q, struct curl_slist **ret)
 static void set_options(struct exchange *x, struct curl_slist *headers)
 {
         const struct zl_http_request *q = x->request;
+        const struct zl_curl *lib = x->http->lib;
         CURL *c = x->http->curl;
 
-        curl_easy_reset(c); /* keeps connections */
-        curl_easy_setopt(c, CURLOPT_URL, q->url);
-        curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-        curl_easy_setopt(c, CURLOPT_USERAGENT, "zlayer-agent/" ZL_VERSION);
-        curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-        curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
+        lib->easy_reset(c); /* keeps connections */
+        lib->easy_setopt(c, CURLOPT_URL, q->url);
+        lib->easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+        lib->easy_setopt(c, CURLOPT_USERAGENT, "zlayer-agent/" ZL_VERSION);
+        lib->easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+        lib->easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+        lib->easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
                          zl_startswith(q->url, "https:") ? "https" : "http,https");
-        curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-        curl_easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-        curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SEC);
-        curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_SEC);
-        curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-        curl_easy_setopt(c, CURLOPT_NOBODY, q->head ? 1L : 0L);
-        curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-        curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
-        curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-        curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
-        curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(c, CURLOPT_XFERINFODATA, x);
+        lib->easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+        lib->easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+        lib->easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SEC);
+        lib->easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        lib->easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_SEC);
+        lib->easy_setopt(c, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+        lib->easy_setopt(c, CURLOPT_NOBODY, q->head ? 1L : 0L);
+        lib->easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+        lib->easy_setopt(c, CURLOPT_HEADERDATA, x);
+        lib->easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+        lib->easy_setopt(c, CURLOPT_WRITEDATA, x);
+        lib->easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+        lib->easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+        lib->easy_setopt(c, CURLOPT_XFERINFODATA, x);
         if (q->loopback)
-                curl_easy_setopt(c, CURLOPT_PROXY, "");
+                lib->easy_setopt(c, CURLOPT_PROXY, "");
         /* Not CURLOPT_RESUME_FROM: that fails when a server ignores the range, we then skip what we have. */
         if (q->offset &&
             snprintf(x->range, sizeof x->range, "%llu-", (unsigned long long)q->offset) > 0)
-                curl_easy_setopt(c, CURLOPT_RANGE, x->range);
+                lib->easy_setopt(c, CURLOPT_RANGE, x->range);
 }
 
 /* What a failed transfer means. */
 static int explain(struct exchange *x, CURLcode code, const char *detail, struct zl_error *err)
 {
         struct zl_http_response *r = x->response;
-        const char *why = *detail ? detail : curl_easy_strerror(code);
+        const char *why = *detail ? detail : x->http->lib->easy_strerror(code);
 
         if (x->sink_result < 0)
                 return x->sink_result;
@@ -291,23 +290,24 @@ int zl_http_do(struct zl_http *http, const struct zl_http_request *request,
                struct zl_http_response *ret, struct zl_error *err)
 {
         struct exchange x = { .http = http, .request = request, .response = ret, .err = err };
+        const struct zl_curl *lib = http->lib;
         struct curl_slist *headers = NULL;
         char detail[CURL_ERROR_SIZE] = "";
         CURLcode code;
         int r;
 
-        r = set_headers(request, &headers);
+        r = set_headers(lib, request, &headers);
         if (r < 0) {
-                curl_slist_free_all(headers);
+                lib->slist_free_all(headers);
                 return zl_fail_oom(err);
         }
         ret->body = ZL_BUF_INIT(ZL_MAX(request->body_max, (size_t)ERROR_BODY_MAX));
         set_options(&x, headers);
-        curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, detail);
-        code = curl_easy_perform(http->curl);
-        curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &ret->status);
-        curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, NULL);
-        curl_slist_free_all(headers);
+        lib->easy_setopt(http->curl, CURLOPT_ERRORBUFFER, detail);
+        code = lib->easy_perform(http->curl);
+        lib->easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &ret->status);
+        lib->easy_setopt(http->curl, CURLOPT_ERRORBUFFER, NULL);
+        lib->slist_free_all(headers);
         return code == CURLE_OK ? 0 : explain(&x, code, detail, err);
 }
 
@@ -331,4 +331,21 @@ bool zl_http_wait(struct zl_http *http, int attempt, const char *retry_after)
                 nanosleep(&(struct timespec){ 0, ZL_MIN(msec, (int64_t)50) * 1000000 }, NULL);
         }
         return true;
+}
+
+char *zl_http_escape(const char *text)
+{
+        static const char plain[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+        char *ret = malloc(strlen(text) * 3 + 1), *p = ret;
+
+        if (!ret)
+                return NULL;
+        for (; *text; text++)
+                if (strchr(plain, *text))
+                        *p++ = *text;
+                else
+                        p += sprintf(p, "%%%02X", (unsigned char)*text);
+        *p = 0;
+        return ret;
 }

@@ -58,3 +58,6 @@ bool zl_http_status_is_transient(long status);
 /* Waits before try number `attempt` (from 1): 0.25 s doubling up to 8 s with jitter, or what Retry-After said (30 s at most).
  * False if the work shall stop. */
 bool zl_http_wait(struct zl_http *http, int attempt, const char *retry_after);
+
+/* The text as a part of a URL: all but letters, digits and "-._~" of ASCII as %XX. The caller frees it; NULL without memory. */
+char *zl_http_escape(const char *text);

@@ -120,6 +120,20 @@ int zl_image_import(struct zl_image_store *store, const char *path, const char *
  * uncompressed, rebuilt bit for bit, so config digest (image id) and diff ids are those of the original. */
 int zl_image_save(struct zl_image_store *store, const char *name, int fd, struct zl_error *err);
 
+struct zl_tar_writer;
+struct zl_image_commit {
+        const char *base;                          /* digest of the manifest of an image of files */
+        const char *name;                          /* of the new image */
+        const char *created_by, *comment, *author; /* for its history; may be NULL */
+        /* Writes what is new, as a layer (image/tar_writer.h) but for the end of the archive. Called in a thread of its own. */
+        int (*write)(void *ctx, struct zl_tar_writer *writer, struct zl_error *err);
+        void *ctx;
+};
+/* Makes an image of another one and one layer more. `*ret_id` (may be NULL) is the digest of its configuration. Hold the
+ * base meanwhile. */
+int zl_image_commit(struct zl_image_store *store, const struct zl_image_commit *options,
+                    char **ret_id, struct zl_error *err);
+
 /* Gives an image one more name. */
 int zl_image_tag(struct zl_image_store *store, const char *name, const char *new_name,
                  struct zl_error *err);

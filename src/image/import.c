@@ -4,7 +4,10 @@
  * even a config: theirs are made here, in the OCI form, from what there is and nothing else, so that importing the
  * same file twice gives the same digests.
  */
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -112,20 +115,6 @@ static int import_layers(struct import *m, bool digests, struct zl_error *err)
         return r;
 }
 
-static uint64_t tar_size_of(struct zl_image_store *store, const char *diff_id)
-{
-        _cleanup_free_ char *text = NULL;
-        _cleanup_json_ json_t *json = NULL;
-        char name[ZL_LAYER_NAME_MAX], file[ZL_LAYER_NAME_MAX + 8];
-        size_t len;
-
-        snprintf(file, sizeof file, "%s.json", zl_layer_name(diff_id, name));
-        if (zl_read_file_at(store->meta_fd, file, 1 << 20, &text, &len) < 0 ||
-            zl_json_parse(text, len, file, &json, NULL) < 0)
-                return 0;
-        return (uint64_t)zl_json_int(json, "tar_size", 0);
-}
-
 /* A manifest for layers that came without: they are described uncompressed. */
 static int make_manifest(struct import *m, struct zl_error *err)
 {
@@ -133,10 +122,18 @@ static int make_manifest(struct import *m, struct zl_error *err)
         json_t *layers = json_array();
         char digest[ZL_DIGEST_TEXT_MAX];
 
-        ZL_STRV_FOREACH(id, m->config.diff_ids)
-                json_array_append_new(layers, json_pack("{s:s, s:s, s:I}", "mediaType",
-                                                        ZL_MEDIA_OCI_LAYER, "digest", *id, "size",
-                                                        (json_int_t)tar_size_of(m->store, *id)));
+        ZL_STRV_FOREACH(id, m->config.diff_ids) {
+                uint64_t size = 0;
+                int r = zl_store_layer_tar_size(m->store, *id, &size, err);
+
+                if (r < 0) {
+                        json_decref(layers);
+                        return r;
+                }
+                json_array_append_new(layers,
+                                      json_pack("{s:s, s:s, s:I}", "mediaType", ZL_MEDIA_OCI_LAYER,
+                                                "digest", *id, "size", (json_int_t)size));
+        }
         json = json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:o}", "schemaVersion", 2, "mediaType",
                          ZL_MEDIA_OCI_MANIFEST, "config", "mediaType", ZL_MEDIA_OCI_CONFIG,
                          "digest", m->config_digest, "size", (json_int_t)m->config_len, "layers",
@@ -359,28 +356,108 @@ static int import_plain(struct import *m, struct zl_error *err)
         return r < 0 ? r : make_manifest(m, err);
 }
 
+/* ---- a module by itself ---------------------------------------------------------------------------------------------- */
+
+enum { MODULE_MAX = 256 << 20 };
+
+/* Binary by its first bytes, text by its name. */
+static bool is_module(const char *path)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        size_t len = strlen(path);
+        struct stat st;
+        char magic[4];
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return false;
+        return (len > 4 && zl_streq(path + len - 4, ".wat")) ||
+               (len > 5 && zl_streq(path + len - 5, ".wasm")) ||
+               (zl_read_full(fd, magic, sizeof magic) == sizeof magic &&
+                memcmp(magic, "\0asm", sizeof magic) == 0);
+}
+
+/* The artifact that the tools for WebAssembly make: a config that says little, and the module as the only layer. */
+static int make_artifact(struct import *m, const char *digest, size_t len, const char *title,
+                         struct zl_error *err)
+{
+        _cleanup_json_ json_t *config = json_pack("{s:s, s:s, s:[s]}", "architecture", "wasm", "os",
+                                                  "wasip1", "layerDigests", digest);
+        _cleanup_json_ json_t *json = NULL;
+        char text[ZL_DIGEST_TEXT_MAX];
+
+        m->config_text = config ? zl_json_dump(config, 0) : NULL;
+        if (!m->config_text)
+                return zl_fail_oom(err);
+        m->config_len = strlen(m->config_text);
+        if (!zl_sha256_text(m->config_text, m->config_len, m->config_digest))
+                return zl_fail_oom(err);
+        json = json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:[{s:s, s:s, s:I, s:{s:s}}]}",
+                         "schemaVersion", 2, "mediaType", ZL_MEDIA_OCI_MANIFEST, "config",
+                         "mediaType", "application/vnd.wasm.config.v0+json", "digest",
+                         m->config_digest, "size", (json_int_t)m->config_len, "layers", "mediaType",
+                         "application/wasm", "digest", digest, "size", (json_int_t)len,
+                         "annotations", "org.opencontainers.image.title", title);
+        m->manifest_text = json ? zl_json_dump(json, 0) : NULL;
+        if (!m->manifest_text)
+                return zl_fail_oom(err);
+        m->manifest_len = strlen(m->manifest_text);
+        if (!zl_sha256_text(m->manifest_text, m->manifest_len, text) ||
+            zl_replace_str(&m->manifest_digest, text) < 0)
+                return zl_fail_oom(err);
+        return 0;
+}
+
+static int import_file(struct import *m, const char *path, struct zl_error *err)
+{
+        const char *slash = strrchr(path, '/');
+        char digest[ZL_DIGEST_TEXT_MAX];
+        _cleanup_free_ char *bytes = NULL;
+        size_t len;
+        int r = zl_read_file_at(AT_FDCWD, path, MODULE_MAX, &bytes, &len);
+
+        if (r == -EFBIG || r == -E2BIG)
+                return zl_fail(err, ZL_E_INVALID, 0, "the module is larger than %d MiB",
+                               MODULE_MAX >> 20);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot read the module");
+        /* Text is looked at by the compiler. */
+        if (len == 0 || (memchr(bytes, 0, len) && zl_wasm_version_of(bytes, len) < 0))
+                return zl_fail(err, ZL_E_INVALID, 0, "this is no WebAssembly module");
+        if (!zl_sha256_text(bytes, len, digest))
+                return zl_fail_oom(err);
+        r = lease(m, digest, err);
+        if (r >= 0)
+                r = zl_store_put_blob(m->store, digest, bytes, len, err);
+        return r < 0 ? r : make_artifact(m, digest, len, slash ? slash + 1 : path, err);
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------------------- */
+
+static int import_archive(struct import *m, const char *path, struct zl_error *err)
+{
+        int r = zl_source_open(path, &m->tmp, &m->source, err);
+
+        if (r < 0)
+                return r;
+        switch (zl_source_kind(m->source)) {
+        case ZL_SOURCE_OCI:
+                return import_oci(m, err);
+        case ZL_SOURCE_DOCKER:
+                return import_docker(m, err);
+        case ZL_SOURCE_PLAIN:
+                return import_plain(m, err);
+        }
+        return -EINVAL;
+}
 
 static int import(struct import *m, const char *path, struct zl_error *err)
 {
         _cleanup_free_ char *name = NULL;
         int r = zl_store_tmp_new(m->store, &m->tmp, err);
 
-        if (r >= 0)
-                r = zl_source_open(path, &m->tmp, &m->source, err);
         if (r < 0)
                 return r;
-        switch (zl_source_kind(m->source)) {
-        case ZL_SOURCE_OCI:
-                r = import_oci(m, err);
-                break;
-        case ZL_SOURCE_DOCKER:
-                r = import_docker(m, err);
-                break;
-        case ZL_SOURCE_PLAIN:
-                r = import_plain(m, err);
-                break;
-        }
+        r = is_module(path) ? import_file(m, path, err) : import_archive(m, path, err);
         if (r >= 0)
                 r = lease(m, NULL, err);
         if (r >= 0)

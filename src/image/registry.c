@@ -12,8 +12,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include <curl/curl.h>
-
 #include "base/json.h"
 #include "base/log.h"
 #include "base/strv.h"
@@ -122,22 +120,19 @@ static void set_authorization(struct zl_registry *reg, char *value)
 static int token_url(struct zl_registry *reg, const struct zl_challenge *c, char **ret,
                      struct zl_error *err)
 {
-        _cleanup_free_ char *scope = NULL;
-        char *service, *escaped_scope;
+        _cleanup_free_ char *scope = NULL, *service = NULL, *escaped_scope = NULL;
         int n;
 
         if (asprintf(&scope, "repository:%s:pull", reg->repository) < 0) {
                 scope = NULL;
                 return zl_fail_oom(err);
         }
-        service = curl_easy_escape(NULL, c->service ? c->service : "", 0);
-        escaped_scope = curl_easy_escape(NULL, c->scope && *c->scope ? c->scope : scope, 0);
+        service = zl_http_escape(c->service ? c->service : "");
+        escaped_scope = zl_http_escape(c->scope && *c->scope ? c->scope : scope);
         n = service && escaped_scope
                     ? asprintf(ret, "%s%cservice=%s&scope=%s", c->realm,
                                strchr(c->realm, '?') ? '&' : '?', service, escaped_scope)
                     : -1;
-        curl_free(service);
-        curl_free(escaped_scope);
         return n < 0 ? (*ret = NULL, zl_fail_oom(err)) : 0;
 }
 
@@ -332,12 +327,12 @@ static int request(struct zl_registry *reg, struct zl_http *http, struct zl_http
 static char *make_url(struct zl_registry *reg, const char *kind, const char *name)
 {
         /* Tags may hold letters beyond ASCII; the colon of a digest stays as everybody writes it. */
-        char *escaped = strchr(name, ':') ? NULL : curl_easy_escape(NULL, name, 0), *url;
+        _cleanup_free_ char *escaped = strchr(name, ':') ? NULL : zl_http_escape(name);
+        char *url;
 
         if (asprintf(&url, "%s/v2/%s/%s/%s", reg->base, reg->repository, kind,
                      escaped ? escaped : name) < 0)
                 url = NULL;
-        curl_free(escaped);
         return url;
 }
 

@@ -18,93 +18,28 @@
 #include "base/strv.h"
 #include "image/split.h"
 #include "image/store.h"
+#include "image/tar_writer.h"
 #include "oci/image.h"
 
-enum { BLOCK = 512, CHUNK = 256 * 1024 };
+enum { CHUNK = 256 * 1024 };
 
 struct save {
         struct zl_image_store *store;
-        int out;
+        struct zl_tar_writer *tar;
         struct zl_image *image;
         struct zl_document manifest;
         struct zl_image_config config;
         struct zl_map *written; /* names that are in the tar already */
         struct zl_hash *hash;   /* of the layer being written */
-        uint64_t left;          /* bytes of the file being written */
-        char *chunk;            /* gathers small writes */
-        size_t n_chunk;
 };
 
-static int flush(struct save *s, struct zl_error *err)
-{
-        int r = zl_write_full(s->out, s->chunk, s->n_chunk);
-
-        s->n_chunk = 0;
-        return r < 0 ? zl_fail_errno(err, -r, "cannot write the archive") : 0;
-}
-
-static int put(struct save *s, const void *data, size_t len, struct zl_error *err)
-{
-        const char *p = data;
-
-        while (len > 0) {
-                size_t n = ZL_MIN(len, CHUNK - s->n_chunk);
-                int r;
-
-                memcpy(s->chunk + s->n_chunk, p, n);
-                s->n_chunk += n;
-                p += n;
-                len -= n;
-                if (s->n_chunk < CHUNK)
-                        break;
-                r = flush(s, err);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int put_zeros(struct save *s, size_t len, struct zl_error *err)
-{
-        static const char zeros[2 * BLOCK];
-
-        return put(s, zeros, len, err);
-}
-
-/* A ustar header; names here are short, sizes beyond 8 GiB take the GNU form. */
 static int put_header(struct save *s, const char *name, uint64_t size, struct zl_error *err)
 {
-        char h[BLOCK] = "";
-        unsigned sum = 0;
+        const struct zl_tar_entry e = {
+                .type = '0', .path = name, .link = "", .size = size, .mode = 0644
+        };
 
-        snprintf(h, 100, "%s", name);
-        memcpy(h + 100, "0000644", 8);
-        memcpy(h + 108, "0000000", 8);
-        memcpy(h + 116, "0000000", 8);
-        if (size >> 33) {
-                h[124] = (char)0x80;
-                for (int i = 0; i < 8; i++)
-                        h[135 - i] = (char)(size >> (8 * i));
-        } else {
-                snprintf(h + 124, 12, "%011llo", (unsigned long long)size);
-        }
-        memcpy(h + 136, "00000000000", 12);
-        h[156] = '0';
-        memcpy(h + 257,
-               "ustar\0"
-               "00",
-               8);
-        memset(h + 148, ' ', 8);
-        for (int i = 0; i < BLOCK; i++)
-                sum += (unsigned char)h[i];
-        snprintf(h + 148, 8, "%06o", sum);
-        s->left = size;
-        return put(s, h, sizeof h, err);
-}
-
-static int put_padding(struct save *s, uint64_t size, struct zl_error *err)
-{
-        return put_zeros(s, (BLOCK - size % BLOCK) % BLOCK, err);
+        return zl_tar_writer_entry(s->tar, &e, err);
 }
 
 static int put_file(struct save *s, const char *name, const char *text, size_t len,
@@ -112,9 +47,7 @@ static int put_file(struct save *s, const char *name, const char *text, size_t l
 {
         int r = put_header(s, name, len, err);
 
-        if (r >= 0)
-                r = put(s, text, len, err);
-        return r < 0 ? r : put_padding(s, len, err);
+        return r < 0 ? r : zl_tar_writer_data(s->tar, text, len, err);
 }
 
 /* Has it been written under that digest? Notes that it now is. -ENOMEM. */
@@ -145,38 +78,16 @@ static int put_stored_blob(struct save *s, const char *digest, struct zl_error *
                 return zl_fail_errno(err, errno, "cannot open %s/%s", s->store->path, path);
         r = put_header(s, path, (uint64_t)st.st_size, err);
         while (r >= 0 && (n = read(fd, chunk, CHUNK)) > 0)
-                r = put(s, chunk, (size_t)n, err);
-        return r < 0 ? r : put_padding(s, (uint64_t)st.st_size, err);
+                r = zl_tar_writer_data(s->tar, chunk, (size_t)n, err);
+        return r;
 }
 
 static int layer_sink(void *ctx, const void *data, size_t len, struct zl_error *err)
 {
         struct save *s = ctx;
 
-        if (len > s->left)
-                return zl_fail(err, ZL_E_CORRUPT, 0, "a layer is longer than its record says");
-        s->left -= len;
         zl_hash_update(s->hash, data, len);
-        return put(s, data, len, err);
-}
-
-/* Size of the layer's tar, from its record. */
-static int layer_tar_size(struct save *s, const char *diff_id, uint64_t *ret, struct zl_error *err)
-{
-        _cleanup_free_ char *text = NULL;
-        _cleanup_json_ json_t *json = NULL;
-        char name[ZL_LAYER_NAME_MAX], file[ZL_LAYER_NAME_MAX + 8];
-        size_t len;
-        int r;
-
-        snprintf(file, sizeof file, "%s.json", zl_layer_name(diff_id, name));
-        r = zl_read_file_at(s->store->meta_fd, file, 1 << 20, &text, &len);
-        if (r < 0)
-                return zl_fail_errno(err, -r, "cannot read %s/meta/%s", s->store->path, file);
-        r = zl_json_parse(text, len, file, &json, err);
-        if (r >= 0)
-                *ret = (uint64_t)zl_json_int(json, "tar_size", 0);
-        return r;
+        return zl_tar_writer_data(s->tar, data, len, err);
 }
 
 static int rebuild(struct save *s, const char *diff_id, struct zl_error *err)
@@ -197,7 +108,7 @@ static int rebuild(struct save *s, const char *diff_id, struct zl_error *err)
         if (!s->hash)
                 return zl_fail_oom(err);
         r = zl_split_rebuild(record, root, layer_sink, s, err);
-        if (r >= 0 && (s->left > 0 || !zl_streq(zl_hash_finish(s->hash, digest), diff_id))) {
+        if (r >= 0 && !zl_streq(zl_hash_finish(s->hash, digest), diff_id)) {
                 r = zl_fail(err, ZL_E_CORRUPT, 0, "layer %s cannot be rebuilt as it was", diff_id);
                 zl_error_hint(err,
                               "its archive holds a file twice, or its files were changed; pull "
@@ -217,12 +128,10 @@ static int put_layer(struct save *s, const char *diff_id, struct zl_error *err)
         r = first_time(s, path);
         if (r <= 0)
                 return r < 0 ? zl_fail_oom(err) : 0;
-        r = layer_tar_size(s, diff_id, &size, err);
+        r = zl_store_layer_tar_size(s->store, diff_id, &size, err);
         if (r >= 0)
                 r = put_header(s, path, size, err);
-        if (r >= 0)
-                r = rebuild(s, diff_id, err);
-        return r < 0 ? r : put_padding(s, size, err);
+        return r < 0 ? r : rebuild(s, diff_id, err);
 }
 
 /* ---- documents ------------------------------------------------------------------------------------------------------- */
@@ -234,7 +143,7 @@ static int make_manifest(struct save *s, char **ret, struct zl_error *err)
 
         ZL_STRV_FOREACH(id, s->config.diff_ids) {
                 uint64_t size = 0;
-                int r = layer_tar_size(s, *id, &size, err);
+                int r = zl_store_layer_tar_size(s->store, *id, &size, err);
 
                 if (r < 0)
                         return r;
@@ -350,27 +259,25 @@ static int save(struct save *s, struct zl_error *err)
         if (r >= 0)
                 r = s->image->kind == ZL_IMAGE_WASM ? save_artifact(s, manifest_len, err)
                                                     : save_container(s, err);
-        if (r >= 0)
-                r = put_zeros(s, (size_t)2 * BLOCK, err);
-        return r < 0 ? r : flush(s, err);
+        return r < 0 ? r : zl_tar_writer_finish(s->tar, err);
 }
 
 int zl_image_save(struct zl_image_store *store, const char *name, int fd, struct zl_error *err)
 {
-        struct save s = { .store = store, .out = fd };
+        struct save s = { .store = store };
         int r = zl_image_lookup(store, name, &s.image, err);
 
         if (r < 0)
                 return r;
         s.written = zl_map_new(NULL);
-        s.chunk = malloc(CHUNK);
-        r = s.written && s.chunk ? save(&s, err) : zl_fail_oom(err);
+        s.tar = zl_tar_writer_new(zl_tar_sink_fd, &fd);
+        r = s.written && s.tar ? save(&s, err) : zl_fail_oom(err);
         zl_image_free(s.image);
         zl_document_done(&s.manifest);
         zl_image_config_done(&s.config);
         zl_map_free(s.written);
         zl_hash_free(s.hash);
-        free(s.chunk);
+        zl_tar_writer_free(s.tar);
         if (r < 0)
                 zl_error_prefix(err, "save of %s", name);
         return r;

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/random.h"
 
 const struct zl_image_limits zl_image_limits_default = {
@@ -289,6 +290,25 @@ bool zl_store_has_layer(struct zl_image_store *store, const char *diff_id)
         char name[ZL_LAYER_NAME_MAX];
 
         return faccessat(store->layers_fd, zl_layer_name(diff_id, name), F_OK, 0) == 0;
+}
+
+int zl_store_layer_tar_size(struct zl_image_store *store, const char *diff_id, uint64_t *ret,
+                            struct zl_error *err)
+{
+        char name[ZL_LAYER_NAME_MAX], file[ZL_LAYER_NAME_MAX + 8];
+        _cleanup_free_ char *text = NULL;
+        _cleanup_json_ json_t *json = NULL;
+        size_t len;
+        int r;
+
+        snprintf(file, sizeof file, "%s.json", zl_layer_name(diff_id, name));
+        r = zl_read_file_at(store->meta_fd, file, 1 << 20, &text, &len);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot read %s/meta/%s", store->path, file);
+        r = zl_json_parse(text, len, file, &json, err);
+        if (r >= 0)
+                *ret = (uint64_t)zl_json_int(json, "tar_size", 0);
+        return r;
 }
 
 int zl_store_lock_layer(struct zl_image_store *store, const char *diff_id, const int *cancel,

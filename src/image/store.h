@@ -67,6 +67,10 @@ enum { ZL_LAYER_NAME_MAX = 8 + 128 };
 char *zl_layer_name(const char *diff_id, char buf[ZL_LAYER_NAME_MAX]);
 bool zl_store_has_layer(struct zl_image_store *store, const char *diff_id);
 
+/* Size of the layer's tar, from its record. */
+int zl_store_layer_tar_size(struct zl_image_store *store, const char *diff_id, uint64_t *ret,
+                            struct zl_error *err);
+
 /* Waits for the right to make the layer; closing the descriptor gives it back. `cancel` may be NULL. */
 int zl_store_lock_layer(struct zl_image_store *store, const char *diff_id, const int *cancel,
                         struct zl_error *err);

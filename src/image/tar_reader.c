@@ -54,6 +54,7 @@ struct zl_tar_reader {
         char extension_type;
         struct zl_buf extension;
         struct overrides over;
+        bool waits_for_entry; /* an extended header came, its entry has not */
 
         struct zl_tar_entry entry;
         char *path, *link;
@@ -508,6 +509,7 @@ static int begin_entry(struct zl_tar_reader *r, struct zl_error *err)
         r->file_offset = 0;
         e = r->handler->entry(r->ctx, &r->entry, err);
         overrides_done(&r->over);
+        r->waits_for_entry = false;
         if (e < 0)
                 return e;
         r->state = DATA;
@@ -522,6 +524,7 @@ static int begin_extension(struct zl_tar_reader *r, char type, uint64_t size, st
         if (size > EXTENSION_MAX)
                 return broken(r, err, "an extended header is larger than 1 MiB");
         r->extension_type = type;
+        r->waits_for_entry = r->waits_for_entry || type != 'g';
         r->left = size;
         r->state = size ? EXTENSION : HEADER;
         if (type == 'x' && !r->over.sparse)
@@ -769,9 +772,13 @@ int zl_tar_reader_feed(struct zl_tar_reader *r, const void *data, size_t len, st
         return e < 0 ? e : 0;
 }
 
+/* umoci writes layers that stop after the last byte of data, without its padding and the zero blocks. All engines take
+ * them, and nothing is missing from them. */
 int zl_tar_reader_finish(struct zl_tar_reader *r, struct zl_error *err)
 {
-        if (r->state == END || (r->state == HEADER && r->have == 0 && !r->over.path))
+        bool at_end = r->state == PADDING || (r->state == HEADER && r->have == 0);
+
+        if (r->state == END || (at_end && !r->waits_for_entry))
                 return 0;
         return broken(r, err, "it is cut off");
 }

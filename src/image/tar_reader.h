@@ -50,7 +50,7 @@ ZL_DEFINE_CLEANUP(struct zl_tar_reader *, zl_tar_reader_freep, zl_tar_reader_fre
 /* Errors: ZL_E_INVALID for what is no tar archive or breaks its rules, else what a callback said. */
 int zl_tar_reader_feed(struct zl_tar_reader *reader, const void *data, size_t len,
                        struct zl_error *err);
-/* The end of the input: fails if the archive is cut off. */
+/* The end of the input: fails if the archive is cut off. Zeros missing behind the last data are not a cut. */
 int zl_tar_reader_finish(struct zl_tar_reader *reader, struct zl_error *err);
 /* Bytes of the archive taken so far: inside a data callback the offset of that data. */
 uint64_t zl_tar_reader_position(const struct zl_tar_reader *reader);

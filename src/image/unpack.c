@@ -41,6 +41,9 @@ struct zl_unpack {
         int root;
         struct zl_image_limits limits;
         uint64_t bytes, entries;
+        enum zl_path_policy policy;
+        char *into; /* NULL: a layer; else the directory of a live root that all goes to */
+        unsigned flags;
 
         /* The directory of the last entry. */
         char *parent_path; /* "" is the root */
@@ -95,6 +98,7 @@ int zl_unpack_new(int root, int scratch, const struct zl_image_limits *limits,
                 return zl_fail_oom(err);
         u->root = root;
         u->limits = *limits;
+        u->policy = ZL_PATH_BENEATH;
         u->parent = u->file = -EBADF;
         u->is_root = geteuid() == 0 && getegid() == 0;
         u->times = open_scratch(scratch);
@@ -102,6 +106,15 @@ int zl_unpack_new(int root, int scratch, const struct zl_image_limits *limits,
                 return zl_fail_errno(err, errno, "cannot make a temporary file");
         *ret = zl_take_ptr(u);
         return 0;
+}
+
+int zl_unpack_set_live(struct zl_unpack *u, const char *directory, unsigned flags,
+                       struct zl_error *err)
+{
+        u->into = strdup(directory);
+        u->policy = ZL_PATH_IN_ROOT;
+        u->flags = flags;
+        return u->into ? 0 : zl_fail_oom(err);
 }
 
 static void free_xattrs(struct zl_unpack *u)
@@ -124,6 +137,7 @@ void zl_unpack_free(struct zl_unpack *u)
         zl_close(u->file);
         free(u->parent_path);
         free(u->path);
+        free(u->into);
         if (u->times)
                 fclose(u->times);
         free(u);
@@ -145,7 +159,7 @@ static int hostile(struct zl_error *err, const char *path, const char *why)
 {
         int r = zl_fail(err, ZL_E_INVALID, 0, "refused archive entry \"%.300s\": %s", path, why);
 
-        zl_error_hint(err, "the image is broken or hostile; nothing of it was kept");
+        zl_error_hint(err, "the archive is broken or hostile; nothing of an image is kept then");
         return r;
 }
 
@@ -237,7 +251,7 @@ static int make_implicit_dir(struct zl_unpack *u, const char *path)
         struct stat st;
         int r;
 
-        parent = zl_open_parent_in(u->root, path, ZL_PATH_BENEATH, &base);
+        parent = zl_open_parent_in(u->root, path, u->policy, &base);
         if (parent < 0)
                 return parent;
         if (mkdirat(parent, base, 0755) == 0)
@@ -258,7 +272,7 @@ static int make_implicit_dir(struct zl_unpack *u, const char *path)
 static int open_dir(struct zl_unpack *u, const char *path)
 {
         _cleanup_free_ char *prefix = NULL;
-        int fd = zl_open_in(u->root, path, O_RDONLY | O_DIRECTORY, 0, ZL_PATH_BENEATH);
+        int fd = zl_open_in(u->root, path, O_RDONLY | O_DIRECTORY, 0, u->policy);
 
         if (fd != -ENOENT && fd != -ENOTDIR)
                 return fd;
@@ -271,7 +285,7 @@ static int open_dir(struct zl_unpack *u, const char *path)
                 end += path[end] == '/';
                 end += strcspn(path + end, "/");
                 prefix[end] = 0;
-                r = zl_open_in(u->root, prefix, O_PATH | O_DIRECTORY, 0, ZL_PATH_BENEATH);
+                r = zl_open_in(u->root, prefix, O_PATH | O_DIRECTORY, 0, u->policy);
                 if (r == -ENOENT || r == -ENOTDIR)
                         r = make_implicit_dir(u, prefix);
                 else if (r >= 0)
@@ -280,7 +294,7 @@ static int open_dir(struct zl_unpack *u, const char *path)
                         return r;
                 prefix[end] = path[end];
         }
-        return zl_open_in(u->root, path, O_RDONLY | O_DIRECTORY, 0, ZL_PATH_BENEATH);
+        return zl_open_in(u->root, path, O_RDONLY | O_DIRECTORY, 0, u->policy);
 }
 
 /* Opens the directory of the clean path `path` (cached) and tells the last component. */
@@ -466,18 +480,31 @@ static int make_dir(struct zl_unpack *u, const char *base, const struct zl_tar_e
         return r < 0 ? zl_fail_errno(err, -r, "cannot make the directory %.300s", u->path) : 0;
 }
 
+/* The same below the directory that all goes to. */
+static int place_name(struct zl_unpack *u, const char *name, const char *for_entry, char **ret,
+                      struct zl_error *err)
+{
+        _cleanup_free_ char *clean = NULL;
+        int r = clean_name(name, for_entry, &clean, err);
+
+        if (r < 0)
+                return r;
+        *ret = u->into && *clean ? zl_path_join(u->into, clean) : zl_take_ptr(clean);
+        return *ret ? 0 : zl_fail_oom(err);
+}
+
 /* The target of a hard link must be in this layer already. */
 static int open_link_target(struct zl_unpack *u, const struct zl_tar_entry *e, char **ret_path,
                             struct zl_error *err)
 {
         const char *base;
-        int fd, r = clean_name(e->link, u->path, ret_path, err);
+        int fd, r = place_name(u, e->link, u->path, ret_path, err);
 
         if (r < 0)
                 return r;
         if (**ret_path == 0)
                 return hostile(err, u->path, "a hard link to nothing");
-        fd = zl_open_parent_in(u->root, *ret_path, ZL_PATH_BENEATH, &base);
+        fd = zl_open_parent_in(u->root, *ret_path, u->policy, &base);
         if (fd == -EXDEV || fd == -ELOOP)
                 return hostile(err, u->path, "its link target leads out of the image");
         if (fd < 0)
@@ -647,6 +674,25 @@ static int other_entry(struct zl_unpack *u, const char *base, const struct zl_ta
         return r;
 }
 
+/* White-outs mean nothing in a live tree, and owners only if they are asked for. */
+static int live_entry(struct zl_unpack *u, const char *base, const struct zl_tar_entry *e,
+                      struct zl_error *err)
+{
+        struct zl_tar_entry entry = *e;
+        struct stat st;
+
+        if (!(u->flags & ZL_UNPACK_OWNERS))
+                entry.uid = entry.gid = 0;
+        if ((u->flags & ZL_UNPACK_NO_OVERWRITE_DIR) &&
+            fstatat(u->parent, base, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISDIR(st.st_mode) != (e->type == '5'))
+                return zl_fail(err, ZL_E_EXISTS, 0, "/%.300s is %s directory, the archive's is %s",
+                               u->path, e->type == '5' ? "no" : "a",
+                               e->type == '5' ? "one" : "none");
+        return e->type == '0' ? begin_file(u, base, &entry, err)
+                              : other_entry(u, base, &entry, err);
+}
+
 int zl_unpack_entry(struct zl_unpack *u, const struct zl_tar_entry *e, struct zl_error *err)
 {
         const char *base;
@@ -657,15 +703,17 @@ int zl_unpack_entry(struct zl_unpack *u, const struct zl_tar_entry *e, struct zl
                                (unsigned long long)u->limits.layer_entries);
         free(u->path);
         u->path = NULL;
-        r = clean_name(e->path, e->path, &u->path, err);
+        r = place_name(u, e->path, e->path, &u->path, err);
         if (r < 0)
                 return r;
         u->mtime = (struct timespec){ e->mtime, e->mtime_nsec };
         if (*u->path == 0)
-                return root_entry(u, e, err);
+                return u->into ? 0 : root_entry(u, e, err);
         r = enter_parent(u, u->path, &base, err);
         if (r < 0)
                 return r;
+        if (u->into)
+                return live_entry(u, base, e, err);
         if (zl_startswith(base, WHITEOUT_PREFIX))
                 return whiteout(u, base, err);
         if (e->type == '0')

@@ -17,6 +17,17 @@ int zl_unpack_new(int root, int scratch, const struct zl_image_limits *limits,
 void zl_unpack_free(struct zl_unpack *unpack);
 ZL_DEFINE_CLEANUP(struct zl_unpack *, zl_unpack_freep, zl_unpack_free)
 
+enum zl_unpack_flags {
+        ZL_UNPACK_OWNERS = 1 << 0, /* as in the archive; otherwise all is root's */
+        ZL_UNPACK_NO_OVERWRITE_DIR =
+                1 << 1, /* a directory never replaces a file, nor the other way */
+};
+/* Before the first entry: `root` is that of a workload and the files go to `directory` in it, a clean relative path ("" is the root) that exists. Symbolic links
+ * are then resolved as the workload sees them, and white-outs are files like others. The calling thread should be in the workload's mount namespace, so that the
+ * kernel knows what is a mount point. */
+int zl_unpack_set_live(struct zl_unpack *unpack, const char *directory, unsigned flags,
+                       struct zl_error *err);
+
 /* Gives the calling thread an umask and a working directory of its own. Never call it in a thread that is not
  * ours. */
 int zl_unpack_thread_init(struct zl_error *err);

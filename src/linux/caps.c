@@ -139,9 +139,10 @@ int zl_caps_from_config(const struct zl_oci_capabilities *config, struct zl_caps
         if (ret->effective & ~ret->permitted)
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "process.capabilities: effective is not within permitted");
-        if (ret->ambient & ~(ret->permitted & ret->inheritable))
-                zl_debug(
-                        "process.capabilities.ambient: not all of it is permitted and inheritable; the rest is ignored");
+        for (unsigned i = 0; i < 64; i++)
+                if ((ret->ambient & ~(ret->permitted & ret->inheritable)) >> i & 1)
+                        zl_warn("can't raise ambient capability %s: it is not permitted and inheritable",
+                                zl_cap_name(i));
         ret->ambient &= ret->permitted & ret->inheritable;
         return 0;
 }
@@ -162,6 +163,21 @@ int zl_caps_drop_bounding(const struct zl_caps *caps)
         return 0;
 }
 
+int zl_caps_raise_inheritable(const struct zl_caps *caps)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2];
+
+        if (!caps->inheritable)
+                return 0;
+        if (syscall(SYS_capget, &header, data) < 0)
+                return -errno;
+        for (int i = 0; i < 2; i++)
+                data[i].inheritable |= (uint32_t)(caps->inheritable >> (32 * i)) &
+                                       data[i].permitted;
+        return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
 int zl_caps_apply(const struct zl_caps *caps)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -175,7 +191,8 @@ int zl_caps_apply(const struct zl_caps *caps)
         for (int i = 0; i < 2; i++) {
                 data[i].permitted = (uint32_t)(permitted >> (32 * i));
                 data[i].effective = (uint32_t)((caps->effective & permitted) >> (32 * i));
-                data[i].inheritable = (uint32_t)((caps->inheritable & permitted) >> (32 * i));
+                data[i].inheritable = (uint32_t)(caps->inheritable >> (32 * i)) &
+                                      (data[i].permitted | now[i].inheritable);
         }
         if (syscall(SYS_capset, &header, data) < 0)
                 return -errno;

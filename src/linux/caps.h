@@ -24,6 +24,9 @@ uint64_t zl_cap_kernel_mask(void);
 int zl_caps_from_config(const struct zl_oci_capabilities *config, struct zl_caps *ret,
                         struct zl_error *err);
 
+/* Before the bounding set is dropped: what may be inheritable without being bounding must be so already. Nothing is done, and no
+ * call made, when the set is empty. */
+int zl_caps_raise_inheritable(const struct zl_caps *caps);
 /* The steps around a change of user, all async-signal-safe, each 0 or a negative errno:
  * drop the bounding set (needs CAP_SETPCAP, so before), ... */
 int zl_caps_drop_bounding(const struct zl_caps *caps);

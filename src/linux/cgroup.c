@@ -13,15 +13,19 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/forbid.h"
 #include "base/path.h"
 #include "linux/cgroup_internal.h"
+#include "linux/dir.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
@@ -33,34 +37,30 @@ static int add_hierarchy(struct zl_cgroup *cg, const char *dir, bool v2)
         return cg->h[cg->n++].dir ? 0 : -ENOMEM;
 }
 
-/* Version 1 and hybrid: every directory of a cgroup file system is a hierarchy; symbolic links ("cpu" to "cpu,cpuacct") are
- * not, nor are directories where nothing is mounted. */
+/* Directories of a cgroup file system are hierarchies; those where nothing is mounted are not, nor are symbolic links ("cpu" to
+ * "cpu,cpuacct"). */
+static int look_at(void *data, const char *name, unsigned char type)
+{
+        char path[sizeof CGROUP_ROOT + NAME_MAX + 2];
+        struct zl_cgroup *cg = data;
+        struct statfs fs;
+
+        if (type != DT_DIR || *name == '.')
+                return 0;
+        snprintf(path, sizeof path, CGROUP_ROOT "/%s", name);
+        if (statfs(path, &fs) < 0)
+                return -errno;
+        if (fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC)
+                return 0;
+        return add_hierarchy(cg, name, fs.f_type == CGROUP2_SUPER_MAGIC);
+}
+
+/* Version 1 and hybrid: every directory is looked at. */
 static int find_v1(struct zl_cgroup *cg)
 {
-        int fd = openat(cg->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-        struct dirent *d;
-        int r = 0;
+        _cleanup_close_ int fd = openat(cg->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        if (!dir) {
-                r = -errno;
-                zl_close(fd);
-                return r;
-        }
-        while (r == 0 && (d = readdir(dir))) {
-                char path[sizeof CGROUP_ROOT + sizeof d->d_name + 1];
-                struct statfs fs;
-
-                if (d->d_type != DT_DIR || d->d_name[0] == '.')
-                        continue;
-                snprintf(path, sizeof path, CGROUP_ROOT "/%s", d->d_name);
-                if (statfs(path, &fs) < 0)
-                        r = -errno;
-                else if (fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC)
-                        r = add_hierarchy(cg, d->d_name, fs.f_type == CGROUP2_SUPER_MAGIC);
-        }
-        closedir(dir);
-        return r;
+        return fd < 0 ? -errno : zl_dir_each(fd, look_at, cg);
 }
 
 static int find_layout(struct zl_cgroup *cg, struct zl_error *err)
@@ -68,7 +68,7 @@ static int find_layout(struct zl_cgroup *cg, struct zl_error *err)
         struct statfs fs;
         int r;
 
-        cg->root_fd = open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        cg->root_fd = openat(AT_FDCWD, CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (cg->root_fd < 0 || fstatfs(cg->root_fd, &fs) < 0)
                 return zl_fail_errno(err, errno, "cannot open %s", CGROUP_ROOT);
         cg->v2 = fs.f_type == CGROUP2_SUPER_MAGIC;
@@ -326,35 +326,44 @@ static int make_group(struct zl_cgroup *cg, struct zl_hierarchy *h)
         return 0;
 }
 
+/* In a group that was there before, and is frozen, nobody would ever run. */
+static int check_thawed(struct zl_cgroup *cg, struct zl_error *err)
+{
+        const struct zl_hierarchy *h = cg->v2 ? &cg->h[0] : zl_cgroup_controller(cg, "freezer");
+
+        if (!h || h->created || !zl_cgroup_is_frozen(cg))
+                return 0;
+        return zl_fail(err, ZL_E_BUSY, EBUSY, "container's cgroup unexpectedly frozen: %s",
+                       cg->shown_path);
+}
+
 static int check_empty(struct zl_cgroup *cg, struct zl_error *err)
 {
         _cleanup_free_ pid_t *pids = NULL;
-        bool fresh = true;
         size_t n = 0;
         int r;
 
-        for (size_t i = 0; i < cg->n; i++)
-                fresh = fresh && cg->h[i].created;
-        if (fresh)
+        if (zl_cgroup_any(cg)->created) /* a moment ago */
                 return 0;
+        r = check_thawed(cg, err);
+        if (r < 0)
+                return r;
         r = zl_cgroup_pids(cg, &pids, &n, err);
         if (r < 0)
                 return r;
         if (n > 0)
-                return zl_fail(err, ZL_E_BUSY, EBUSY, "cgroup %s holds %zu processes already",
+                return zl_fail(err, ZL_E_BUSY, EBUSY,
+                               "container's cgroup is not empty: %s holds %zu processes",
                                cg->shown_path, n);
         return 0;
 }
 
-static int create_groups(struct zl_cgroup *cg, bool exclusive, struct zl_error *err)
+/* Of one version. A hierarchy that cannot be written (read-only, delegated elsewhere) is skipped; a limit that needs it will name it. */
+static int make_groups(struct zl_cgroup *cg, bool v2, struct zl_error *err)
 {
-        size_t made = 0;
-        int r;
-
         for (size_t i = 0; i < cg->n; i++) {
-                r = make_group(cg, &cg->h[i]);
-                /* A hierarchy that cannot be written (read-only, delegated elsewhere) is skipped; a limit that needs it
-                 * will name it. */
+                int r = cg->h[i].v2 == v2 ? make_group(cg, &cg->h[i]) : 0;
+
                 if (r == -EROFS || r == -EACCES || r == -EPERM) {
                         if (cg->n == 1)
                                 return zl_fail_errno(err, -r, "cannot create cgroup %s",
@@ -368,11 +377,26 @@ static int create_groups(struct zl_cgroup *cg, bool exclusive, struct zl_error *
                 if (r < 0)
                         return zl_fail_errno(err, -r, "cannot create cgroup %s in %s/%s",
                                              cg->shown_path, CGROUP_ROOT, cg->h[i].dir);
-                made++;
         }
-        if (made == 0)
-                return zl_fail(err, ZL_E_PERMISSION, 0, "no cgroup hierarchy can be written");
-        return exclusive ? check_empty(cg, err) : 0;
+        return 0;
+}
+
+/* Processes are looked for in one hierarchy, and before ours is born there: in that of version 2 if there is one. */
+static int make_v2(struct zl_cgroup *cg, bool exclusive, struct zl_error *err)
+{
+        int r = make_groups(cg, true, err);
+
+        cg->exclusive = exclusive;
+        return r == 0 && exclusive && zl_cgroup_any(cg)->v2 ? check_empty(cg, err) : r;
+}
+
+int zl_cgroup_make(struct zl_cgroup *cg, struct zl_error *err)
+{
+        int r = make_groups(cg, false, err);
+
+        if (r == 0 && cg->exclusive)
+                r = check_thawed(cg, err);
+        return r == 0 && cg->exclusive && !zl_cgroup_any(cg)->v2 ? check_empty(cg, err) : r;
 }
 
 static int find_groups(struct zl_cgroup *cg, bool owned, struct zl_error *err)
@@ -410,14 +434,16 @@ static int open_into(struct zl_cgroup *cg, const struct zl_cgroup_options *optio
         r = find_layout(cg, err);
         if (r < 0)
                 return r;
-        if (options->create)
-                r = create_groups(cg, options->exclusive, err);
-        else
-                r = find_groups(cg, options->owned, err);
+        r = options->create ? make_v2(cg, options->exclusive, err)
+                            : find_groups(cg, options->owned, err);
+        if (r == 0 && options->create && !options->born_only)
+                r = zl_cgroup_make(cg, err);
         if (r < 0)
                 return r;
-        if (cg->v2) {
-                cg->dir_fd = zl_cgroup_open_file(cg, &cg->h[0], ".", O_RDONLY | O_DIRECTORY);
+        for (size_t i = 0; i < cg->n; i++) {
+                if (!cg->h[i].v2)
+                        continue;
+                cg->dir_fd = zl_cgroup_open_file(cg, &cg->h[i], ".", O_RDONLY | O_DIRECTORY);
                 if (cg->dir_fd < 0)
                         return zl_fail_errno(err, -cg->dir_fd, "cannot open cgroup %s",
                                              cg->shown_path);
@@ -470,12 +496,12 @@ bool zl_cgroup_is_v2(const struct zl_cgroup *cg)
 
 const char *zl_cgroup_hierarchy(const struct zl_cgroup *cg, size_t i)
 {
-        return i < cg->n ? cg->h[i].dir : NULL;
+        return cg && i < cg->n ? cg->h[i].dir : NULL;
 }
 
 int zl_cgroup_dir_fd(const struct zl_cgroup *cg)
 {
-        return cg->v2 ? cg->dir_fd : -1;
+        return cg ? cg->dir_fd : -EBADF;
 }
 
 int zl_cgroup_apply(struct zl_cgroup *cg, const struct zl_oci_resources *resources,
@@ -494,7 +520,7 @@ int zl_cgroup_attach(struct zl_cgroup *cg, pid_t pid, struct zl_error *err)
         char path[PATH_MAX], text[24];
 
         snprintf(text, sizeof text, "%d", pid);
-        for (size_t i = 0; i < cg->n; i++) {
+        for (size_t i = 0; cg && i < cg->n; i++) {
                 const struct zl_hierarchy *h = &cg->h[i];
                 int r;
 
@@ -516,5 +542,52 @@ int zl_cgroup_attach(struct zl_cgroup *cg, pid_t pid, struct zl_error *err)
                         return zl_fail_errno(err, -r, "process %d cannot join cgroup %s in %s/%s",
                                              pid, cg->shown_path, CGROUP_ROOT, h->dir);
         }
+        return 0;
+}
+
+int zl_cgroup_doors_open(struct zl_cgroup *cg, struct zl_cgroup_doors *ret, struct zl_error *err)
+{
+        ret->n = 0;
+        for (size_t i = 0; cg && i < cg->n; i++) {
+                int fd;
+
+                if (cg->h[i].v2)
+                        continue;
+                fd = zl_cgroup_open_file(cg, &cg->h[i], "tasks", O_WRONLY);
+                if (fd < 0) {
+                        zl_cgroup_doors_close(ret);
+                        return zl_fail_errno(err, -fd, "cannot open cgroup %s in %s/%s",
+                                             cg->shown_path, CGROUP_ROOT, cg->h[i].dir);
+                }
+                ret->fds[ret->n++] = fd;
+        }
+        return 0;
+}
+
+/* They were opened one after the other, so that most numbers follow one another. */
+void zl_cgroup_doors_close(struct zl_cgroup_doors *doors)
+{
+        while (doors->n > 0) {
+                int last = doors->fds[--doors->n], first = last;
+
+                while (doors->n > 0 && doors->fds[doors->n - 1] == first - 1)
+                        first = doors->fds[--doors->n];
+                if (first < last &&
+                    syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0U) == 0)
+                        continue;
+                while (first <= last)
+                        zl_close(first++);
+        }
+}
+
+/* "tasks" moves one thread, and "0" is the caller, who cannot end or change its id meanwhile: only then does the kernel do without
+ * cgroup_threadgroup_rwsem, whose first writer after a pause waits for an RCU grace period. */
+int zl_cgroup_doors_enter(const struct zl_cgroup_doors *doors)
+{
+        if (zl_forbidden("cgroup_doors"))
+                return -ENOSYS;
+        for (size_t i = 0; i < doors->n; i++)
+                if (write(doors->fds[i], "0", 1) < 0)
+                        return -errno;
         return 0;
 }

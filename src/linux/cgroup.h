@@ -4,6 +4,9 @@
  * once per handle. On version 1 a group is one directory per mounted controller, all with the same relative
  * path; on version 2 one directory.
  *
+ * Where a process is counted (joining, doors, listing, the descriptor of the group, its kills) NULL stands for "no group": nothing to do,
+ * nobody there.
+ *
  * A controller that is missing is an error that names it if the resources ask for it, and ignored otherwise.
  * Threads: a handle belongs to one thread at a time. Calls write to cgroupfs; on version 1 joining may take
  * 11 ms (an RCU grace period in the kernel), everything else is short.
@@ -25,12 +28,15 @@ struct zl_cgroup_options {
         const char *path; /* relative to the hierarchies' roots, clean; "zlayer/web.api.1" */
         bool create;      /* make the directories; on failure everything made is removed again */
         bool exclusive;   /* with create: it must not hold processes (-EBUSY otherwise) */
+        bool born_only; /* with create: only what a process can be born in (version 2); zl_cgroup_make() makes the rest */
         bool owned; /* with !create: zl_cgroup_remove() may remove it (a group loaded from state) */
 };
 
 /* Opens or creates the group. -ENOENT if !create and it is not there. */
 int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,
                    struct zl_error *err);
+/* After born_only: the hierarchies of version 1. On failure zl_cgroup_remove() takes back what was made. */
+int zl_cgroup_make(struct zl_cgroup *cg, struct zl_error *err);
 /* Forgets the handle; the group stays. NULL is allowed. */
 void zl_cgroup_free(struct zl_cgroup *cg);
 ZL_DEFINE_CLEANUP(struct zl_cgroup *, zl_cgroup_freep, zl_cgroup_free)
@@ -41,7 +47,7 @@ const char *zl_cgroup_path(const struct zl_cgroup *cg);
 bool zl_cgroup_is_v2(const struct zl_cgroup *cg);
 /* The directory of the i-th hierarchy below /sys/fs/cgroup ("memory"; "." on pure version 2), NULL behind the last. */
 const char *zl_cgroup_hierarchy(const struct zl_cgroup *cg, size_t i);
-/* Directory of the group in the v2 hierarchy for CLONE_INTO_CGROUP, or -1 on v1 (also hybrid). Owned by the handle. */
+/* Directory of the group in the v2 hierarchy for CLONE_INTO_CGROUP, or -1 where there is none. Owned by the handle. */
 int zl_cgroup_dir_fd(const struct zl_cgroup *cg);
 
 /* Sets limits. Call before a process joins when creating (device rules among them). NULL: nothing to set. */
@@ -49,6 +55,20 @@ int zl_cgroup_apply(struct zl_cgroup *cg, const struct zl_oci_resources *resourc
                     struct zl_error *err);
 /* Moves a process in, on every hierarchy. */
 int zl_cgroup_attach(struct zl_cgroup *cg, pid_t pid, struct zl_error *err);
+
+/* The doors of the group: through them a process of one thread goes into the hierarchies of version 1 by itself, without the lock
+ * over all processes and hence without the wait that zl_cgroup_attach() may mean (5.6; before that it waits, too). Into
+ * that of version 2 it is born. */
+enum { ZL_CGROUP_DOORS_MAX = 24 };
+struct zl_cgroup_doors {
+        int fds[ZL_CGROUP_DOORS_MAX];
+        size_t n;
+};
+/* Opens them, before the process is made; zl_cgroup_doors_close() when that is done. Nothing is left open on failure. */
+int zl_cgroup_doors_open(struct zl_cgroup *cg, struct zl_cgroup_doors *ret, struct zl_error *err);
+void zl_cgroup_doors_close(struct zl_cgroup_doors *doors);
+/* Called by the process. Async-signal-safe. On failure (a negative errno) it may be in some of the groups: attach it. */
+int zl_cgroup_doors_enter(const struct zl_cgroup_doors *doors);
 
 /* Figures; those of missing controllers are 0. Fills all but the net_ members. */
 int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error *err);
@@ -66,6 +86,10 @@ int zl_cgroup_kill_all(struct zl_cgroup *cg, int sig, struct zl_error *err);
 /* Freezes or thaws; returns when the kernel says it is done (at most 2 s, then ZL_E_TIMEOUT). */
 int zl_cgroup_freeze(struct zl_cgroup *cg, bool freeze, struct zl_error *err);
 bool zl_cgroup_is_frozen(struct zl_cgroup *cg);
+/* Thaws whatever group of version 1 a process is in, so that it can die. Best effort; on version 2 frozen processes die anyway. */
+void zl_cgroup_thaw_process(pid_t pid);
+/* Removes the group if nobody is in it and nothing below it; otherwise a negative errno, and it is as it was. */
+int zl_cgroup_remove_unused(struct zl_cgroup *cg);
 /* Removes the group and everything below it; waits up to 2 s for dying processes. Missing is success. Leaves the parents,
  * except that an empty parent "zlayer" is left too (others may be creating in it). */
 int zl_cgroup_remove(struct zl_cgroup *cg, struct zl_error *err);

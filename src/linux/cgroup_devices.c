@@ -46,6 +46,10 @@ static int parse_rule(const struct zl_oci_device_rule *from, size_t i, struct zl
                                "linux.resources.devices[%zu].type: \"%s\" is none of a, b, c", i,
                                from->type);
         for (const char *p = from->access && *from->access ? from->access : "rwm"; *p; p++) {
+                if (*p == 'a') { /* not in the specification; runc takes it */
+                        ret->access = ZL_DEV_READ | ZL_DEV_WRITE | ZL_DEV_MKNOD;
+                        continue;
+                }
                 if (!strchr("rwm", *p))
                         return zl_fail(err, ZL_E_INVALID, 0,
                                        "linux.resources.devices[%zu].access: \"%s\" is not made "

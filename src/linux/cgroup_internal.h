@@ -4,7 +4,7 @@
 
 #include "linux/cgroup.h"
 
-enum { ZL_HIERARCHIES_MAX = 24, ZL_CGROUP_TEXT_MAX = 64 << 10 };
+enum { ZL_HIERARCHIES_MAX = ZL_CGROUP_DOORS_MAX, ZL_CGROUP_TEXT_MAX = 64 << 10 };
 
 /* One mounted hierarchy: a directory below /sys/fs/cgroup ("." on pure version 2). */
 struct zl_hierarchy {
@@ -15,10 +15,10 @@ struct zl_hierarchy {
 
 struct zl_cgroup {
         int root_fd; /* /sys/fs/cgroup */
-        bool v2;
+        bool v2, exclusive;
         char *path; /* relative, without leading slash */
         char *shown_path;
-        int dir_fd; /* v2: the group's directory */
+        int dir_fd; /* the group's directory in the v2 hierarchy, if there is one */
         struct zl_hierarchy h[ZL_HIERARCHIES_MAX];
         size_t n;
 };

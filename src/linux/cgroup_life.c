@@ -8,6 +8,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -92,7 +93,8 @@ static int collect_pids(int fd, struct pid_list *list, int depth)
 int zl_cgroup_pids(struct zl_cgroup *cg, pid_t **ret, size_t *ret_n, struct zl_error *err)
 {
         struct pid_list list = { NULL };
-        int fd = zl_cgroup_open_file(cg, zl_cgroup_any(cg), ".", O_RDONLY | O_DIRECTORY);
+        int fd = !cg ? -ENOENT
+                     : zl_cgroup_open_file(cg, zl_cgroup_any(cg), ".", O_RDONLY | O_DIRECTORY);
         int r;
 
         r = fd == -ENOENT ? 0 : fd < 0 ? fd : collect_pids(fd, &list, 0);
@@ -207,6 +209,26 @@ int zl_cgroup_freeze(struct zl_cgroup *cg, bool freeze, struct zl_error *err)
         }
 }
 
+void zl_cgroup_thaw_process(pid_t pid)
+{
+        _cleanup_free_ char *text = NULL;
+        char path[PATH_MAX];
+        char *line, *save = NULL;
+
+        snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
+        if (zl_read_file_at(AT_FDCWD, path, 1 << 20, &text, NULL) < 0)
+                return;
+        for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                const char *group = strstr(line, ":freezer:");
+
+                if (!group)
+                        continue;
+                snprintf(path, sizeof path, "/sys/fs/cgroup/freezer%s/freezer.state",
+                         group + strlen(":freezer:"));
+                zl_write_string_at(AT_FDCWD, path, "THAWED");
+        }
+}
+
 /* --- removing ---------------------------------------------------------------------------------------- */
 
 /* rmdir of the group and, when it has children, of these first. */
@@ -237,6 +259,24 @@ static int remove_tree(int parent_fd, const char *name, int depth)
         if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
                 return 0;
         return r < 0 ? r : -errno;
+}
+
+/* The hierarchy that is asked for processes tells by EBUSY that there are some, before anything is changed. */
+int zl_cgroup_remove_unused(struct zl_cgroup *cg)
+{
+        const struct zl_hierarchy *any = zl_cgroup_any(cg);
+        struct zl_hierarchy *h = &cg->h[any - cg->h];
+        _cleanup_free_ char *path = NULL;
+
+        if (!h->created)
+                return -EBUSY;
+        path = zl_path_join(h->dir, cg->path);
+        if (!path)
+                return -ENOMEM;
+        if (unlinkat(cg->root_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return -errno;
+        h->created = false;
+        return zl_cgroup_remove(cg, NULL);
 }
 
 int zl_cgroup_remove(struct zl_cgroup *cg, struct zl_error *err)

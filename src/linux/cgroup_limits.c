@@ -92,8 +92,9 @@ static int apply_unified(struct zl_cgroup *cg, const struct zl_str_map *unified,
                         return zl_fail(err, ZL_E_INVALID, 0,
                                        "linux.resources.unified: bad file name \"%s\"", file);
                 if (!cg->v2)
-                        return zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                                       "linux.resources.unified needs cgroup version 2");
+                        return zl_fail(
+                                err, ZL_E_UNSUPPORTED, 0,
+                                "invalid configuration: linux.resources.unified needs cgroup version 2");
                 r = zl_cgroup_write(cg, &cg->h[0], file, unified->items[i].value, err);
                 if (r < 0)
                         return r;
@@ -314,10 +315,11 @@ static int pids(struct zl_cgroup *cg, const struct zl_oci_pids *p, struct zl_err
         const struct zl_hierarchy *h = NULL;
         int r;
 
-        if (!p->has_limit || p->limit == 0)
+        if (!p->has_limit)
                 return 0;
         r = need(cg, "pids", &h, err);
-        return r < 0 ? r : put_max(cg, h, "pids.max", p->limit, err);
+        /* 0 would not let the first process in: as runc, the least that can be. */
+        return r < 0 ? r : put_max(cg, h, "pids.max", p->limit ? p->limit : 1, err);
 }
 
 static int write_rule_v1(struct zl_cgroup *cg, const struct zl_hierarchy *h,

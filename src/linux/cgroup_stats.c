@@ -131,7 +131,7 @@ int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error 
 
 uint64_t zl_cgroup_oom_kills(struct zl_cgroup *cg)
 {
-        const struct zl_hierarchy *h = zl_cgroup_controller(cg, "memory");
+        const struct zl_hierarchy *h = cg ? zl_cgroup_controller(cg, "memory") : NULL;
         _cleanup_free_ char *text = NULL;
 
         if (!h || zl_cgroup_read(cg, h, cg->v2 ? "memory.events" : "memory.oom_control", &text) < 0)

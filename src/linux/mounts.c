@@ -321,7 +321,7 @@ static int reopen(int target_fd, int source_fd)
         if (n < 0)
                 return -errno;
         real[n] = 0;
-        fd = open(real, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+        fd = openat(AT_FDCWD, real, O_PATH | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return -errno;
         if (mount_id(fd, &is_root) == mount_id(target_fd, &ignored) || !is_root)
@@ -495,8 +495,7 @@ static int set_attributes(int fd, struct mount_attr *attr, bool recursive)
         return 0;
 }
 
-int zl_mount_bind_idmapped_on(int target_fd, int source_fd, bool recursive, int userns_fd,
-                              bool map_recursive)
+int zl_mount_clone_idmapped(int source_fd, bool recursive, int userns_fd, bool map_recursive)
 {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
         int fd = open_tree_clone(source_fd, recursive), r;
@@ -504,13 +503,56 @@ int zl_mount_bind_idmapped_on(int target_fd, int source_fd, bool recursive, int 
         if (fd < 0)
                 return fd;
         r = set_attributes(fd, &attr, map_recursive);
-        if (r == 0)
-                r = attach(fd, target_fd);
         if (r < 0) {
                 zl_close(fd);
                 return r;
         }
         return fd;
+}
+
+int zl_mount_clone(int source_fd, bool recursive)
+{
+        return open_tree_clone(source_fd, recursive);
+}
+
+int zl_mount_detached_tmpfs(const char *data)
+{
+        _cleanup_close_ int fs = -EBADF;
+        int fd, r;
+
+        if (zl_forbidden("mount_api"))
+                return -ENOSYS;
+        fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+        if (fs < 0)
+                return -errno;
+        r = configure(fs, data);
+        if (r == 0)
+                r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL);
+        if (r < 0)
+                return r;
+        fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0U);
+        return fd < 0 ? -errno : fd;
+}
+
+int zl_mount_detached_file(int mount_fd, const char *name, unsigned long flags)
+{
+        int fd = (int)syscall(SYS_open_tree, mount_fd, name,
+                              (unsigned)(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = zl_mount_set_flags(fd, flags, 0, false);
+        if (r < 0) {
+                zl_close(fd);
+                return r;
+        }
+        return fd;
+}
+
+int zl_mount_move_on(int target_fd, int fd)
+{
+        return attach(fd, target_fd);
 }
 
 /* A remount sets all flags anew: one that is left out is lost ("ro" must not take "nosuid" away). */

@@ -56,9 +56,16 @@ int zl_mount_bind_on(int target_fd, int source_fd, bool recursive);
 int zl_mount_set_flags(int fd, unsigned long set, unsigned long clear, bool recursive);
 /* `propagation`: one of MS_SHARED, SLAVE, PRIVATE, UNBINDABLE, with MS_REC for the tree. */
 int zl_mount_set_propagation(int fd, unsigned long propagation);
-/* Maps the ids of the detached tree at `fd` through the user namespace `userns_fd` (5.12, no fallback). */
-int zl_mount_bind_idmapped_on(int target_fd, int source_fd, bool recursive, int userns_fd,
-                              bool map_recursive);
+/* A detached copy of what `source_fd` (O_PATH) is, whose ids are mapped through the user namespace `userns_fd` (5.12, no fallback).
+ * Needs rights over the source's file system, so whoever will be in a user namespace has it made before. */
+int zl_mount_clone_idmapped(int source_fd, bool recursive, int userns_fd, bool map_recursive);
+/* The same with its ids as they are. */
+int zl_mount_clone(int source_fd, bool recursive);
+/* A detached tmpfs; and a detached mount of one file `name` in a detached mount (6.15; -EINVAL before). */
+int zl_mount_detached_tmpfs(const char *data);
+int zl_mount_detached_file(int mount_fd, const char *name, unsigned long flags);
+/* Puts a detached mount in its place. `fd` is then the root of it. */
+int zl_mount_move_on(int target_fd, int fd);
 
 /* "/proc/self/fd/N" for fallbacks; async-signal-safe. Returns buf. */
 enum { ZL_FD_PATH_MAX = 32 };

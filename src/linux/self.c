@@ -9,11 +9,16 @@
  * reach: opened through a mount that is read-only, /proc/PID/exe leads to that mount and a write fails with EROFS, for ever.
  * The mount is a detached clone that belongs to no namespace, so nobody can remount it. It costs two calls and
  * one execution of a small static program; a copy in memory would cost its size on top, and is the fallback.
+ *
+ * When the last descriptor of a detached mount is closed the kernel takes the mount apart and waits for a grace period of RCU: 0.1 ms
+ * where all is quiet, several ms on a busy machine. Closed by exec, that would be the first thing that happens; so the descriptor
+ * stays open, and the caller closes it when it waits for something anyway.
  */
 #include "linux/self.h"
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -23,6 +28,7 @@
 
 #include "base/fd.h"
 #include "base/forbid.h"
+#include "base/parse.h"
 
 static const char self[] = "/proc/self/exe";
 
@@ -35,8 +41,7 @@ static int open_readonly(void)
 
         if (zl_forbidden("mount_api"))
                 return -ENOSYS;
-        fd = (int)syscall(SYS_open_tree, AT_FDCWD, self,
-                          (unsigned)(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        fd = (int)syscall(SYS_open_tree, AT_FDCWD, self, OPEN_TREE_CLONE);
         if (fd < 0 || syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
                 return -errno;
         return zl_take_fd(fd);
@@ -45,7 +50,7 @@ static int open_readonly(void)
 /* A copy that nobody can change any more. */
 static int open_copy(void)
 {
-        _cleanup_close_ int from = open(self, O_RDONLY | O_CLOEXEC);
+        _cleanup_close_ int from = openat(AT_FDCWD, self, O_RDONLY | O_CLOEXEC);
         _cleanup_close_ int to = memfd_create("zlayer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         struct stat st;
         off_t done = 0;
@@ -64,6 +69,14 @@ static int open_copy(void)
         return zl_take_fd(to);
 }
 
+/* The kernel names what it executed by descriptor, and so tells which one that was: "3". NULL: it was executed by name. */
+static const char *executed_name(void)
+{
+        const char *name = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+
+        return name ? zl_startswith(name, "/dev/fd/") : NULL;
+}
+
 static bool is_protected(void)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -75,17 +88,36 @@ static bool is_protected(void)
         /* Ids of a container are ours or less: what we may not write, it may not. */
         if (geteuid() != 0 && faccessat(AT_FDCWD, self, W_OK, AT_EACCESS) < 0)
                 return true;
-        fd = open(self, O_RDONLY | O_CLOEXEC);
+        /* A copy has no name: whoever executed it, the kernel calls it by its descriptor. */
+        if (!executed_name())
+                return false;
+        fd = openat(AT_FDCWD, self, O_RDONLY | O_CLOEXEC);
         seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
         return seals >= 0 && seals & F_SEAL_WRITE;
 }
 
-int zl_self_protect(char **argv, struct zl_error *err)
+/* That descriptor. From here on it is close-on-exec, as all that is ours. */
+static int executed_fd(void)
+{
+        const char *digits = executed_name();
+        struct stat own, other;
+        uint32_t fd;
+
+        if (!digits || zl_parse_u32(digits, 10, &fd) < 0 || stat(self, &own) < 0 ||
+            fstat((int)fd, &other) < 0 || own.st_ino != other.st_ino ||
+            own.st_dev != other.st_dev || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+                return -EBADF;
+        return (int)fd;
+}
+
+int zl_self_protect(char **argv, int *ret_fd, struct zl_error *err)
 {
         int fd;
 
-        if (is_protected())
+        if (is_protected()) {
+                *ret_fd = executed_fd();
                 return 0;
+        }
         fd = open_readonly();
         if (fd < 0)
                 fd = open_copy();

@@ -104,6 +104,11 @@ void zl_monitor_status_done(struct zl_monitor_status *status);
 int zl_monitor_get_status(struct zl_monitor *monitor, struct zl_monitor_status *ret,
                           struct zl_error *err);
 
+/* What the monitor of the run directory DIRFD/NAME has put down at its last change of state, without waking it. 1; or 0 if no
+ * monitor holds the directory or what is there is just being written: then ask. Figures of the log and the numbers of commands
+ * and of those attached are as old as the change. */
+int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret);
+
 /* Lets the command run. Returns when it has been executed, or why it cannot be: ZL_E_NO_COMMAND / ZL_E_NOT_RUNNABLE
  * (the workload is then EXITED with 127 / 126), others (it is then FAILED). The record is written in each case. */
 int zl_monitor_start(struct zl_monitor *monitor, struct zl_error *err);

@@ -10,6 +10,10 @@
 
 enum { ZL_MONITOR_TIMEOUT_MSEC = 60 * 1000 };
 
+/* What stands in the pid file: the pid as a line of text, and from ZL_MONITOR_NOTE_AT the present state for those who do not
+ * want to ask: zl_wire_sum() of the message behind it, then that message (ZL_WIRE_STATE). */
+enum { ZL_MONITOR_NOTE_AT = 32, ZL_MONITOR_NOTE_MAX = 1024 };
+
 struct zl_monitor {
         int fd;
         uint32_t serial;

@@ -10,8 +10,7 @@
  * it is not inherited by the monitor's children, and looking at it (F_GETLK) takes nothing from anybody.
  */
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/socket.h"
+#include "base/spawn.h"
 #include "monitor/client_internal.h"
 
 /* What the monitor gets of our environment. It stands in /proc for the life of the container, and ours may hold secrets. */
@@ -42,46 +42,14 @@ static int make_env(char *env[KEPT + 1])
         return 0;
 }
 
-/* posix_spawn() with a new session, default signals and nothing inherited but `fd` as 3. */
-static int spawn_with(const char *program, const char *name, int fd, char *const *env,
-                      pid_t *ret_pid)
-{
-        char *argv[] = { (char *)"zlayer-monitor", (char *)name, NULL };
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attr;
-        sigset_t none, all;
-        int r;
-
-        sigemptyset(&none);
-        sigfillset(&all);
-        if (posix_spawn_file_actions_init(&actions) != 0)
-                return -ENOMEM;
-        if (posix_spawnattr_init(&attr) != 0) {
-                posix_spawn_file_actions_destroy(&actions);
-                return -ENOMEM;
-        }
-        /* Onto itself, dup2 clears O_CLOEXEC: the C library knows that case. */
-        r = posix_spawn_file_actions_adddup2(&actions, fd, 3);
-        if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
-        posix_spawnattr_setsigmask(&attr, &none);
-        posix_spawnattr_setsigdefault(&attr, &all);
-        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                POSIX_SPAWN_SETSID);
-        if (r == 0)
-                r = posix_spawn(ret_pid, program, &actions, &attr, argv, env);
-        posix_spawnattr_destroy(&attr);
-        posix_spawn_file_actions_destroy(&actions);
-        return -r;
-}
-
 static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
 {
+        char *argv[] = { (char *)"zlayer-monitor", (char *)(uintptr_t)name, NULL };
         char *env[KEPT + 1] = { NULL };
         int r = make_env(env);
 
         if (r >= 0)
-                r = spawn_with(program, name, fd, env, ret_pid);
+                r = zl_spawn_detached(program, argv, env, fd, ret_pid);
         for (size_t i = 0; i < KEPT; i++)
                 free(env[i]);
         return r;
@@ -173,6 +141,41 @@ int zl_monitor_is_alive(int run_dir_fd, pid_t *ret_pid, struct zl_error *err)
                 return 0;
         if (ret_pid)
                 *ret_pid = lock.l_pid;
+        return 1;
+}
+
+int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        struct zl_monitor_status status = ZL_MONITOR_STATUS_INIT;
+        char path[NAME_MAX + sizeof("/" ZL_MONITOR_PID_FILE)];
+        char buf[sizeof(uint64_t) + ZL_MONITOR_NOTE_MAX];
+        const char *message = buf + sizeof(uint64_t);
+        _cleanup_close_ int fd = -EBADF;
+        struct zl_wire_head head;
+        struct zl_wire wire;
+        uint64_t sum;
+        ssize_t n;
+
+        if (snprintf(path, sizeof(path), "%s/%s", name, ZL_MONITOR_PID_FILE) >= (int)sizeof(path))
+                return 0;
+        fd = openat(dirfd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        n = fd < 0 ? -1 : pread(fd, buf, sizeof(buf), ZL_MONITOR_NOTE_AT);
+        if (n <= (ssize_t)sizeof(sum))
+                return 0;
+        memcpy(&sum, buf, sizeof(sum));
+        n -= (ssize_t)sizeof(sum);
+        /* The lock last: a monitor that had gone before has put its end on record. */
+        if (sum != zl_wire_sum(message, (size_t)n) || fcntl(fd, F_GETLK, &lock) < 0 ||
+            lock.l_type == F_UNLCK || zl_wire_open(&wire, message, (size_t)n, &head) < 0 ||
+            head.type != ZL_WIRE_STATE)
+                return 0;
+        zl_wire_get_status(&wire, &status);
+        if (zl_wire_finish(&wire) < 0) {
+                zl_monitor_status_done(&status);
+                return 0;
+        }
+        *ret = status;
         return 1;
 }
 

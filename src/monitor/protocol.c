@@ -124,6 +124,16 @@ void zl_wire_put_status(struct zl_buf *buf, const struct zl_monitor_status *stat
         zl_wire_put_record(buf, &status->record);
 }
 
+/* FNV-1a */
+uint64_t zl_wire_sum(const void *message, size_t len)
+{
+        uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+        for (size_t i = 0; i < len; i++)
+                sum = (sum ^ ((const unsigned char *)message)[i]) * UINT64_C(0x100000001b3);
+        return sum;
+}
+
 /* ---- decoding ---------------------------------------------------------------------------------------- */
 
 int zl_wire_open(struct zl_wire *wire, const void *message, size_t len,

@@ -82,6 +82,8 @@ void zl_wire_put_strv(struct zl_buf *buf, char *const *strv); /* NULL is kept ap
 void zl_wire_put_error(struct zl_buf *buf, const struct zl_error *err);
 void zl_wire_put_record(struct zl_buf *buf, const struct zl_exit_record *record);
 void zl_wire_put_status(struct zl_buf *buf, const struct zl_monitor_status *status);
+/* A sum over a message that others may read while it is being written. */
+uint64_t zl_wire_sum(const void *message, size_t len);
 
 /* ---- decoding: a reader over one message ---------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
  * The monitor's loop. Descriptors come from epoll, children by a signalfd, times from the earliest of a handful of
  * deadlines: an idle monitor sleeps without end.
  *
- * Memory is the budget here (256 KiB for everything). So the buffers are mapped, given back when the workload is quiet
- * for a second, and then the pages of the program's own text and of its unused stack are dropped too: what the creation of a
+ * Memory is the budget here (256 KiB for everything, 140 are used). So the buffers are mapped, given back when the
+ * workload is quiet, and then the pages of the program's own text and of its unused stack are dropped too: what the creation of a
  * container needed is not needed again, and a page that is comes back from the page cache.
  */
 #include "monitor/server.h"
@@ -23,6 +23,9 @@
 #include "base/log.h"
 
 enum { PAGE = 4096, STACK_DROP = 96 * 1024 };
+
+/* The quiet that trim() waits for: little behind the creation, which is the most there is to drop, and more later. */
+static const int64_t first_quiet_nsec = 200 * ZL_NSEC_PER_MSEC, quiet_nsec = ZL_NSEC_PER_SEC;
 
 int zl_source_set(struct zl_server *s, struct zl_source *source, uint32_t events)
 {
@@ -139,9 +142,12 @@ static void trim(struct zl_server *s)
         madvise(s->scratch, ZL_SERVER_SCRATCH, MADV_DONTNEED);
         if (s->message.len == 0 || s->message.size > 4096)
                 zl_buf_done(&s->message);
+#ifdef __GLIBC__ /* musl gives free pages back by itself */
         malloc_trim(0);
+#endif
         drop_stack();
         s->dirty = false;
+        s->trimmed = true;
         s->trim_at = 0;
 }
 
@@ -204,10 +210,11 @@ int zl_server_loop(struct zl_server *s)
 
                 zl_server_timers(s, now);
                 zl_server_bury_conns(s);
+                zl_server_bury_execs(s);
                 if (may_leave(s, now))
                         return EXIT_SUCCESS;
                 if (s->dirty && !s->trim_at)
-                        s->trim_at = now + ZL_NSEC_PER_SEC;
+                        s->trim_at = now + (s->trimmed ? quiet_nsec : first_quiet_nsec);
                 if (s->trim_at && now >= s->trim_at) {
                         trim(s);
                         msec = timeout_msec(s, now);

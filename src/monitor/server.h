@@ -70,7 +70,7 @@ struct zl_server_exec {
         struct zl_conn *conn; /* NULL: the client has gone */
         pid_t pid;
         int pidfd;
-        bool ended;
+        bool ended; /* freed at the end of the round: its terminal may be among the events that were taken */
 };
 
 /* One message of a client. */
@@ -119,7 +119,8 @@ struct zl_server {
         pid_t pid;
         enum zl_server_phase phase;
         bool init_reaper;
-        bool paused, terminal, dirty; /* dirty: memory was used that can be given back */
+        bool paused, terminal;
+        bool dirty, trimmed; /* memory was used that can be given back; some has been */
         bool logs;
         struct zl_error start_error;
         struct zl_exit_record record;
@@ -176,7 +177,10 @@ void zl_conn_send_output(struct zl_server *s, struct zl_conn *conn, int stream, 
 void zl_conn_drop(struct zl_server *s, struct zl_conn *conn);
 /* Watches for what the connection can do now: read, unless input waits; write, if something is queued. */
 void zl_conn_update(struct zl_server *s, struct zl_conn *conn);
+/* Puts the state down for those who look without asking (zl_monitor_glance()), then tells it to those who wait for it. */
 void zl_server_tell_state(struct zl_server *s);
+void zl_server_note_state(struct zl_server *s);
+/* Frees what has died in this round. */
 void zl_server_bury_conns(struct zl_server *s);
 
 /* ---- server_request.c */
@@ -198,5 +202,7 @@ int zl_server_resize(struct zl_server *s, uint32_t rows, uint32_t cols, struct z
 void zl_server_exec(struct zl_server *s, struct zl_server_request *request);
 void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig);
 bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code);
+/* Frees those that ended in this round. */
+void zl_server_bury_execs(struct zl_server *s);
 /* The client of a command is gone. */
 void zl_server_exec_orphan(struct zl_server *s, struct zl_conn *conn);

@@ -249,10 +249,35 @@ void zl_conn_send_output(struct zl_server *s, struct zl_conn *conn, int stream, 
         }
 }
 
+void zl_server_note_state(struct zl_server *s)
+{
+        struct zl_monitor_status status;
+        struct iovec iov[2];
+        size_t len = 0;
+        uint64_t sum;
+
+        if (s->lock_fd < 0)
+                return;
+        zl_server_fill_status(s, &status);
+        zl_wire_begin(&s->message, ZL_WIRE_STATE, 0);
+        zl_wire_put_status(&s->message, &status);
+        if (zl_wire_end(&s->message) == 0 && s->message.len <= ZL_MONITOR_NOTE_MAX) {
+                len = sizeof(sum) + s->message.len;
+                sum = zl_wire_sum(s->message.data, s->message.len);
+                iov[0] = (struct iovec){ &sum, sizeof(sum) };
+                iov[1] = (struct iovec){ s->message.data, s->message.len };
+        }
+        /* Better nothing than something old: then we are asked. */
+        if (!len || pwritev(s->lock_fd, iov, 2, ZL_MONITOR_NOTE_AT) != (ssize_t)len ||
+            ftruncate(s->lock_fd, (off_t)(ZL_MONITOR_NOTE_AT + len)) < 0)
+                (void)!ftruncate(s->lock_fd, ZL_MONITOR_NOTE_AT);
+}
+
 void zl_server_tell_state(struct zl_server *s)
 {
         struct zl_monitor_status status;
 
+        zl_server_note_state(s);
         zl_server_fill_status(s, &status);
         for (struct zl_conn *c = s->conns; c; c = c->next) {
                 if (c->dead || c->role != ZL_CONN_SUBSCRIBER)

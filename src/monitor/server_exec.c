@@ -44,9 +44,10 @@ static int decode(struct zl_wire *wire, struct command *q, size_t n_fds)
         return zl_wire_finish(wire);
 }
 
+/* A container that waits for its start has all that a command needs: that is where init actions run. */
 static int check_state(const struct zl_server *s, struct zl_error *err)
 {
-        if (s->phase != ZL_LIFE_RUNNING)
+        if (s->phase > ZL_LIFE_RUNNING || (s->phase == ZL_LIFE_PENDING && s->record.stop_requested))
                 return zl_fail(err, ZL_E_STATE, 0, "%s does not run", s->name);
         /* A new process would join the frozen group and never get as far as its exec. */
         if (s->paused)
@@ -160,7 +161,7 @@ void zl_server_exec(struct zl_server *s, struct zl_server_request *request)
 static struct zl_server_exec *find_by_conn(struct zl_server *s, const struct zl_conn *conn)
 {
         for (struct zl_server_exec *e = s->execs; e; e = e->next) {
-                if (e->conn == conn)
+                if (e->conn == conn && !e->ended)
                         return e;
         }
         return NULL;
@@ -170,30 +171,43 @@ void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig)
 {
         struct zl_server_exec *exec = find_by_conn(s, conn);
 
-        /* It is our child and not waited for while it is in the list: the pid is its own. */
-        if (exec)
+        /* It is our child and not waited for while it is in the list: the pid is its own. It leads a session, so what it has
+         * started dies with it. */
+        if (exec && (sig != SIGKILL || kill(-exec->pid, sig) < 0))
                 kill(exec->pid, sig);
 }
 
 bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code)
 {
-        for (struct zl_server_exec **p = &s->execs; *p; p = &(*p)->next) {
-                struct zl_server_exec *exec = *p;
-
-                if (exec->pid != pid)
+        for (struct zl_server_exec *exec = s->execs; exec; exec = exec->next) {
+                if (exec->pid != pid || exec->ended)
                         continue;
                 if (exec->conn && !exec->conn->dead) {
                         zl_wire_begin(&s->message, ZL_WIRE_EXEC_EXITED, 0);
                         zl_wire_put_i32(&s->message, code);
                         zl_conn_send(s, exec->conn);
                 }
-                *p = exec->next;
+                exec->ended = true;
+                exec->conn = NULL;
                 zl_source_close(s, &exec->terminal);
-                zl_close(exec->pidfd);
-                free(exec);
+                exec->pidfd = zl_close(exec->pidfd);
                 return true;
         }
         return false;
+}
+
+void zl_server_bury_execs(struct zl_server *s)
+{
+        for (struct zl_server_exec **p = &s->execs; *p;) {
+                struct zl_server_exec *exec = *p;
+
+                if (!exec->ended) {
+                        p = &exec->next;
+                        continue;
+                }
+                *p = exec->next;
+                free(exec);
+        }
 }
 
 void zl_server_exec_orphan(struct zl_server *s, struct zl_conn *conn)

@@ -289,6 +289,8 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
                 r = zl_exit_record_remove(s->state_dir_fd, err);
         if (r < 0)
                 undo(s);
+        else
+                zl_server_note_state(s);
         return r;
 }
 

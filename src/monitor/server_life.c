@@ -54,7 +54,7 @@ void zl_server_fill_status(struct zl_server *s, struct zl_monitor_status *ret)
                 .record = s->record,
         };
         for (const struct zl_server_exec *e = s->execs; e; e = e->next)
-                ret->n_execs++;
+                ret->n_execs += !e->ended;
         for (const struct zl_conn *c = s->conns; c; c = c->next)
                 ret->n_attached += !c->dead && c->role == ZL_CONN_ATTACHED;
 }
@@ -88,6 +88,8 @@ void zl_server_start(struct zl_server *s, struct zl_conn *conn, uint32_t serial)
         s->record.started_at = zl_now_realtime();
         s->dirty = true;
         if (zl_container_start(s->container, &err) >= 0) {
+                /* Whoever has the answer finds the state put down. */
+                zl_server_note_state(s);
                 zl_conn_send_ok(s, conn, serial);
                 zl_server_tell_state(s);
                 return;
@@ -158,6 +160,21 @@ int zl_server_pause(struct zl_server *s, bool pause, struct zl_error *err)
 
 /* ---- the end ------------------------------------------------------------------------------------------------ */
 
+/* A program may leave the reason of its end in a file of the state (zlayer-wasm does): "oom TEXT" or "end TEXT". */
+static void read_own_reason(struct zl_server *s)
+{
+        struct zl_exit_record *record = &s->record;
+        _cleanup_free_ char *text = NULL;
+
+        if (zl_read_file_at(s->state_dir_fd, "wasm/reason", 4096, &text, NULL) < 0)
+                return;
+        unlinkat(s->state_dir_fd, "wasm/reason", 0);
+        text[strcspn(text, "\n")] = 0;
+        record->oom |= strncmp(text, "oom ", 4) == 0;
+        if (strlen(text) > 4)
+                record->reason = strdup(text + 4);
+}
+
 static char *reason_of(const struct zl_server *s)
 {
         const struct zl_exit_record *record = &s->record;
@@ -208,7 +225,10 @@ static void fill_record(struct zl_server *s)
                 else
                         record->failed = true;
         }
-        record->reason = reason_of(s);
+        if (record->exit_code > 0 && !record->signal)
+                read_own_reason(s);
+        if (!record->reason)
+                record->reason = reason_of(s);
         record->log_bytes = s->log.bytes;
         record->log_dropped = s->log.dropped;
 }
@@ -262,8 +282,10 @@ void zl_server_try_finish(struct zl_server *s)
 {
         bool ended = zl_server_drain(s);
 
-        if (!ended && zl_now_monotonic() < s->drain_until)
+        if (!ended && zl_now_monotonic() < s->drain_until) {
+                zl_server_note_state(s);
                 return;
+        }
         s->drain_until = 0;
         zl_server_close_outputs(s);
         fill_record(s);

@@ -9,7 +9,6 @@
  */
 #include "network/files.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
@@ -17,14 +16,15 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/strv.h"
+#include "network/resolv_conf.h"
 
 enum { FILE_MAX = 1 << 20 };
 
 static bool is_address(const char *s)
 {
-        unsigned char addr[sizeof(struct in6_addr)];
+        struct zl_ip ip;
 
-        return inet_pton(AF_INET, s, addr) == 1 || inet_pton(AF_INET6, s, addr) == 1;
+        return zl_ip_parse(s, &ip) == 0;
 }
 
 static bool is_host_name(const char *s, size_t len)
@@ -55,7 +55,7 @@ static int put_extra_host(struct zl_buf *buf, const char *entry, const struct zl
 {
         const char *colon = strchr(entry, ':');
         const char *value = colon ? colon + 1 : NULL;
-        char plain[INET6_ADDRSTRLEN];
+        char plain[ZL_IP_TEXT_MAX];
         size_t len = value ? strlen(value) : 0;
 
         if (!value || !is_host_name(entry, (size_t)(colon - entry)))
@@ -132,21 +132,25 @@ int zl_net_make_hostname(const struct zl_net_files *in, char **ret, struct zl_er
 
 static bool is_loopback(const char *address)
 {
-        struct in6_addr six;
-        struct in_addr four;
+        struct zl_ip ip;
 
-        if (inet_pton(AF_INET, address, &four) == 1)
-                return ntohl(four.s_addr) >> 24 == 127;
-        return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+        return zl_ip_parse(address, &ip) == 0 && zl_ip_is_loopback(&ip);
+}
+
+static bool begins_with_word(const char *line, const char *keyword)
+{
+        const char *rest = zl_startswith(line, keyword);
+
+        return rest && isblank((unsigned char)*rest);
 }
 
 /* The word behind `keyword` at the beginning of a line of `len` bytes, copied to `word`; false if the line says something
  * else or the word does not fit. */
 static bool line_value(const char *line, size_t len, const char *keyword, char *word, size_t size)
 {
-        size_t n = strlen(keyword), i = n, begin;
+        size_t i = strlen(keyword), begin;
 
-        if (len <= n || memcmp(line, keyword, n) != 0 || !isblank((unsigned char)line[n]))
+        if (!begins_with_word(line, keyword))
                 return false;
         while (i < len && isblank((unsigned char)line[i]))
                 i++;
@@ -158,6 +162,21 @@ static bool line_value(const char *line, size_t len, const char *keyword, char *
         memcpy(word, line + begin, i - begin);
         word[i - begin] = 0;
         return true;
+}
+
+/* Our domain and then what the host searches. */
+static int put_search(struct zl_buf *buf, const struct zl_net_files *in)
+{
+        _cleanup_resolv_conf_ struct zl_resolv_conf host = ZL_RESOLV_CONF_INIT;
+
+        if (!in->search)
+                return 0;
+        if (in->host_resolv && zl_resolv_conf_parse(in->host_resolv, &host) < 0)
+                return -ENOMEM;
+        zl_buf_putf(buf, "search %s", in->search);
+        ZL_STRV_FOREACH(domain, host.search)
+                zl_buf_putf(buf, " %s", *domain);
+        return zl_buf_putc(buf, '\n');
 }
 
 static void put_host_resolv(struct zl_buf *buf, const struct zl_net_files *in, bool with_servers,
@@ -172,6 +191,9 @@ static void put_host_resolv(struct zl_buf *buf, const struct zl_net_files *in, b
                 end = strchrnul(line, '\n');
                 len = (size_t)(end - line);
                 if (len == 0 || line[0] == '#' || line[0] == ';')
+                        continue;
+                if (in->search &&
+                    (begins_with_word(line, "search") || begins_with_word(line, "domain")))
                         continue;
                 if (line_value(line, len, "nameserver", word, sizeof(word))) {
                         if (!with_servers)
@@ -199,6 +221,8 @@ int zl_net_make_resolv_conf(const struct zl_net_files *in, char **ret, size_t *r
                                        *server);
                 zl_buf_putf(&buf, "nameserver %s\n", *server);
         }
+        if (put_search(&buf, in) < 0)
+                return zl_fail_oom(err);
         put_host_resolv(&buf, in, !own, &dropped);
         if (dropped > 0)
                 zl_buf_puts(&buf, "# resolvers on the loopback address of the host are left out\n");

@@ -20,6 +20,7 @@ struct zl_net_files {
         char *const *extra_hosts; /* "name:address"; the address may be IPv6, or "host-gateway" */
         char *const
                 *dns; /* resolver addresses that replace the host's; NULL or empty: the host's */
+        const char *search;      /* domain that is searched before the host's, or NULL */
         const char *host_hosts;  /* text of the host's /etc/hosts, or NULL */
         const char *host_resolv; /* text of the host's resolv.conf, or NULL */
 };

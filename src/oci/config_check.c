@@ -74,8 +74,6 @@ static int check_linux(const struct zl_oci_config *c, const struct zl_oci_linux 
                 return bad(err, "linux.timeOffsets: there is no new time namespace%s", "");
         if (l->intel_rdt)
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0, "linux.intelRdt is not supported");
-        if (l->memory_policy)
-                return zl_fail(err, ZL_E_UNSUPPORTED, 0, "linux.memoryPolicy is not supported");
         if (l->n_net_devices)
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0, "linux.netDevices is not supported");
         return 0;

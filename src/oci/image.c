@@ -200,7 +200,7 @@ int zl_document_parse(const char *text, size_t len, const char *media_type, cons
 const struct zl_descriptor *zl_document_choose(const struct zl_document *index,
                                                const struct zl_platform *want)
 {
-        const struct zl_descriptor *best = NULL;
+        const struct zl_descriptor *best = NULL, *wasm = NULL;
         int best_match = 0;
 
         for (size_t i = 0; i < index->n_items; i++) {
@@ -211,10 +211,12 @@ const struct zl_descriptor *zl_document_choose(const struct zl_document *index,
                         continue;
                 if (!d->platform.os && !d->platform.architecture && index->n_items == 1)
                         match = 1;
+                if (d->platform.architecture && zl_startswith(d->platform.architecture, "wasm"))
+                        wasm = wasm ? wasm : d;
                 if (match > best_match) {
                         best_match = match;
                         best = d;
                 }
         }
-        return best;
+        return best ? best : wasm;
 }

@@ -24,6 +24,7 @@ struct zl_platform {
         char *os, *architecture, *variant, *os_version; /* NULL: not given */
 };
 void zl_platform_done(struct zl_platform *platform);
+#define _cleanup_platform_ _cleanup_(zl_platform_done)
 
 /* This machine's: "linux", "amd64" or "arm64"... with the variant where one is usual. -ENOMEM. */
 int zl_platform_host(struct zl_platform *ret);
@@ -63,7 +64,7 @@ int zl_document_parse(const char *text, size_t len, const char *media_type, cons
 void zl_document_done(struct zl_document *doc);
 #define _cleanup_document_ _cleanup_(zl_document_done)
 
-/* The entry of an index for a platform; NULL if there is none. An entry without platform counts when it is the
+/* The entry of an index for a platform, else one for WebAssembly, which runs everywhere; NULL if there is none. An entry without platform counts when it is the
  * only one. */
 const struct zl_descriptor *zl_document_choose(const struct zl_document *index,
                                                const struct zl_platform *want);

@@ -93,7 +93,7 @@ static const struct zl_field scheduler_fields[] = {
         OPT(scheduler, "nice", nice, zl_type_i32),
         NUM(scheduler, "priority", priority, zl_type_i32),
         STRV(scheduler, "flags", flags),
-        NUM(scheduler, "runtime", runtime, zl_type_u64),
+        OPT(scheduler, "runtime", runtime, zl_type_u64),
         NUM(scheduler, "deadline", deadline, zl_type_u64),
         NUM(scheduler, "period", period, zl_type_u64),
 };

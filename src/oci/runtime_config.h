@@ -79,6 +79,7 @@ struct zl_oci_scheduler {
         int32_t priority;
         char **flags;
         uint64_t runtime, deadline, period; /* nanoseconds */
+        bool has_runtime;
 };
 
 struct zl_oci_io_priority {

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
@@ -228,11 +229,11 @@ static int make_env(struct bundle_builder *b, char ***ret)
         ZL_STRV_FOREACH(pair, b->in->image->env)
                 if (set_pair(&env, *pair) < 0)
                         return -ENOMEM;
-        if (!zl_env_get(env, "PATH"))
+        if (!b->in->wasm && !zl_env_get(env, "PATH"))
                 r = zl_env_set(&env, "PATH", default_path);
-        if (r == 0 && !zl_env_get(env, "TERM"))
+        if (r == 0 && !b->in->wasm && !zl_env_get(env, "TERM"))
                 r = zl_env_set(&env, "TERM", "xterm");
-        if (r == 0 && !zl_env_get(env, "HOSTNAME"))
+        if (r == 0 && !b->in->wasm && !zl_env_get(env, "HOSTNAME"))
                 r = zl_env_set(&env, "HOSTNAME", b->config->hostname);
         if (r == 0)
                 r = add_spec_env(b, &env);
@@ -345,10 +346,6 @@ static int choose_network(struct bundle_builder *b)
             (mode->kind == ZL_NETWORK_NONE || mode->kind == ZL_NETWORK_CONTAINER))
                 return zl_fail(b->err, ZL_E_INVALID, 0,
                                "network_mode: contradicts host_network: true");
-        if (mode->kind == ZL_NETWORK_BRIDGE && !b->host_network)
-                bundle_warn(
-                        b,
-                        "network_mode: bridge networks are not available yet, the workload has only loopback");
         if (mode->kind == ZL_NETWORK_CONTAINER && b->in->network_of <= 0)
                 return zl_fail(b->err, ZL_E_INTERNAL, 0, "network_mode: no process to join");
         return 0;
@@ -458,17 +455,47 @@ static int make_sysctls(struct bundle_builder *b)
         return 0;
 }
 
+/* The defaults of the spec are no wishes. */
+static void warn_about_wasm(const struct bundle_builder *b, const struct zl_wasm_spec *w)
+{
+        bool http = b->spec->service_type == ZL_SERVICE_WASM_HTTP;
+
+        if (w->min_instances > 0)
+                bundle_warn(b,
+                            "wasm.min_instances: none is kept; the code is mapped from the start, "
+                            "and each request makes an instance of its own");
+        if (!http && (w->max_instances != 10 || w->idle_timeout != 300 * ZL_NSEC_PER_SEC ||
+                      w->request_timeout != 30 * ZL_NSEC_PER_SEC))
+                bundle_warn(b,
+                            "wasm.max_instances, idle_timeout, request_timeout: a service of this "
+                            "type is one instance and has no requests");
+        if (http && (w->has_epoch_interval || !w->precompile))
+                bundle_warn(
+                        b, "wasm.epoch_interval, precompile: a service of type wasm_http is always "
+                           "compiled before it starts, and its requests end by request_timeout");
+        if (w->kv_namespace || w->kv_max_value_size != 1 << 20 || zl_strv_len(w->secrets) > 0)
+                bundle_warn(b, "wasm.kv_namespace, kv_max_value_size, secrets: guests have no "
+                               "key-value store and no secrets yet");
+}
+
 /* Fields that somebody may rely on and that nothing here does yet. */
 static void warn_about_the_rest(const struct bundle_builder *b)
 {
         const struct zl_service_spec *s = b->spec;
 
-        if (s->n_port_mappings > 0)
-                bundle_warn(b, "port_mappings: ports are not published on the host yet%s",
-                            b->host_network ? " (the workload is on the host's network anyway)"
-                                            : "");
+        if (s->n_port_mappings > 0 &&
+            (b->host_network || s->network_mode.kind != ZL_NETWORK_BRIDGE))
+                bundle_warn(
+                        b, "port_mappings: ports are published with network_mode: bridge only%s",
+                        b->host_network ? " (the workload is on the host's network anyway)" : "");
         if (s->n_endpoints > 0)
                 bundle_warn(b, "endpoints: no proxy listens for them yet");
+        if (b->in->wasm && (s->privileged || zl_strv_len(s->capabilities) > 0))
+                bundle_warn(b,
+                            "%s: a WebAssembly program has no rights on the system, it gets none",
+                            s->privileged ? "privileged" : "capabilities");
+        if (b->in->wasm && s->wasm)
+                warn_about_wasm(b, s->wasm);
         if (s->logs && !zl_streq(s->logs->destination, "disk"))
                 bundle_warn(b, "logs.destination: \"%s\" is not available, logs are kept on disk",
                             s->logs->destination);
@@ -479,11 +506,15 @@ static int check_kind(struct bundle_builder *b)
         const struct zl_platform_spec *p = b->spec->platform;
         const char *machine = b->in->facts->machine;
 
-        if (b->in->image->kind == ZL_IMAGE_WASM || (b->spec->service_type != ZL_SERVICE_STANDARD &&
-                                                    b->spec->service_type != ZL_SERVICE_JOB))
+        if (!b->in->wasm &&
+            (b->in->image->kind == ZL_IMAGE_WASM || (b->spec->service_type != ZL_SERVICE_STANDARD &&
+                                                     b->spec->service_type != ZL_SERVICE_JOB)))
                 return zl_fail(b->err, ZL_E_UNSUPPORTED, 0,
                                "%s is a WebAssembly workload, which the native runtime cannot run",
                                b->in->name);
+        if (b->in->wasm && b->spec->tty)
+                return zl_fail(b->err, ZL_E_UNSUPPORTED, 0,
+                               "tty: a WebAssembly program cannot have a terminal");
         if (p && p->os != ZL_OS_LINUX)
                 return zl_fail(b->err, ZL_E_ROUTE_TO_PEER, 0,
                                "platform.os: %s must run on another machine, this one is Linux",

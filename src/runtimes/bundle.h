@@ -62,6 +62,7 @@ struct zl_bundle_input {
         /* First process of the containers whose namespaces are joined; 0 where the spec wants none. */
         pid_t pid_of, ipc_of, network_of;
         uint16_t rows, cols;
+        bool wasm; /* a WebAssembly program: nothing of a Linux system, no environment but what is asked for, no rights */
         const struct zl_bundle_facts *facts;
         void (*warn)(const char *text, void *data); /* may be NULL */
         void *warn_data;

@@ -271,7 +271,7 @@ int bundle_mounts(struct bundle_builder *b)
 
         if (!entries)
                 return zl_fail_oom(b->err);
-        r = standard_mounts(b);
+        r = b->in->wasm ? 0 : standard_mounts(b);
         if (r == 0)
                 r = network_files(b);
         if (r == 0)

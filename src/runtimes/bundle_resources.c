@@ -344,7 +344,7 @@ static int add_devices(struct bundle_builder *b, const char *path, const char *a
         int r = b->in->facts->find_devices(path, &devices, &n);
 
         if (r == 0 && n == 0)
-                r = -ENOENT;
+                r = -ENOTBLK; /* a directory without any */
         for (size_t i = 0; r == 0 && i < n; i++) {
                 const struct rule rule = { devices[i].type, devices[i].major, devices[i].minor };
 
@@ -370,7 +370,8 @@ static int spec_device(struct bundle_builder *b, size_t i)
                                "devices[%zu].path: \"%s\" is not an absolute path", i, d->path);
         r = add_devices(b, d->path, access);
         if (r == -ENOTBLK)
-                return zl_fail(b->err, ZL_E_INVALID, 0, "devices[%zu].path: %s is not a device", i,
+                return zl_fail(b->err, ZL_E_INVALID, 0,
+                               "devices[%zu].path: %s is no device and has none below it", i,
                                d->path);
         return r < 0 ? zl_fail_errno(b->err, -r, "devices[%zu].path: cannot use %s", i, d->path)
                      : 0;

@@ -134,6 +134,10 @@ static int choose_capabilities(struct bundle_builder *b, uint64_t *ret)
                 r = read_set(b, "cap_drop", b->spec->cap_drop, &drop);
         if (r < 0)
                 return r;
+        if (b->in->wasm) {
+                *ret = 0; /* the guest has no way to use one */
+                return 0;
+        }
         if (b->spec->privileged || add == UINT64_MAX) {
                 *ret = have & ~(b->spec->privileged ? 0 : drop);
                 return 0;
@@ -301,6 +305,8 @@ int bundle_security(struct bundle_builder *b)
                 return zl_fail_oom(b->err);
         if (b->spec->privileged || o.no_masks)
                 return 0;
+        if (b->in->wasm)
+                return 0; /* neither /proc nor /sys */
         l->masked_paths = bundle_words(masked_paths);
         l->readonly_paths = bundle_words(readonly_paths);
         return l->masked_paths && l->readonly_paths ? 0 : zl_fail_oom(b->err);

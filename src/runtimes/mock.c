@@ -132,6 +132,7 @@ static void finish(struct mock *mock, struct mock_workload *w, int code, int sig
 
         if (!is_alive(w))
                 return;
+        w->ready = false;
         w->status.state = ZL_STATE_EXITED;
         w->status.exit_code = sig > 0 ? 128 + sig : code;
         w->status.signal = sig;
@@ -332,6 +333,32 @@ static int mock_pause(struct zl_runtime *rt, const char *name, bool pause, struc
         return 0;
 }
 
+static int mock_set_ready(struct zl_runtime *rt, const char *name, bool ready, struct zl_error *err)
+{
+        struct mock *mock = mock_from(rt);
+        MOCK_LOCKED(mock);
+        struct mock_workload *w = NULL;
+        int r = mock_begin(mock, ZL_MOCK_SET_READY, name, err);
+
+        if (r == 0)
+                r = mock_find(mock, name, &w, err);
+        if (r < 0)
+                return r;
+        if (ready && w->status.state != ZL_STATE_RUNNING)
+                return wrong_state(w, "lead traffic to", err);
+        w->ready = ready;
+        return 0;
+}
+
+bool zl_mock_is_ready(struct zl_runtime *rt, const char *name)
+{
+        struct mock *mock = mock_from(rt);
+        MOCK_LOCKED(mock);
+        struct mock_workload *w = NULL;
+
+        return mock_find(mock, name, &w, NULL) == 0 && w->ready;
+}
+
 static int mock_remove(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err)
 {
         struct mock *mock = mock_from(rt);
@@ -439,6 +466,17 @@ static int mock_recover(struct zl_runtime *rt, struct zl_error *err)
         return mock_begin(mock, ZL_MOCK_RECOVER, NULL, err);
 }
 
+static int mock_image_health(struct zl_runtime *rt, const char *image, struct zl_image_health *ret,
+                             struct zl_error *err)
+{
+        struct zl_mock_hooks *hooks = &mock_from(rt)->hooks;
+
+        if (hooks->on_image_health && hooks->on_image_health(image, ret, hooks->data) < 0)
+                return zl_fail(err, ZL_E_IO, 0, "the test wants the health check of %s to fail",
+                               image);
+        return 0;
+}
+
 static void mock_free(struct zl_runtime *rt)
 {
         struct mock *mock = mock_from(rt);
@@ -481,6 +519,7 @@ int zl_mock_lose(struct zl_runtime *rt, const char *name, const char *reason, st
                 return r;
         if (zl_replace_str(&w->status.reason, reason) < 0)
                 return zl_fail_oom(err);
+        w->ready = false;
         w->status.state = ZL_STATE_FAILED;
         w->status.pid = 0;
         w->status.finished_at = mock_now(mock);
@@ -555,6 +594,7 @@ const struct zl_runtime_ops zl_mock_ops = {
         .stop = mock_stop,
         .kill = mock_kill,
         .pause = mock_pause,
+        .set_ready = mock_set_ready,
         .remove = mock_remove,
         .state = mock_state,
         .list = mock_list,
@@ -576,6 +616,7 @@ const struct zl_runtime_ops zl_mock_ops = {
         .exec_kill = zl_mock_exec_kill,
         .exec_result = zl_mock_exec_result,
         .exec_close = zl_mock_exec_close,
+        .image_health = mock_image_health,
         .attach_open = zl_mock_attach_open,
         .attach_fd = zl_mock_attach_fd,
         .attach_next = zl_mock_attach_next,

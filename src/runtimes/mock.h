@@ -17,6 +17,7 @@ enum zl_mock_op {
         ZL_MOCK_STOP,
         ZL_MOCK_KILL,
         ZL_MOCK_PAUSE,
+        ZL_MOCK_SET_READY,
         ZL_MOCK_REMOVE,
         ZL_MOCK_STATE,
         ZL_MOCK_LIST,
@@ -51,6 +52,8 @@ struct zl_mock_hooks {
         bool (*on_stop)(const char *name, int *ret_code, void *data);
         /* Exit code of a command run in it. NULL: 0. */
         int (*on_exec)(const char *name, char *const *argv, void *data);
+        /* The health check of an image; *ret is empty at first. NULL: none has one. */
+        int (*on_image_health)(const char *image, struct zl_image_health *ret, void *data);
         void *data;
 };
 /* Must be called before the runtime is used by a second thread. */
@@ -59,6 +62,8 @@ void zl_mock_set_hooks(struct zl_runtime *rt, const struct zl_mock_hooks *hooks)
 /* Makes a workload say a line (no newline) on stream 1 or 2. */
 int zl_mock_say(struct zl_runtime *rt, const char *name, int stream, const char *line,
                 struct zl_error *err);
+/* Whether a workload may get traffic now; false also if there is none of this name. */
+bool zl_mock_is_ready(struct zl_runtime *rt, const char *name);
 /* What `stats` answers for a workload from now on. */
 int zl_mock_set_stats(struct zl_runtime *rt, const char *name, const struct zl_stats *stats,
                       struct zl_error *err);

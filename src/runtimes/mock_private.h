@@ -17,7 +17,7 @@ struct mock_line {
 struct mock_workload {
         unsigned refs;
         bool removed;
-        bool auto_remove, attach_stdin;
+        bool auto_remove, attach_stdin, ready;
         struct zl_status status;
         struct zl_stats stats;
         struct mock_line *lines;
@@ -79,8 +79,6 @@ int64_t mock_now(struct mock *mock);
 int mock_add_line(struct mock *mock, struct mock_workload *workload, int stream, const char *text);
 /* Tells the present state to every watch and wakes all handles. */
 void mock_announce(struct mock *mock, struct mock_workload *workload);
-
-extern const struct zl_runtime_ops zl_mock_ops;
 
 int zl_mock_watch_open(struct zl_runtime *rt, const char *name, struct zl_watch **ret,
                        struct zl_error *err);

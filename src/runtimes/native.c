@@ -8,6 +8,9 @@
  * processes may have one on the same directories.
  */
 #include "runtimes/native.h"
+#include "runtimes/environment.h"
+#include "runtimes/native_network.h"
+#include "runtimes/native_wasm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,16 +53,6 @@ int native_volumes(struct native *n, struct zl_volumes **ret, struct zl_error *e
         return r;
 }
 
-static int native_pull(struct zl_runtime *rt, const char *image,
-                       const struct zl_pull_options *options, char **ret_digest,
-                       struct zl_error *err)
-{
-        struct zl_image_store *images;
-        int r = native_images(native_from(rt), &images, err);
-
-        return r < 0 ? r : zl_image_pull(images, image, NULL, options, ret_digest, err);
-}
-
 /* ---- operations ------------------------------------------------------------------------------------- */
 
 static int wrong_state(const struct zl_status *s, const char *operation, struct zl_error *err)
@@ -94,21 +87,23 @@ static int launch_again(struct native *n, int state, const char *name, struct na
 {
         _cleanup_close_ int seccomp = -EBADF;
         _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
-        uint32_t generation = record->generation + 1;
-        int r;
+        _cleanup_free_ char *bundle = NULL;
+        int r = native_bundle_path(n, record, &bundle, err);
 
+        if (r < 0)
+                return r;
         if (record->seccomp) {
                 seccomp = native_seccomp_again(n, state, name, err);
                 if (seccomp < 0)
                         return seccomp;
         }
-        r = native_record_save_status(n, state, generation, err);
+        record->generation++;
+        r = native_record_save_status(n, state, record, err);
         if (r < 0)
                 return r;
-        r = native_launch(n, record, generation, seccomp, &own);
+        r = native_launch(n, record, record->generation, seccomp, &own);
         if (r < 0) {
                 /* The old end is gone, so this one has to be on record. */
-                record->generation = generation;
                 native_settle(n, state, record, zl_error_message(&own), NULL);
                 zl_error_prefix(&own, "cannot start %s again", name);
                 zl_error_move(err, &own);
@@ -266,6 +261,9 @@ static void native_free(struct zl_runtime *rt)
         zl_volumes_close(n->volumes);
         zl_close(n->containers_fd);
         zl_close(n->run_fd);
+        free(n->delegate);
+        free(n->delegate_monitor);
+        native_network_done(n);
         free(n->containers_dir);
         free(n->run_dir);
         free(n->cache_dir);
@@ -274,42 +272,50 @@ static void native_free(struct zl_runtime *rt)
         free(n);
 }
 
-static const struct zl_runtime_ops native_ops = {
+static int native_set_ready(struct zl_runtime *rt, const char *name, bool ready,
+                            struct zl_error *err)
+{
+        return native_network_set_ready(native_from(rt), name, ready, err);
+}
+
+/* What containers and WebAssembly have. */
+#define COMMON_OPS                                                                                 \
+        .free = native_free, .pull = native_pull, .create = native_create, .start = native_start,  \
+        .stop = native_stop, .kill = native_kill, .pause = native_pause,                           \
+        .set_ready = native_set_ready, .remove = native_remove, .state = native_state,             \
+        .list = native_list, .inspect = native_inspect, .recover = native_recover,                 \
+        .watch_open = native_watch_open, .watch_open_all = native_watch_open_all,                  \
+        .watch_fd = native_watch_fd, .watch_next = native_watch_next,                              \
+        .watch_close = native_watch_close, .logs_open = native_logs_open,                          \
+        .logs_fd = native_logs_fd, .logs_next = native_logs_next, .logs_close = native_logs_close, \
+        .exec_open = native_exec_open, .exec_fd = native_exec_fd,                                  \
+        .exec_tty_fd = native_exec_tty_fd, .exec_resize = native_exec_resize,                      \
+        .exec_kill = native_exec_kill, .exec_result = native_exec_result,                          \
+        .exec_close = native_exec_close, .dial = native_dial, .image_health = native_image_health, \
+        .attach_open = native_attach_open, .attach_fd = native_attach_fd,                          \
+        .attach_next = native_attach_next, .attach_write = native_attach_write,                    \
+        .attach_resize = native_attach_resize, .attach_close = native_attach_close,                \
+        .stats = native_stats, .top = native_top, .update = native_update,                         \
+        .image_list = native_image_list, .image_inspect = native_image_inspect,                    \
+        .image_history = native_image_history, .image_tag = native_image_tag,                      \
+        .image_remove = native_image_remove, .image_prune = native_image_prune,                    \
+        .image_save = native_image_save, .image_load = native_image_load
+
+const struct zl_runtime_ops zl_native_ops = {
         .kind = ZL_RUNTIME_NATIVE,
-        .free = native_free,
-        .pull = native_pull,
-        .create = native_create,
-        .start = native_start,
-        .stop = native_stop,
-        .kill = native_kill,
-        .pause = native_pause,
-        .remove = native_remove,
-        .state = native_state,
-        .list = native_list,
-        .inspect = native_inspect,
-        .recover = native_recover,
-        .watch_open = native_watch_open,
-        .watch_fd = native_watch_fd,
-        .watch_next = native_watch_next,
-        .watch_close = native_watch_close,
-        .logs_open = native_logs_open,
-        .logs_fd = native_logs_fd,
-        .logs_next = native_logs_next,
-        .logs_close = native_logs_close,
-        .exec_open = native_exec_open,
-        .exec_fd = native_exec_fd,
-        .exec_tty_fd = native_exec_tty_fd,
-        .exec_resize = native_exec_resize,
-        .exec_kill = native_exec_kill,
-        .exec_result = native_exec_result,
-        .exec_close = native_exec_close,
-        .attach_open = native_attach_open,
-        .attach_fd = native_attach_fd,
-        .attach_next = native_attach_next,
-        .attach_write = native_attach_write,
-        .attach_resize = native_attach_resize,
-        .attach_close = native_attach_close,
-        .stats = native_stats,
+        COMMON_OPS,
+        .changes = native_changes,
+        .archive_head = native_archive_head,
+        .archive_get = native_archive_get,
+        .archive_put = native_archive_put,
+        .export = native_export,
+        .commit = native_commit,
+};
+
+/* A module has no file system of its own. */
+const struct zl_runtime_ops zl_wasm_ops = {
+        .kind = ZL_RUNTIME_WASM,
+        COMMON_OPS,
 };
 
 int zl_native_probe(const struct zl_runtime_options *options, struct zl_error *err)
@@ -339,19 +345,27 @@ int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **
                   struct zl_error *err)
 {
         struct native *n = calloc(1, sizeof(*n));
+        _cleanup_free_ char *cache = NULL;
         int r;
 
         if (!n)
                 return zl_fail_oom(err);
-        n->rt.ops = &native_ops;
+        n->ops = zl_native_ops;
+        n->rt.ops = &n->ops;
         n->containers_fd = n->run_fd = -EBADF;
         pthread_mutex_init(&n->lock, NULL);
         r = zl_runtime_settings_make(options, &n->settings, err);
         if (r == 0) {
-                n->containers_dir = zl_path_join(n->settings.root_dir, "containers");
+                n->containers_dir = zl_environment_dir("ZLAYER_STATE_DIR", n->settings.root_dir,
+                                                       "containers");
                 n->run_dir = zl_path_join(n->settings.runtime_dir, "containers");
-                n->cache_dir = zl_path_join(n->settings.root_dir, "cache/seccomp");
+                cache = zl_environment_dir("ZLAYER_CACHE_DIR", n->settings.root_dir, "cache");
+                n->cache_dir = cache ? zl_path_join(cache, "seccomp") : NULL;
                 if (!n->containers_dir || !n->run_dir || !n->cache_dir)
+                        r = zl_fail_oom(err);
+                /* Also without a delegate: a workload of one may be here and be started again. */
+                n->delegate_monitor = zl_oci_monitor(n->settings.monitor_path);
+                if (native_network_init(n) < 0)
                         r = zl_fail_oom(err);
         }
         if (r == 0)
@@ -365,4 +379,43 @@ int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **
         zl_host_read(&n->host);
         *ret = &n->rt;
         return 0;
+}
+
+int zl_wasm_probe(const struct zl_runtime_options *options, char **ret_version,
+                  struct zl_error *err)
+{
+        int r = zl_native_probe(options, err);
+
+        if (r == 0)
+                r = native_wasm_find_helper(options->monitor_path, NULL, err);
+        if (r == 0 && ret_version)
+                *ret_version = strdup("wasmtime " ZL_WASMTIME_VERSION);
+        return r;
+}
+
+/* A native runtime that takes WebAssembly only. The native one takes it, too. */
+int zl_wasm_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
+                struct zl_error *err)
+{
+        int r = zl_native_new(options, ret, err);
+
+        if (r == 0)
+                native_from(*ret)->ops = zl_wasm_ops;
+        return r;
+}
+
+int zl_oci_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
+               struct zl_error *err)
+{
+        struct native *n;
+        int r = zl_native_new(options, ret, err);
+
+        if (r < 0)
+                return r;
+        n = native_from(*ret);
+        n->ops.kind = ZL_RUNTIME_OCI;
+        r = zl_oci_find(n->settings.oci_name, &n->delegate, err);
+        if (r < 0)
+                zl_runtime_free(*ret);
+        return r;
 }

@@ -6,7 +6,8 @@
  * A workload NAME on disk:
  *   <root_dir>/containers/NAME/     locked (flock) by whoever creates, restarts or removes it
  *       spec.json                   what was asked for, and what was made of it; complete before the monitor starts
- *       status.json                 generation and boot; its presence says that create has succeeded
+ *       status.json                 generation and boot, and of spec.json what lists show; its presence says that create has
+ *                                   succeeded
  *       exit.json, log/             the monitor's
  *       bundle/config.json  rootfs  upper  work  files/{hosts,hostname,resolv.conf}
  *   <runtime_dir>/containers/NAME/  the monitor's socket
@@ -18,6 +19,7 @@
 #include "base/json.h"
 #include "image/image.h"
 #include "monitor/client.h"
+#include "network/client.h"
 #include "runtimes/host.h"
 #include "runtimes/runtime.h"
 #include "runtimes/select.h"
@@ -29,9 +31,13 @@
 
 struct native {
         struct zl_runtime rt;
+        struct zl_runtime_ops ops; /* zl_native_ops, under the kind that we are */
+        char *delegate;         /* program that new workloads are given to; NULL: our own engine */
+        char *delegate_monitor; /* zlayer-monitor-oci, or NULL if it is nowhere to be found */
         struct zl_runtime_settings settings;
         struct zl_host host;
         char *containers_dir, *run_dir, *cache_dir;
+        char *net_program, *net_dir; /* zlayer-net */
         int containers_fd, run_fd;
         pthread_mutex_t lock; /* guards the two below, which are opened when first needed */
         struct zl_image_store *images;
@@ -60,10 +66,13 @@ struct native_record {
         int stop_signal;
         int64_t grace_nsec;
         uint64_t log_max_size;
-        bool init_reaper, attach_stdin, auto_remove, seccomp;
+        bool init_reaper, attach_stdin, auto_remove, seccomp, wasm;
+        bool secret;       /* what it runs from is in the runtime directory, not beside its state */
         char **lower_dirs; /* LOWEST first */
+        char *delegate;    /* the OCI runtime that made it; NULL: our own engine */
         uint16_t rows, cols;
         json_t *document; /* all of spec.json */
+        json_t *network;  /* its member "network"; NULL: in no network of ours */
 };
 void native_record_done(struct native_record *record);
 #define _cleanup_record_ _cleanup_(native_record_done)
@@ -71,8 +80,8 @@ void native_record_done(struct native_record *record);
 /* Reads spec.json and status.json. ZL_E_NOT_FOUND if the workload does not exist or is not complete. */
 int native_record_load(struct native *n, int state_fd, const char *name, struct native_record *ret,
                        struct zl_error *err);
-/* Writes status.json. */
-int native_record_save_status(struct native *n, int state_fd, uint32_t generation,
+/* Writes status.json: generation, image, created_at, delegate, wasm of the record. */
+int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
                               struct zl_error *err);
 
 /* Directory of a workload; ZL_E_NOT_FOUND. The caller closes. */
@@ -87,6 +96,9 @@ int native_status(struct native *n, const char *name, struct zl_status *ret, str
 /* The same for a caller that holds the lock of the workload. */
 int native_status_locked(struct native *n, int state_fd, const char *name, struct zl_status *ret,
                          struct zl_error *err);
+/* The status of a workload that lives, from what its monitor has put down: no process is woken. 1; 0 if native_status() has
+ * to say. For lists of many. */
+int native_glance(struct native *n, const char *name, struct zl_status *ret);
 /* A status out of what a monitor says. */
 int native_status_from_monitor(const struct native_record *record,
                                const struct zl_monitor_status *m, struct zl_status *ret,
@@ -107,6 +119,9 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
 /* Spawns the monitor of a workload. The lock is held. */
 int native_launch(struct native *n, const struct native_record *record, uint32_t generation,
                   int seccomp_fd, struct zl_error *err);
+/* The bundle that its monitor reads, freed by the caller. ZL_E_STATE if it had secrets and a reboot has wiped it. */
+int native_bundle_path(struct native *n, const struct native_record *record, char **ret,
+                       struct zl_error *err);
 /* Makes the run directory; the caller closes. */
 int native_make_run(struct native *n, const char *name, struct zl_error *err);
 /* The compiled filter of a workload that is started again; -EBADF if it has none. */
@@ -153,4 +168,68 @@ int native_attach_resize(struct zl_attach *attach, uint16_t rows, uint16_t cols,
 void native_attach_close(struct zl_attach *attach);
 int native_stats(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
                  struct zl_error *err);
+
+/* ---- native_root.c, native_files.c --------------------------------------------------------------------- */
+
+typedef int (*native_visitor)(int root, void *data, struct zl_error *err);
+struct native_visit {
+        native_visitor run;
+        void *data;
+};
+enum native_root_flags {
+        NATIVE_ROOT_WRITE = 1 << 0,
+        NATIVE_ROOT_BARE = 1 << 1, /* what is mounted in it does not matter */
+};
+/* Calls visit->run in a thread of its own, which sees the file system of the workload: `root` (O_PATH) is its root. Absolute paths of ours mean nothing there. Returns
+ * what it returns. ZL_E_UNSUPPORTED for WebAssembly, which has no files. */
+int native_visit_root(struct native *n, const char *name, unsigned flags,
+                      const struct native_visit *visit, struct zl_error *err);
+int native_archive_head(struct zl_runtime *rt, const char *name, const char *path,
+                        struct zl_file_stat *ret, struct zl_error *err);
+int native_archive_get(struct zl_runtime *rt, const char *name, const char *path, int fd,
+                       struct zl_error *err);
+int native_archive_put(struct zl_runtime *rt, const char *name, const char *path, int fd,
+                       unsigned flags, struct zl_error *err);
+int native_export(struct zl_runtime *rt, const char *name, int fd, struct zl_error *err);
+int native_commit(struct zl_runtime *rt, const char *name, const struct zl_commit_options *options,
+                  char **ret_id, struct zl_error *err);
+
+/* ---- native_health.c ------------------------------------------------------------------------------------ */
+
+int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint16_t port,
+                int *ret_fd, struct zl_error *err);
+int native_image_health(struct zl_runtime *rt, const char *image, struct zl_image_health *ret,
+                        struct zl_error *err);
 int native_inspect(struct zl_runtime *rt, const char *name, char **ret_json, struct zl_error *err);
+
+/* ---- native_images.c ------------------------------------------------------------------------------------ */
+
+int native_pull(struct zl_runtime *rt, const char *image, const struct zl_pull_options *options,
+                char **ret_digest, struct zl_error *err);
+int native_image_list(struct zl_runtime *rt, struct zl_image_info **ret, size_t *ret_n,
+                      struct zl_error *err);
+int native_image_inspect(struct zl_runtime *rt, const char *image, char **ret_json,
+                         struct zl_error *err);
+int native_image_history(struct zl_runtime *rt, const char *image, char **ret_json,
+                         struct zl_error *err);
+int native_image_tag(struct zl_runtime *rt, const char *image, const char *name,
+                     struct zl_error *err);
+int native_image_remove(struct zl_runtime *rt, const char *image, bool force, struct zl_error *err);
+int native_image_prune(struct zl_runtime *rt, bool all, uint64_t *ret_freed, struct zl_error *err);
+int native_image_save(struct zl_runtime *rt, const char *image, int fd, struct zl_error *err);
+int native_image_load(struct zl_runtime *rt, const char *path, const char *name,
+                      const struct zl_pull_options *progress, char **ret_digest,
+                      struct zl_error *err);
+
+/* ---- native_watch_all.c ----------------------------------------------------------------------------------- */
+
+int native_watch_open_all(struct zl_runtime *rt, struct zl_watch **ret, struct zl_error *err);
+
+/* ---- native_limits.c, native_changes.c -------------------------------------------------------------------- */
+
+int native_update(struct zl_runtime *rt, const char *name, const struct zl_update *update,
+                  struct zl_error *err);
+int native_top(struct zl_runtime *rt, const char *name, const char *ps_args, struct zl_top *ret,
+               struct zl_error *err);
+int native_changes(struct zl_runtime *rt, const char *name, struct zl_change **ret, size_t *ret_n,
+                   struct zl_error *err);

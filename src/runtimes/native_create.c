@@ -7,8 +7,10 @@
  *
  * Nothing is synced here: a create that a power cut undoes is no loss, and syncs would cost more than all the rest.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,11 +22,14 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "container/container.h"
 #include "network/files.h"
 #include "oci/runtime_config.h"
 #include "runtimes/bundle.h"
 #include "runtimes/copy_tree.h"
 #include "runtimes/native.h"
+#include "runtimes/native_network.h"
+#include "runtimes/native_wasm.h"
 #include "runtimes/seccomp_cache.h"
 
 /* One create on its way. */
@@ -36,6 +41,7 @@ struct creation {
         int state_fd;
         char *dir; /* of the state, absolute */
         struct zl_image *image;
+        int64_t created_at;
         struct zl_bundle_volume *volumes;
         size_t n_volumes;
         char **volume_names;
@@ -45,6 +51,8 @@ struct creation {
         pid_t pid_of, ipc_of, network_of;
         char *network_name; /* container whose network is joined */
         struct zl_bundle bundle;
+        struct native_wasm *wasm; /* NULL: a container */
+        json_t *network;          /* what is asked of the networks; NULL: nothing */
         int seccomp_fd;
         struct zl_error *err;
 };
@@ -75,6 +83,8 @@ static void creation_done(struct creation *c)
         free(c->network_name);
         zl_image_free(c->image);
         zl_bundle_done(&c->bundle);
+        native_wasm_free(c->wasm);
+        json_decref(c->network);
         zl_close(c->seccomp_fd);
         zl_close(c->state_fd);
 }
@@ -98,6 +108,26 @@ static int clear_name(struct creation *c)
         return native_erase_wreck(c->n, fd, name, c->err);
 }
 
+/* 1, 0 or a negative errno. */
+static int is_empty(int fd)
+{
+        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+        const struct dirent *entry;
+        int empty = 1;
+
+        if (!dir) {
+                int e = errno;
+
+                zl_close(copy);
+                return -e;
+        }
+        while (empty && (entry = readdir(dir)))
+                empty = zl_streq(entry->d_name, ".") || zl_streq(entry->d_name, "..");
+        closedir(dir);
+        return empty;
+}
+
 static int take_name(struct creation *c)
 {
         const char *name = c->options->name;
@@ -112,7 +142,14 @@ static int take_name(struct creation *c)
                                 continue;
                         if (c->state_fd < 0)
                                 return zl_fail_errno(c->err, -c->state_fd, "cannot lock %s", name);
-                        return 0;
+                        r = is_empty(c->state_fd);
+                        if (r < 0)
+                                return zl_fail_errno(c->err, -r, "cannot look at %s", name);
+                        if (r > 0)
+                                return 0;
+                        /* And a third one has made the directory that was locked here. */
+                        c->state_fd = zl_close(c->state_fd);
+                        continue;
                 }
                 if (errno != EEXIST)
                         return zl_fail_errno(c->err, errno, "cannot make %s/%s",
@@ -139,12 +176,20 @@ static int take_image(struct creation *c)
                         zl_error_hint(c->err, "pull it with `zlayer-agent image pull %s`", name);
                 return r;
         }
-        if (c->image->kind != ZL_IMAGE_CONTAINER || !c->image->layer_dirs)
-                return zl_fail(
-                        c->err, ZL_E_UNSUPPORTED, 0,
-                        "image %s is not a container image, the native runtime cannot run it",
-                        name);
+        if (!native_wasm_is(c->image) && c->n->ops.kind == ZL_RUNTIME_WASM)
+                return zl_fail(c->err, ZL_E_UNSUPPORTED, 0,
+                               "image %s is not WebAssembly, the wasm runtime cannot run it", name);
+        if (native_wasm_is(c->image) && c->n->delegate)
+                return zl_fail(c->err, ZL_E_UNSUPPORTED, 0,
+                               "image %s is WebAssembly, the oci runtime cannot run it", name);
         return zl_image_hold(images, c->image->digest, c->options->name, c->err);
+}
+
+static int prepare_wasm(struct creation *c)
+{
+        return native_wasm_is(c->image)
+                       ? native_wasm_prepare(c->n, c->spec, c->image, &c->wasm, c->err)
+                       : 0;
 }
 
 /* The number of a group in the topmost layer that has an /etc/group. */
@@ -223,6 +268,8 @@ static int fill_fresh(struct creation *c, const char *path, const char *target)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+        if (!c->image->layer_dirs)
+                return 0; /* a module has no files */
         if (fd < 0)
                 return zl_fail_errno(c->err, errno, "cannot open the volume %s", path);
         return zl_copy_up(c->image->layer_dirs, target, fd, c->err);
@@ -347,29 +394,6 @@ static int make_volumes(struct creation *c)
 
 /* ---- containers to join -------------------------------------------------------------------------- */
 
-/* "NAME", or "SERVICE" or "SERVICE-rep-N" of the same deployment. */
-static int resolve_name(const struct creation *c, const char *id, char name[ZL_IDENT_NAME_MAX])
-{
-        struct zl_ident ident;
-        const char *rep = strstr(id, "-rep-");
-        uint32_t replica = 1;
-        char service[64];
-
-        if (zl_ident_parse(id, &ident) == 0) {
-                zl_ident_name(&ident, name);
-                return 0;
-        }
-        for (const char *next = rep; next; next = strstr(next + 1, "-rep-"))
-                rep = next;
-        if (rep && zl_parse_u32(rep + 5, 10, &replica) < 0)
-                rep = NULL;
-        snprintf(service, sizeof(service), "%.*s", rep ? (int)(rep - id) : (int)strlen(id), id);
-        if (zl_ident_make(&ident, c->ident.deployment, service, rep ? replica : 1, NULL) < 0)
-                return -EINVAL;
-        zl_ident_name(&ident, name);
-        return 0;
-}
-
 static int find_joined(struct creation *c, const char *field, const char *id, pid_t *ret,
                        char **ret_name)
 {
@@ -379,7 +403,7 @@ static int find_joined(struct creation *c, const char *field, const char *id, pi
 
         if (!id)
                 return 0;
-        if (resolve_name(c, id, name) < 0)
+        if (zl_ident_resolve(id, c->ident.deployment, name) < 0)
                 return zl_fail(c->err, ZL_E_INVALID, 0, "%s: \"%s\" is not the name of a workload",
                                field, id);
         r = native_status(c->n, name, &status, c->err);
@@ -441,6 +465,13 @@ static int make_network_files(struct creation *c)
         if (!resolv)
                 return zl_fail_oom(c->err);
         in.hostname = hostname;
+        if (native_network_is_wanted(c->spec)) {
+                r = native_network_describe(c->spec, &c->ident, hostname, &c->network, c->err);
+                if (r < 0)
+                        return r;
+                /* Until it is known, for those who check the list; then the file is written anew. */
+                in.gateway = "127.0.0.1";
+        }
         if (in.host_network) {
                 in.gateway = "127.0.0.1";
                 if (zl_read_file_at(AT_FDCWD, "/etc/hosts", 1 << 20, &etc_hosts, NULL) == 0)
@@ -470,6 +501,8 @@ static int make_upper(struct creation *c)
             mkdirat(c->state_fd, "upper", 0755) < 0 || mkdirat(c->state_fd, "bundle", 0700) < 0)
                 return zl_fail_errno(c->err, errno, "cannot make the directories of %s",
                                      c->options->name);
+        if (n == 0)
+                return 0;
         if (stat(c->image->layer_dirs[n - 1], &st) < 0)
                 return zl_fail_errno(c->err, errno, "cannot look at the layer %s",
                                      c->image->layer_dirs[n - 1]);
@@ -491,15 +524,96 @@ static char *file_path(const struct creation *c, const char *owner, const char *
         return path;
 }
 
-static int write_config(struct creation *c)
+static bool has_secrets(const struct creation *c)
+{
+        for (size_t i = 0; i < c->spec->env.n; i++)
+                if (zl_startswith(c->spec->env.items[i].value, "$S:"))
+                        return true;
+        return false;
+}
+
+/* From here on the configuration in memory has references in place of the secrets. */
+static int hide_secrets(struct creation *c)
+{
+        for (char **pair = c->bundle.config->process->env; pair && *pair; pair++) {
+                const char *eq = strchr(*pair, '=');
+                _cleanup_free_ char *key = eq ? strndup(*pair, (size_t)(eq - *pair)) : NULL;
+                const char *reference = key ? zl_str_map_get(&c->spec->env, key) : NULL;
+                char *hidden = NULL;
+
+                if (!reference || !zl_startswith(reference, "$S:"))
+                        continue;
+                if (asprintf(&hidden, "%s=%s", key, reference) < 0)
+                        return zl_fail_oom(c->err);
+                explicit_bzero(*pair, strlen(*pair));
+                free(*pair);
+                *pair = hidden;
+        }
+        return 0;
+}
+
+static int write_config_at(struct creation *c, int dir, const char *where)
 {
         _cleanup_free_ char *text = NULL;
         int r = zl_oci_config_dump(c->bundle.config, &text, c->err);
 
         if (r < 0)
                 return r;
-        r = zl_write_file_at(c->state_fd, "bundle/config.json", text, strlen(text), 0600, 0);
-        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/bundle/config.json", c->dir) : 0;
+        r = zl_write_file_at(dir, "bundle/config.json", text, strlen(text), 0600, 0);
+        explicit_bzero(text, strlen(text));
+        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/bundle/config.json", where) : 0;
+}
+
+/* Secrets are written to no disk: what the monitor reads is then in the runtime directory, which is in memory, and beside the
+ * state there is a copy with references. */
+static int write_config(struct creation *c)
+{
+        _cleanup_close_ int run = -EBADF;
+        int r;
+
+        if (!has_secrets(c))
+                return write_config_at(c, c->state_fd, c->dir);
+        run = native_make_run(c->n, c->options->name, c->err);
+        if (run < 0)
+                return run;
+        if (mkdirat(run, "bundle", 0700) < 0 && errno != EEXIST)
+                return zl_fail_errno(c->err, errno, "cannot make %s/%s/bundle", c->n->run_dir,
+                                     c->options->name);
+        r = write_config_at(c, run, c->n->run_dir);
+        if (r >= 0)
+                r = hide_secrets(c);
+        return r < 0 ? r : write_config_at(c, c->state_fd, c->dir);
+}
+
+int native_bundle_path(struct native *n, const struct native_record *record, char **ret,
+                       struct zl_error *err)
+{
+        const char *dir = record->secret ? n->run_dir : n->containers_dir;
+        char *path = NULL;
+        int r;
+
+        if (asprintf(&path, "%s/%s/bundle", dir, record->name) < 0)
+                return zl_fail_oom(err);
+        if (record->secret && access(path, F_OK) < 0) {
+                r = zl_fail(err, ZL_E_STATE, 0, "%s cannot be started again: its secrets are gone",
+                            record->name);
+                zl_error_hint(err, "a restart of the machine wipes them; it has to be made anew");
+                free(path);
+                return r;
+        }
+        *ret = path;
+        return 0;
+}
+
+/* The oldest version of the specification that has all we say: some runtimes refuse what is newer than they are. */
+static int adapt_to_delegate(struct creation *c)
+{
+        struct zl_oci_config *config = c->bundle.config;
+
+        if (zl_replace_str(&config->oci_version, "1.0.2") < 0 ||
+            zl_str_map_set(&config->annotations, ZL_DELEGATE_ANNOTATION, c->n->delegate) < 0)
+                return zl_fail_oom(c->err);
+        return 0;
 }
 
 static int make_bundle(struct creation *c)
@@ -532,6 +646,7 @@ static int make_bundle(struct creation *c)
                 .rows = c->options->rows,
                 .cols = c->options->cols,
                 .facts = &facts,
+                .wasm = c->wasm != NULL,
                 .warn = pass_warning,
                 .warn_data = c,
         };
@@ -542,9 +657,19 @@ static int make_bundle(struct creation *c)
         facts.machine = c->n->host.machine;
         facts.systemd_cgroup = c->n->settings.systemd_cgroup;
         r = zl_bundle_make(&in, &c->bundle, c->err);
+        if (r == 0 && c->wasm)
+                r = native_wasm_apply(c->wasm, c->spec, c->dir, c->state_fd, c->bundle.config,
+                                      c->err);
         if (r < 0)
                 return r;
-        if (c->bundle.config->linux_->seccomp) {
+        /* wasmtime serve finishes what it answers on INT and knows no other signal. */
+        if (c->wasm && c->wasm->server && !c->spec->stop_signal)
+                c->bundle.stop_signal = SIGINT;
+        r = c->n->delegate ? adapt_to_delegate(c) : 0;
+        if (r < 0)
+                return r;
+        /* An external runtime compiles the profile of the bundle by itself. */
+        if (c->bundle.config->linux_->seccomp && !c->n->delegate) {
                 c->seccomp_fd = zl_seccomp_cache_open(c->n->cache_dir,
                                                       c->bundle.config->linux_->seccomp, c->err);
                 if (c->seccomp_fd < 0)
@@ -594,7 +719,7 @@ static json_t *make_mounts(const struct creation *c)
         return list;
 }
 
-static int fill_document(const struct creation *c, json_t *d)
+static int fill_document(struct creation *c, json_t *d)
 {
         const struct zl_create_options *o = c->options;
         uint64_t log_size = c->spec->logs ? c->spec->logs->max_size_bytes : 0;
@@ -602,7 +727,8 @@ static int fill_document(const struct creation *c, json_t *d)
 
         r = r ? r : zl_json_set(d, "image", json_string(c->spec->image.name));
         r = r ? r : zl_json_set(d, "digest", json_string(c->image->digest));
-        r = r ? r : zl_json_set(d, "created_at", json_integer(zl_now_realtime()));
+        c->created_at = zl_now_realtime();
+        r = r ? r : zl_json_set(d, "created_at", json_integer(c->created_at));
         r = r ? r : zl_json_set(d, "stop_signal", json_integer(c->bundle.stop_signal));
         r = r ? r : zl_json_set(d, "grace_nsec", json_integer(c->bundle.grace_nsec));
         r = r ? r : zl_json_set(d, "init_reaper", json_boolean(c->bundle.init_reaper));
@@ -611,11 +737,17 @@ static int fill_document(const struct creation *c, json_t *d)
                             json_boolean(o->attach_stdin || c->spec->stdin_open));
         r = r ? r : zl_json_set(d, "auto_remove", json_boolean(o->auto_remove));
         r = r ? r : zl_json_set(d, "seccomp", json_boolean(c->seccomp_fd >= 0));
+        if (r == 0 && c->n->delegate)
+                r = zl_json_set(d, "delegate", json_string(c->n->delegate));
         r = r ? r : zl_json_set(d, "rows", json_integer(o->rows));
         r = r ? r : zl_json_set(d, "cols", json_integer(o->cols));
         r = r ? r
               : zl_json_set(d, "log_max_size",
                             json_integer(log_size > INT64_MAX ? INT64_MAX : (int64_t)log_size));
+        if (r == 0 && c->network)
+                r = zl_json_set(d, "network", json_incref(c->network));
+        r = r ? r : zl_json_set(d, "wasm", json_boolean(c->wasm != NULL));
+        r = r ? r : zl_json_set(d, "secret", json_boolean(has_secrets(c)));
         r = r ? r : zl_json_set(d, "cgroup", cgroup_for_cleanup(c));
         r = r ? r : zl_json_set(d, "volumes", json_strings(c->volume_names));
         r = r ? r : zl_json_set(d, "lower_dirs", json_strings(c->image->layer_dirs));
@@ -659,14 +791,18 @@ int native_launch(struct native *n, const struct native_record *record, uint32_t
         /* A descriptor of its own: a lock travels with a descriptor that is inherited. */
         _cleanup_close_ int state = native_open_state(n, record->name, err), run = -EBADF;
         struct zl_monitor_launch launch = ZL_MONITOR_LAUNCH_INIT;
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        int r;
 
         if (state < 0)
                 return state;
         run = native_make_run(n, record->name, err);
         if (run < 0)
                 return run;
-        if (asprintf(&bundle, "%s/%s/bundle", n->containers_dir, record->name) < 0 ||
-            asprintf(&upper, "%s/%s/upper", n->containers_dir, record->name) < 0 ||
+        r = native_bundle_path(n, record, &bundle, err);
+        if (r < 0)
+                return r;
+        if (asprintf(&upper, "%s/%s/upper", n->containers_dir, record->name) < 0 ||
             asprintf(&work, "%s/%s/work", n->containers_dir, record->name) < 0)
                 return zl_fail_oom(err);
         launch.name = record->name;
@@ -686,7 +822,17 @@ int native_launch(struct native *n, const struct native_record *record, uint32_t
         launch.log_max_size = record->log_max_size;
         launch.init_reaper = record->init_reaper;
         launch.systemd_cgroup = n->settings.systemd_cgroup;
-        return zl_monitor_launch(n->settings.monitor_path, &launch, NULL, err);
+        if (record->delegate && !n->delegate_monitor)
+                return zl_fail(err, ZL_E_CONFIGURATION, 0,
+                               "the program zlayer-monitor-oci is nowhere to be found");
+        r = zl_monitor_launch(record->delegate ? n->delegate_monitor : n->settings.monitor_path,
+                              &launch, &monitor, err);
+        if (r < 0 || !record->network)
+                return r;
+        r = native_network_attach(n, state, record, monitor, err);
+        if (r < 0)
+                zl_monitor_stop(monitor, SIGKILL, 0, NULL, NULL);
+        return r;
 }
 
 int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err)
@@ -715,6 +861,9 @@ static int launch_new(struct creation *c)
                 .grace_nsec = c->bundle.grace_nsec,
                 .log_max_size = c->spec->logs ? c->spec->logs->max_size_bytes : 0,
                 .init_reaper = c->bundle.init_reaper,
+                .delegate = c->n->delegate,
+                .secret = has_secrets(c),
+                .network = c->network,
         };
 
         return native_launch(c->n, &record, 1, c->seccomp_fd, c->err);
@@ -722,15 +871,22 @@ static int launch_new(struct creation *c)
 
 static int finish(struct creation *c)
 {
-        return native_record_save_status(c->n, c->state_fd, 1, c->err);
+        const struct native_record record = { .generation = 1,
+                                              .image = c->spec->image.name,
+                                              .created_at = c->created_at,
+                                              .delegate = c->n->delegate,
+                                              .wasm = c->wasm != NULL };
+
+        return native_record_save_status(c->n, c->state_fd, &record, c->err);
 }
 
 int native_create(struct zl_runtime *rt, const struct zl_create_options *options,
                   struct zl_error *err)
 {
         static int (*const steps[])(struct creation *) = {
-                take_image,         find_groups, find_all_joined, make_volumes, make_upper,
-                make_network_files, make_bundle, write_document,  launch_new,   finish,
+                take_image, prepare_wasm,       find_groups, find_all_joined, make_volumes,
+                make_upper, make_network_files, make_bundle, write_document,  launch_new,
+                finish,
         };
         struct native *n = native_from(rt);
         struct zl_error own = ZL_ERROR_INIT;

@@ -21,6 +21,7 @@
 #include "base/strv.h"
 #include "linux/cgroup.h"
 #include "runtimes/native.h"
+#include "runtimes/native_network.h"
 
 enum { DOCUMENT_MAX = 32 << 20 };
 
@@ -31,6 +32,7 @@ void native_record_done(struct native_record *r)
         free(r->image);
         free(r->digest);
         free(r->cgroup);
+        free(r->delegate);
         zl_strv_free(r->volumes);
         zl_strv_free(r->lower_dirs);
         json_decref(r->document);
@@ -134,11 +136,14 @@ int native_record_load(struct native *n, int state_fd, const char *name, struct 
         r.attach_stdin = zl_json_bool(d, "attach_stdin", false);
         r.auto_remove = zl_json_bool(d, "auto_remove", false);
         r.seccomp = zl_json_bool(d, "seccomp", false);
+        r.wasm = zl_json_bool(d, "wasm", false);
+        r.secret = zl_json_bool(d, "secret", false);
         r.rows = (uint16_t)zl_json_int(d, "rows", 0);
         r.cols = (uint16_t)zl_json_int(d, "cols", 0);
+        r.network = json_object_get(d, "network");
         if (zl_replace_str(&r.name, name) < 0 || copy_text(status, "boot_id", &r.boot_id) < 0 ||
             copy_text(d, "image", &r.image) < 0 || copy_text(d, "digest", &r.digest) < 0 ||
-            copy_text(d, "cgroup", &r.cgroup) < 0 ||
+            copy_text(d, "cgroup", &r.cgroup) < 0 || copy_text(d, "delegate", &r.delegate) < 0 ||
             read_strings(json_object_get(d, "volumes"), &r.volumes) < 0 ||
             read_strings(json_object_get(d, "lower_dirs"), &r.lower_dirs) < 0)
                 return zl_fail_oom(err);
@@ -147,16 +152,20 @@ int native_record_load(struct native *n, int state_fd, const char *name, struct 
         return 0;
 }
 
-int native_record_save_status(struct native *n, int state_fd, uint32_t generation,
+int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
                               struct zl_error *err)
 {
-        _cleanup_free_ char *text = NULL;
-        int r = asprintf(&text, "{\"generation\":%u,\"boot_id\":\"%s\"}\n", generation,
-                         n->host.boot_id);
+        _cleanup_json_ json_t *d = json_pack("{s:i, s:s, s:s?, s:I, s:b, s:b}", "generation",
+                                             (int)record->generation, "boot_id", n->host.boot_id,
+                                             "image", record->image, "created_at",
+                                             (json_int_t)record->created_at, "delegated",
+                                             record->delegate != NULL, "wasm", (int)record->wasm);
+        _cleanup_free_ char *text = d ? zl_json_dump(d, 0) : NULL;
+        int r;
 
-        if (r < 0)
+        if (!text)
                 return zl_fail_oom(err);
-        r = zl_write_file_at(state_fd, NATIVE_STATUS, text, (size_t)r, 0600, 0);
+        r = zl_write_file_at(state_fd, NATIVE_STATUS, text, strlen(text), 0600, 0);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", NATIVE_STATUS) : 0;
 }
 
@@ -165,7 +174,9 @@ int native_record_save_status(struct native *n, int state_fd, uint32_t generatio
 static int fill_status(const struct native_record *record, const struct zl_exit_record *x,
                        struct zl_status *ret, struct zl_error *err)
 {
-        struct zl_status s = { .runtime = ZL_RUNTIME_NATIVE,
+        struct zl_status s = { .runtime = record->delegate ? ZL_RUNTIME_OCI
+                                          : record->wasm   ? ZL_RUNTIME_WASM
+                                                           : ZL_RUNTIME_NATIVE,
                                .exit_code = x->exit_code,
                                .signal = x->signal,
                                .oom = x->oom,
@@ -208,6 +219,46 @@ static int status_from_exit(const struct native_record *record, const struct zl_
         return r;
 }
 
+/* Is it there and no zombie? What ended may be so for a moment before its monitor knows. */
+static bool is_process_alive(pid_t pid)
+{
+        _cleanup_free_ char *text = NULL;
+        char path[64];
+        const char *p;
+
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        if (zl_read_file_at(AT_FDCWD, path, 4096, &text, NULL) < 0)
+                return false;
+        p = strrchr(text, ')');
+        return p && p[1] == ' ' && !strchr("ZXx", p[2]);
+}
+
+int native_glance(struct native *n, const char *name, struct zl_status *ret)
+{
+        _cleanup_json_ json_t *d = NULL;
+        _cleanup_free_ char *path = zl_path_join(name, NATIVE_STATUS);
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        struct native_record record = { .name = (char *)(uintptr_t)name };
+        char delegated[] = "yes";
+        int r;
+
+        if (!path || zl_monitor_glance(n->run_fd, name, &m) == 0)
+                return 0;
+        r = m.state <= ZL_STATE_PAUSED && m.pid > 0 && is_process_alive(m.pid) &&
+            read_json(n->containers_fd, path, &d, NULL) == 0 &&
+            m.record.generation == (uint32_t)zl_json_int(d, "generation", 0);
+        record.generation = m.record.generation;
+        record.image = r ? (char *)(uintptr_t)zl_json_str(d, "image", NULL) : NULL;
+        record.created_at = r ? zl_json_int(d, "created_at", 0) : 0;
+        record.wasm = r && zl_json_bool(d, "wasm", false);
+        record.delegate = r && zl_json_bool(d, "delegated", false) ? delegated : NULL;
+        r = r && record.image && native_status_from_monitor(&record, &m, ret, NULL) == 0;
+        if (r)
+                (void)native_network_status(n, &record, ret, NULL); /* as in ask_monitor() */
+        zl_monitor_status_done(&m);
+        return r;
+}
+
 int native_connect(struct native *n, const char *name, struct zl_monitor **ret,
                    struct zl_error *err)
 {
@@ -231,6 +282,9 @@ static int ask_monitor(struct native *n, const struct native_record *record, str
         /* Between the end of one generation and the launch of the next, the old one may still answer. */
         r = m.record.generation == record->generation &&
             native_status_from_monitor(record, &m, ret, NULL) == 0;
+        /* One that runs and whose address cannot be told just now is not taken for dead. */
+        if (r)
+                (void)native_network_status(n, record, ret, NULL);
         zl_monitor_status_done(&m);
         return r;
 }

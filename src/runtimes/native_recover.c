@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "base/strv.h"
 #include "runtimes/native.h"
+#include "runtimes/native_network.h"
 #include "runtimes/status.h"
 
 /* A workload that removes itself is kept so long after its end, for whoever waits for it to read the end. */
@@ -111,6 +112,8 @@ static int erase(struct native *n, const char *name, char *const *volumes, bool 
 {
         int r = erase_run_dir(n, name, err);
 
+        if (r == 0)
+                r = native_network_detach(n, name, err);
         /* The directory last: as long as it is there, a recover finds the name and tries again. */
         if (r == 0)
                 r = release_volumes(n, name, volumes, known, err);
@@ -181,6 +184,8 @@ static int list_one(struct native *n, const char *name, struct zl_status *ret)
 
         if (zl_ident_parse(name, &ident) < 0)
                 return 0;
+        if (native_glance(n, name, ret) == 1)
+                return 1;
         r = native_status(n, name, ret, &why);
         if (r == 0) {
                 if (!remove_ended(n, name, ret))

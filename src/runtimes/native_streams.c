@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/strv.h"
 #include "monitor/log_reader.h"
 #include "runtimes/native.h"
+#include "runtimes/native_wasm.h"
 #include "runtimes/status.h"
 
 /* ---- watch --------------------------------------------------------------------------------------- */
@@ -211,7 +213,7 @@ int native_exec_open(struct zl_runtime *rt, const char *name, const struct zl_ex
                      struct zl_exec **ret, struct zl_error *err)
 {
         _cleanup_close_ int run = open_running(native_from(rt), name, err);
-        const struct zl_monitor_exec_options o = {
+        struct zl_monitor_exec_options o = {
                 .argv = options->argv,
                 .env = options->env,
                 .cwd = options->cwd,
@@ -222,11 +224,18 @@ int native_exec_open(struct zl_runtime *rt, const char *name, const struct zl_ex
                 .cols = options->cols,
                 .stdio = { options->stdio[0], options->stdio[1], options->stdio[2] },
         };
+        _cleanup_close_ int state = native_open_state(native_from(rt), name, NULL);
+        _cleanup_strv_ char **instance = NULL;
         struct native_exec *exec;
         int r;
 
         if (run < 0)
                 return run;
+        r = native_wasm_exec_argv(state, options->argv, &instance, err);
+        if (r < 0)
+                return r;
+        if (instance)
+                o.argv = instance;
         exec = calloc(1, sizeof(*exec));
         if (!exec)
                 return zl_fail_oom(err);

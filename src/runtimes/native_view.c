@@ -109,6 +109,7 @@ static int put_status(json_t *d, const struct zl_status *s)
         r = r ? r : zl_json_set(d, "stop_requested", json_boolean(s->stop_requested));
         r = r ? r : zl_json_set(d, "reason", json_text(s->reason));
         r = r ? r : zl_json_set(d, "ip", json_text(s->ip));
+        r = r ? r : zl_json_set(d, "ports", zl_status_ports_json(s));
         r = r ? r : zl_json_set(d, "generation", json_integer(s->generation));
         r = r ? r : zl_json_set(d, "created_at", json_time(s->created_at));
         r = r ? r : zl_json_set(d, "started_at", json_time(s->started_at));
@@ -151,7 +152,8 @@ static int put_files(json_t *d, const struct native *n, const struct native_reco
         return zl_json_set(d, "paths", paths);
 }
 
-/* The process as it was made: arguments, environment, user. From the bundle, which is what really runs. */
+/* The process as it was made: arguments, environment, user. From the bundle, which is what really runs,
+ * but for secrets: there it has the references of the spec. */
 static void put_process(json_t *d, int state_fd)
 {
         _cleanup_free_ char *text = NULL;

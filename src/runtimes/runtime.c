@@ -8,16 +8,18 @@
 #include "runtimes/runtime.h"
 
 #include "base/macro.h"
+#include "base/strv.h"
+#include "runtimes/runtime_call.h"
 
-static int unsupported(const struct zl_runtime_ops *ops, const char *operation,
-                       struct zl_error *err)
+int zl_runtime_unsupported(const struct zl_runtime_ops *ops, const char *operation,
+                           struct zl_error *err)
 {
         return zl_fail(err, ZL_E_UNSUPPORTED, 0, "the %s runtime cannot %s",
                        zl_runtime_kind_name(ops->kind), operation);
 }
 
 /* Every operation on a workload begins here. */
-static int check_name(const char *name, struct zl_error *err)
+int zl_runtime_check_name(const char *name, struct zl_error *err)
 {
         struct zl_ident id;
 
@@ -30,21 +32,6 @@ static int check_name(const char *name, struct zl_error *err)
         }
         return 0;
 }
-
-#define CHECK_OP(ops_, member, operation)                                                          \
-        do {                                                                                       \
-                if (!(ops_)->member)                                                               \
-                        return unsupported((ops_), (operation), err);                              \
-        } while (0)
-
-#define BEGIN(member, operation)                                                                   \
-        do {                                                                                       \
-                int _r = check_name(name, err);                                                    \
-                                                                                                   \
-                if (_r < 0)                                                                        \
-                        return _r;                                                                 \
-                CHECK_OP(rt->ops, member, operation);                                              \
-        } while (0)
 
 enum zl_runtime_kind zl_runtime_get_kind(const struct zl_runtime *rt)
 {
@@ -77,7 +64,7 @@ int zl_runtime_pull(struct zl_runtime *rt, const char *image, const struct zl_pu
 int zl_runtime_create(struct zl_runtime *rt, const struct zl_create_options *options,
                       struct zl_error *err)
 {
-        int r = check_name(options->name, err);
+        int r = zl_runtime_check_name(options->name, err);
 
         if (r < 0)
                 return r;
@@ -113,6 +100,12 @@ int zl_runtime_pause(struct zl_runtime *rt, const char *name, bool pause, struct
 {
         BEGIN(pause, "pause workloads");
         return rt->ops->pause(rt, name, pause, err);
+}
+
+int zl_runtime_set_ready(struct zl_runtime *rt, const char *name, bool ready, struct zl_error *err)
+{
+        BEGIN(set_ready, "steer traffic to workloads");
+        return rt->ops->set_ready(rt, name, ready, err);
 }
 
 int zl_runtime_remove(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err)
@@ -256,6 +249,31 @@ void zl_exec_close(struct zl_exec *exec)
 {
         if (exec)
                 exec->ops->exec_close(exec);
+}
+
+/* ---- health -------------------------------------------------------------------------------------- */
+
+int zl_runtime_dial(struct zl_runtime *rt, const char *name, const char *host, uint16_t port,
+                    int *ret_fd, struct zl_error *err)
+{
+        BEGIN(dial, "connect to workloads");
+        if (port == 0)
+                return zl_fail(err, ZL_E_INVALID, 0, "port 0 of %s cannot be connected to", name);
+        return rt->ops->dial(rt, name, host, port, ret_fd, err);
+}
+
+int zl_runtime_image_health(struct zl_runtime *rt, const char *image, struct zl_image_health *ret,
+                            struct zl_error *err)
+{
+        CHECK_OP(rt->ops, image_health, "read health checks of images");
+        *ret = (struct zl_image_health){ 0 };
+        return rt->ops->image_health(rt, image, ret, err);
+}
+
+void zl_image_health_done(struct zl_image_health *health)
+{
+        zl_strv_free(health->test);
+        *health = (struct zl_image_health){ 0 };
 }
 
 /* ---- attach -------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/ident.h"
+#include "base/json.h"
 
 struct zl_image_store;
 
@@ -46,6 +47,7 @@ struct zl_runtime_ops {
         int (*kill)(struct zl_runtime *rt, const char *name, int sig, bool all,
                     struct zl_error *err);
         int (*pause)(struct zl_runtime *rt, const char *name, bool pause, struct zl_error *err);
+        int (*set_ready)(struct zl_runtime *rt, const char *name, bool ready, struct zl_error *err);
         int (*remove)(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err);
         int (*state)(struct zl_runtime *rt, const char *name, struct zl_status *ret,
                      struct zl_error *err);
@@ -79,6 +81,11 @@ struct zl_runtime_ops {
         int (*exec_result)(struct zl_exec *exec, int *ret_code, struct zl_error *err);
         void (*exec_close)(struct zl_exec *exec);
 
+        int (*dial)(struct zl_runtime *rt, const char *name, const char *host, uint16_t port,
+                    int *ret_fd, struct zl_error *err);
+        int (*image_health)(struct zl_runtime *rt, const char *image, struct zl_image_health *ret,
+                            struct zl_error *err);
+
         int (*attach_open)(struct zl_runtime *rt, const char *name, struct zl_attach **ret,
                            struct zl_error *err);
         int (*attach_fd)(const struct zl_attach *attach);
@@ -92,14 +99,87 @@ struct zl_runtime_ops {
 
         int (*stats)(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
                      struct zl_error *err);
+
+        int (*image_list)(struct zl_runtime *rt, struct zl_image_info **ret, size_t *ret_n,
+                          struct zl_error *err);
+        int (*image_inspect)(struct zl_runtime *rt, const char *image, char **ret_json,
+                             struct zl_error *err);
+        int (*image_history)(struct zl_runtime *rt, const char *image, char **ret_json,
+                             struct zl_error *err);
+        int (*image_search)(struct zl_runtime *rt, const char *term, unsigned limit,
+                            char **ret_json, struct zl_error *err);
+        int (*image_tag)(struct zl_runtime *rt, const char *image, const char *name,
+                         struct zl_error *err);
+        int (*image_remove)(struct zl_runtime *rt, const char *image, bool force,
+                            struct zl_error *err);
+        int (*image_prune)(struct zl_runtime *rt, bool all, uint64_t *ret_freed,
+                           struct zl_error *err);
+        int (*image_save)(struct zl_runtime *rt, const char *image, int fd, struct zl_error *err);
+        int (*image_load)(struct zl_runtime *rt, const char *path, const char *name,
+                          const struct zl_pull_options *progress, char **ret_digest,
+                          struct zl_error *err);
+
+        int (*rename)(struct zl_runtime *rt, const char *name, const char *new_name,
+                      struct zl_error *err);
+        int (*watch_open_all)(struct zl_runtime *rt, struct zl_watch **ret, struct zl_error *err);
+        int (*top)(struct zl_runtime *rt, const char *name, const char *ps_args, struct zl_top *ret,
+                   struct zl_error *err);
+        int (*update)(struct zl_runtime *rt, const char *name, const struct zl_update *update,
+                      struct zl_error *err);
+        int (*archive_head)(struct zl_runtime *rt, const char *name, const char *path,
+                            struct zl_file_stat *ret, struct zl_error *err);
+        int (*archive_get)(struct zl_runtime *rt, const char *name, const char *path, int fd,
+                           struct zl_error *err);
+        int (*archive_put)(struct zl_runtime *rt, const char *name, const char *path, int fd,
+                           unsigned flags, struct zl_error *err);
+        int (*export)(struct zl_runtime *rt, const char *name, int fd, struct zl_error *err);
+        int (*changes)(struct zl_runtime *rt, const char *name, struct zl_change **ret,
+                       size_t *ret_n, struct zl_error *err);
+        int (*commit)(struct zl_runtime *rt, const char *name,
+                      const struct zl_commit_options *options, char **ret_id, struct zl_error *err);
 };
+
+/* Does the table have the i-th named operation (zl_runtime_operation_name())? */
+bool zl_runtime_ops_have(const struct zl_runtime_ops *ops, size_t i);
+/* Takes it out. */
+void zl_runtime_ops_drop(struct zl_runtime_ops *ops, size_t i);
+/* The operation of a table that a caller misses: ZL_E_UNSUPPORTED in the usual words. */
+int zl_runtime_unsupported(const struct zl_runtime_ops *ops, const char *operation,
+                           struct zl_error *err);
+/* Grammar of a workload's name, ZL_E_INVALID with a hint. */
+int zl_runtime_check_name(const char *name, struct zl_error *err);
 
 /* zl_runtime_wait() for any backend that has watches. */
 int zl_runtime_wait_by_watch(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
                              struct zl_status *ret, struct zl_error *err);
 
+/* The tables of the backends, for telling what one can do without making it. */
+extern const struct zl_runtime_ops zl_native_ops, zl_wasm_ops, zl_mock_ops, zl_docker_ops;
+
+/* One object, or with `push` a file or all files of a directory, between a bucket and a workload that runs or waits for its
+ * start. Blocks until it is done, `timeout` is over or *cancel is not zero. ZL_E_NOT_FOUND, ZL_E_UNAUTHORIZED, ZL_E_NETWORK … */
+struct zl_s3_request {
+        bool push;
+        const char *workload;
+        const char *bucket, *key;
+        const char *path;     /* in the workload, absolute */
+        const char *endpoint; /* "http://host:port"; NULL: Amazon's */
+        const char *region;   /* NULL: $AWS_REGION, $AWS_DEFAULT_REGION, us-east-1 */
+        int64_t timeout;      /* a span */
+        const int *cancel;    /* or NULL */
+};
+int zl_runtime_s3(struct zl_runtime *rt, const struct zl_s3_request *q, struct zl_error *err);
+/* [{"host_ip":"0.0.0.0","host_port":8080,"container_port":80,"protocol":"tcp"}]; NULL without memory. */
+json_t *zl_status_ports_json(const struct zl_status *status);
+
 /* Constructors of the backends; `options` is never NULL and has its defaults filled in. */
 int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
+                  struct zl_error *err);
+int zl_wasm_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
+                struct zl_error *err);
+int zl_oci_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
+               struct zl_error *err);
+int zl_docker_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
                   struct zl_error *err);
 int zl_mock_new(const struct zl_runtime_options *options, struct zl_runtime **ret,
                 struct zl_error *err);

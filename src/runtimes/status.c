@@ -17,12 +17,39 @@ static const char *const state_names[] = {
         [ZL_STATE_PENDING] = "pending",   [ZL_STATE_INITIALIZING] = "initializing",
         [ZL_STATE_RUNNING] = "running",   [ZL_STATE_PAUSED] = "paused",
         [ZL_STATE_STOPPING] = "stopping", [ZL_STATE_EXITED] = "exited",
-        [ZL_STATE_FAILED] = "failed",
+        [ZL_STATE_FAILED] = "failed",     [ZL_STATE_REMOVED] = "removed",
 };
 
 const char *zl_workload_state_name(enum zl_workload_state state)
 {
         return (size_t)state < ZL_ARRAY_SIZE(state_names) ? state_names[state] : "unknown";
+}
+
+static void free_ports(struct zl_port *ports, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                free(ports[i].host_ip);
+        free(ports);
+}
+
+static int copy_ports(const struct zl_status *status, struct zl_status *ret)
+{
+        ret->ports = NULL;
+        ret->n_ports = 0;
+        if (status->n_ports == 0)
+                return 0;
+        ret->ports = calloc(status->n_ports, sizeof(*ret->ports));
+        if (!ret->ports)
+                return -ENOMEM;
+        for (size_t i = 0; i < status->n_ports; i++) {
+                struct zl_port *port = &ret->ports[ret->n_ports++];
+
+                *port = status->ports[i];
+                port->host_ip = NULL;
+                if (zl_replace_str(&port->host_ip, status->ports[i].host_ip) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 void zl_status_done(struct zl_status *status)
@@ -33,6 +60,7 @@ void zl_status_done(struct zl_status *status)
         free(status->image);
         free(status->reason);
         free(status->ip);
+        free_ports(status->ports, status->n_ports);
         *status = (struct zl_status){ .exit_code = -1 };
 }
 
@@ -41,7 +69,7 @@ int zl_status_copy(const struct zl_status *status, struct zl_status *ret)
         struct zl_status copy = *status;
 
         copy.name = copy.image = copy.reason = copy.ip = NULL;
-        if (zl_replace_str(&copy.name, status->name) < 0 ||
+        if (copy_ports(status, &copy) < 0 || zl_replace_str(&copy.name, status->name) < 0 ||
             zl_replace_str(&copy.image, status->image) < 0 ||
             zl_replace_str(&copy.reason, status->reason) < 0 ||
             zl_replace_str(&copy.ip, status->ip) < 0) {
@@ -50,6 +78,24 @@ int zl_status_copy(const struct zl_status *status, struct zl_status *ret)
         }
         *ret = copy;
         return 0;
+}
+
+json_t *zl_status_ports_json(const struct zl_status *s)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < s->n_ports; i++) {
+                const struct zl_port *p = &s->ports[i];
+                json_t *o = json_pack("{s:s,s:i,s:i,s:s}", "host_ip", p->host_ip, "host_port",
+                                      p->host_port, "container_port", p->container_port, "protocol",
+                                      p->udp ? "udp" : "tcp");
+
+                if (!o || json_array_append_new(list, o) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        }
+        return list;
 }
 
 int zl_status_compare(const void *a, const void *b)
@@ -78,8 +124,7 @@ bool zl_status_is_over(const struct zl_status *status)
         return status->state == ZL_STATE_EXITED || status->state == ZL_STATE_FAILED;
 }
 
-/* Sleeps until `fd` is readable or the deadline has passed (-ETIMEDOUT). */
-static int sleep_on(int fd, int64_t deadline)
+int zl_sleep_on(int fd, int64_t deadline)
 {
         struct pollfd pfd = { .fd = fd, .events = POLLIN };
         struct timespec ts, *tsp = NULL;
@@ -115,7 +160,7 @@ static int follow(struct zl_watch *watch, const char *name, int64_t deadline, st
                         zl_status_done(&status);
                         continue;
                 }
-                r = sleep_on(zl_watch_fd(watch), deadline);
+                r = zl_sleep_on(zl_watch_fd(watch), deadline);
                 if (r == -ETIMEDOUT)
                         return zl_fail(err, ZL_E_TIMEOUT, 0, "%s has not ended in time", name);
                 if (r < 0)

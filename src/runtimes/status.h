@@ -12,3 +12,5 @@ int zl_status_compare(const void *a, const void *b);
 void zl_status_free_all(struct zl_status *all, size_t n);
 /* EXITED or FAILED. */
 bool zl_status_is_over(const struct zl_status *status) _pure_;
+/* Sleeps until `fd` is readable or the deadline (monotonic; negative: none) has passed: -ETIMEDOUT. */
+int zl_sleep_on(int fd, int64_t deadline);

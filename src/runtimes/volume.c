@@ -8,6 +8,7 @@
  * users file; the runtime's recover calls zl_volume_detach_all() for each it finds missing.
  */
 #include "runtimes/volume.h"
+#include "runtimes/environment.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -40,7 +41,7 @@ int zl_volumes_open(const char *root_dir, struct zl_volumes **ret, struct zl_err
         struct zl_volumes *v = calloc(1, sizeof(*v));
         int r;
 
-        if (!v || !(v->path = zl_path_join(root_dir, "volumes"))) {
+        if (!v || !(v->path = zl_environment_dir("ZLAYER_VOLUME_DIR", root_dir, "volumes"))) {
                 free(v);
                 return zl_fail_oom(err);
         }
@@ -102,12 +103,15 @@ bool zl_volume_name_is_valid(const char *name)
         return false;
 }
 
-static int check_name(const char *name, struct zl_error *err)
+static int refuse_name(const char *name, struct zl_error *err)
 {
-        if (zl_volume_name_is_valid(name))
-                return 0;
         return zl_fail(err, ZL_E_INVALID, 0,
                        "\"%s\" cannot be the name of a volume (letters, digits, '-', '_')", name);
+}
+
+static int check_name(const char *name, struct zl_error *err)
+{
+        return zl_volume_name_is_valid(name) ? 0 : refuse_name(name, err);
 }
 
 int zl_volume_full_name(const char *deployment, const char *name, char **ret, struct zl_error *err)
@@ -117,7 +121,7 @@ int zl_volume_full_name(const char *deployment, const char *name, char **ret, st
 
         /* A dot in the spec's own name would reach into another deployment. */
         if (strchr(name, '.') || !zl_volume_name_is_valid(name))
-                return check_name(strchr(name, '.') ? "." : name, err);
+                return refuse_name(name, err);
         if (zl_streq(deployment, ZL_IDENT_RUN_DEPLOYMENT))
                 full = strdup(name);
         else if (asprintf(&full, "%s.%s", deployment, name) < 0)
@@ -410,6 +414,28 @@ static int prune_anonymous(struct zl_volumes *v, const char *containers_dir, cha
                         return zl_fail_oom(err);
         }
         return 0;
+}
+
+/* The name says whose it is: DEPLOYMENT.NAME. */
+int zl_volume_remove_of(struct zl_volumes *volumes, const char *deployment,
+                        void (*removed)(const char *name, void *data), void *data,
+                        struct zl_error *err)
+{
+        struct zl_volume_info *infos = NULL;
+        size_t n = 0;
+        int r = zl_volume_list(volumes, &infos, &n, err);
+
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                const char *rest = zl_startswith(infos[i].name, deployment);
+
+                if (!rest || *rest != '.')
+                        continue;
+                r = zl_volume_remove(volumes, infos[i].name, err);
+                if (r >= 0 && removed)
+                        removed(infos[i].name, data);
+        }
+        zl_volume_info_free(infos, n);
+        return r;
 }
 
 int zl_volume_prune(struct zl_volumes *v, const char *containers_dir, char ***ret_names,

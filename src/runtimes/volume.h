@@ -20,7 +20,7 @@
 
 struct zl_volumes;
 
-/* Opens <root_dir>/volumes, making it if it is missing. */
+/* Opens <root_dir>/volumes, or what $ZLAYER_VOLUME_DIR names, making it if it is missing. */
 int zl_volumes_open(const char *root_dir, struct zl_volumes **ret, struct zl_error *err);
 void zl_volumes_close(struct zl_volumes *volumes);
 ZL_DEFINE_CLEANUP(struct zl_volumes *, zl_volumes_closep, zl_volumes_close)
@@ -49,6 +49,10 @@ int zl_volume_inspect(struct zl_volumes *volumes, const char *name, struct zl_vo
                       struct zl_error *err);
 /* Removes a volume with its content. ZL_E_NOT_FOUND, or ZL_E_BUSY (naming the users) while it is used. */
 int zl_volume_remove(struct zl_volumes *volumes, const char *name, struct zl_error *err);
+/* Removes all named volumes of a deployment; `removed` (may be NULL) is called for each. Stops at the first that cannot be. */
+int zl_volume_remove_of(struct zl_volumes *volumes, const char *deployment,
+                        void (*removed)(const char *name, void *data), void *data,
+                        struct zl_error *err);
 /* Removes all named volumes without users, and anonymous ones whose container is gone (not in `containers_dir`, may
  * be NULL: then anonymous ones are left alone). `*ret_names` (may be NULL) is a vector of what was removed,
  * `*ret_bytes` (may be NULL) the disk space. */

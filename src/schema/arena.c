@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bump allocator in chunks. Chunks double up to 256 KiB, so a small document costs one malloc and a large one
+ * A bump allocator in chunks. Chunks double up to 2 MiB, so a small document costs one malloc and a large one
  * few; requests above a quarter of a chunk get a chunk of their own and leave the current one in use. The
  * bound counts what is handed out, which is how the readers limit what a hostile document may cost.
+ *
+ * A file of 1 MB fills ten times that, and a tenth of its time was page faults: the largest chunks are huge pages where the
+ * system has them.
  */
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include "schema/arena.h"
 
-enum { CHUNK_FIRST = 8 << 10, CHUNK_LAST = 256 << 10, ALIGNMENT = 16 };
+enum { CHUNK_FIRST = 8 << 10, CHUNK_LAST = 2 << 20, ALIGNMENT = 16 };
 
 struct chunk {
         struct chunk *next;
@@ -48,10 +53,15 @@ void zl_arena_free(struct zl_arena *arena)
 
 static unsigned char *chunk_add(struct zl_arena *arena, size_t size)
 {
-        struct chunk *c = malloc(sizeof(*c) + size);
+        bool huge = size + sizeof(struct chunk) == CHUNK_LAST;
+        struct chunk *c = huge ? aligned_alloc(CHUNK_LAST, CHUNK_LAST) : malloc(sizeof(*c) + size);
 
         if (!c)
                 return NULL;
+#ifdef MADV_HUGEPAGE
+        if (huge)
+                (void)madvise(c, CHUNK_LAST, MADV_HUGEPAGE);
+#endif
         c->next = arena->chunks;
         arena->chunks = c;
         return c->data;
@@ -73,11 +83,11 @@ static void *alloc_raw(struct zl_arena *arena, size_t size)
                                 arena->used += size;
                         return p;
                 }
-                p = chunk_add(arena, arena->chunk_size);
+                p = chunk_add(arena, arena->chunk_size - sizeof(struct chunk));
                 if (!p)
                         return NULL;
                 arena->pos = p;
-                arena->end = p + arena->chunk_size;
+                arena->end = p + arena->chunk_size - sizeof(struct chunk);
                 arena->chunk_size = ZL_MIN(arena->chunk_size * 2, (size_t)CHUNK_LAST);
         }
         p = arena->pos;

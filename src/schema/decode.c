@@ -474,7 +474,8 @@ static size_t find_field(const struct zl_field *fields, size_t n, size_t from, c
         for (size_t k = 0; k < n; k++) {
                 size_t i = from + k < n ? from + k : from + k - n;
 
-                if (zl_streq(fields[i].name, key) ||
+                /* The first letter says no nine times out of ten, and a call costs more than it. */
+                if ((fields[i].name[0] == key[0] && zl_streq(fields[i].name, key)) ||
                     (fields[i].alias && zl_streq(fields[i].alias, key)))
                         return i;
         }

@@ -271,18 +271,8 @@ enum { SECONDS_PER_DAY = 86400 };
 static unsigned days_of_month(unsigned year, unsigned month)
 {
         static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-        bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
-        return month == 2 && leap ? 29 : days[month - 1];
-}
-
-/* Days from 1970-01-01 to the first of January; years from 1970. */
-static int64_t days_before_year(unsigned year)
-{
-        int64_t y = (int64_t)year - 1;
-
-        return 365 * (y - 1969) + (y / 4 - y / 100 + y / 400) -
-               (1969 / 4 - 1969 / 100 + 1969 / 400);
+        return month == 2 && zl_is_leap_year((int)year) ? 29 : days[month - 1];
 }
 
 static int lowest_bit_from(uint64_t bits, unsigned from)
@@ -337,10 +327,10 @@ int64_t zl_cron_next(const struct zl_cron *cron, int64_t after)
 
         for (unsigned year = ZL_CRON_YEAR_FIRST; year <= ZL_CRON_YEAR_LAST; year++) {
                 unsigned n = year - ZL_CRON_YEAR_FIRST;
-                int64_t day = days_before_year(year);
+                int64_t day = zl_days_before_year((int)year);
 
                 if (!(cron->years[n / 64] >> (n % 64) & 1) ||
-                    days_before_year(year + 1) * SECONDS_PER_DAY <= from)
+                    zl_days_before_year((int)year + 1) * SECONDS_PER_DAY <= from)
                         continue;
                 for (unsigned month = 1; month <= 12; month++) {
                         unsigned n_days = days_of_month(year, month);
@@ -353,4 +343,46 @@ int64_t zl_cron_next(const struct zl_cron *cron, int64_t after)
                 }
         }
         return -1;
+}
+
+/* ---- by the clocks of a zone --------------------------------------------------------------------------------- */
+
+/* zl_cron_next() in whole seconds: the first match at or after `from`, or INT64_MAX. */
+static int64_t next_at(const struct zl_cron *cron, int64_t from)
+{
+        int64_t next = zl_cron_next(cron, (from - 1) * ZL_NSEC_PER_SEC);
+
+        return next < 0 ? INT64_MAX : next / ZL_NSEC_PER_SEC;
+}
+
+/* The first match at or after `from`, an instant of this period, or INT64_MAX if there is none in it. Clocks show
+ * t + offset. */
+static int64_t next_in_period(const struct zl_cron *cron, const struct zl_timezone_period *p,
+                              int64_t from)
+{
+        bool every_hour = cron->hours == (1u << 24) - 1;
+        int64_t clock = from + p->offset, match;
+
+        if (from == p->begin && p->offset > p->before &&
+            next_at(cron, p->begin + p->before) < p->begin + p->offset)
+                return p->begin;
+        if (p->begin != INT64_MIN && p->offset < p->before && !every_hour)
+                clock = ZL_MAX(clock, p->begin + p->before);
+        match = next_at(cron, clock);
+        if (match == INT64_MAX || (p->end != INT64_MAX && match - p->offset >= p->end))
+                return INT64_MAX;
+        return match - p->offset;
+}
+
+int64_t zl_cron_next_in(const struct zl_cron *cron, const struct zl_timezone *zone, int64_t after)
+{
+        int64_t from = after < 0 ? 0 : after / ZL_NSEC_PER_SEC + 1, found = INT64_MAX;
+        struct zl_timezone_period p = { .end = from };
+
+        while (found == INT64_MAX && p.end != INT64_MAX) {
+                zl_timezone_period(zone, from, &p);
+                found = next_in_period(cron, &p, from);
+                from = p.end;
+        }
+        return found == INT64_MAX ? -1 : found * ZL_NSEC_PER_SEC;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cron text: "sec min hour day-of-month month day-of-week [year]" or @yearly @monthly @weekly @daily @hourly, in UTC.
- * All fields must match (day-of-month AND day-of-week).
+ * Cron text: "sec min hour day-of-month month day-of-week [year]" or @yearly @monthly @weekly @daily @hourly, in UTC or in
+ * a time zone. All fields must match (day-of-month AND day-of-week).
  */
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/timezone.h"
 
 enum { ZL_CRON_YEAR_FIRST = 1970, ZL_CRON_YEAR_LAST = 2100 };
 
@@ -28,3 +29,8 @@ int zl_cron_parse(const char *text, struct zl_cron *ret, struct zl_error *err);
 /* The first matching instant strictly after `after` (both nanoseconds since 1970 UTC; the result is a whole
  * second), or -1 if there is none until the end of 2100. */
 int64_t zl_cron_next(const struct zl_cron *cron, int64_t after);
+
+/* The same by the clocks of a time zone (NULL: UTC). Where clocks change:
+ * - what falls into the hour that is left out happens once, at the change;
+ * - what falls into the hour that comes twice happens in the first one only, unless it happens in every hour anyway. */
+int64_t zl_cron_next_in(const struct zl_cron *cron, const struct zl_timezone *zone, int64_t after);

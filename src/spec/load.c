@@ -95,11 +95,10 @@ int zl_spec_load_file(const char *path, struct zl_deployment_spec **ret,
                         return zl_fail_errno(err, errno, "cannot open %s", path);
         }
         r = zl_read_fd(is_stdin ? STDIN_FILENO : fd, ZL_SPEC_MAX_BYTES, &text, &len);
-        if (r == -EFBIG) {
-                r = zl_fail(err, ZL_E_INVALID, EFBIG, "%s", what);
-                zl_error_hint(err, "a spec may have at most %d MiB", ZL_SPEC_MAX_BYTES >> 20);
-                return r;
-        }
+        if (r == -EFBIG)
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "%s is larger than the %d MiB that a spec may have", what,
+                               ZL_SPEC_MAX_BYTES >> 20);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot read %s", what);
         r = zl_spec_load_text(text, len, ret, ret_problems, err);

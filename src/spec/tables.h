@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of the spec (tables.c) and their custom types (types.c); private to this room. */
+/* The tables of the spec (tables.c) and their custom types (types.c): for this room, and for the API, whose bodies hold parts of
+ * a spec and are read by the same tables. */
 #pragma once
 
 #include <zlayer/spec.h>

@@ -34,7 +34,7 @@ run_in() {
         run oci exec "c$ZL_ID" sh -c 'ps | grep -c "sleep 10[0]"; exit 3'
         assert_status 3
         assert_output 1
-        run -127 oci exec "c$ZL_ID" nope
+        run -255 oci exec "c$ZL_ID" nope
         assert_match "executable file not found"
         oci pause "c$ZL_ID"
         assert_equal "$(oci state "c$ZL_ID" | jq -r .status)" paused

@@ -192,3 +192,36 @@ END
         run -0 zl rm -f stale
         assert_equal "$(zl --json ps -a | jq length)" 0
 }
+
+@test "a cgroup controller that is missing is named if a limit needs it, and ignored otherwise" {
+        [ -d /sys/fs/cgroup/pids ] || skip "expected: no controller can be taken away from cgroup v2 like this"
+        without() { # CONTROLLER ARGUMENTS...
+                unshare -m sh -c 'mount -t tmpfs none "/sys/fs/cgroup/$1" && shift && exec "$@"' - "$1" "$ZL_AGENT" run --rm "${@:2}"
+        }
+        run -125 without pids --pids-limit 5 bb true
+        assert_match 'the cgroup controller "pids" is missing on this machine, but a limit needs it'
+        run -125 without memory -m 64Mi bb true
+        assert_match 'the cgroup controller "memory" is missing'
+        run -0 without pids bb echo fine
+        assert_output fine
+        assert_equal "$(zl --json ps -a | jq length)" 0
+}
+
+@test "TERM for up while it pulls ends it soon" {
+        background "$ZL_SOURCE/test/fake-registry" --hang "$(debian_layout)" "$ZL_DIR/port"
+        wait_until 10 test -s "$ZL_DIR/port"
+        cat >app.yaml <<-END
+		version: v1
+		deployment: app-$ZL_ID
+		services:
+		  web: {image: {name: "127.0.0.1:$(cat "$ZL_DIR/port")/app"}, scale: {mode: fixed, replicas: 2}}
+		END
+        background "$ZL_AGENT" up app.yaml
+        wait_until 10 sh -c "ls $ZLAYER_ROOT_DIR/images/tmp | grep -q ."
+        assert_equal "$(zl --json ps | jq -c 'map([.state, .reason]) | unique')" '[["pending","pulling"]]'
+        kill -TERM "$ZL_BG"
+        wait_until 5 sh -c "! kill -0 $ZL_BG"
+        zl down --all || :
+        assert_equal "$(zl --json ps -a)" '[]'
+        assert_equal "$(ls "$ZLAYER_ROOT_DIR/images/tmp")" ''
+}

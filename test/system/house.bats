@@ -99,6 +99,22 @@ a_function() { # NAME N P D
         assert_match 'bad.c:1: no SPDX'
 }
 
+@test "a claim whose test is gone is found" {
+        mkdir -p docs test/system test/unit
+        echo '@test "exit codes are true" {' >test/system/faults.bats
+        touch test/unit/test_a.c
+        row() { printf '| | fault | here | shown by |\n|---|---|---|---|\n| W-1 | a | done | %s |\n' "$1" >docs/weaknesses.md; }
+        row 'faults.bats: exit codes are true (all of them); faults.bats (all); test_a; the simulator'
+        run -0 tools/check-claims
+        assert_match '4 in docs/weaknesses.md, 0 faults'
+        row 'faults.bats: exit codes, and no leaks; gone.bats: anything; test_a, test_b'
+        run -1 tools/check-claims
+        assert_match 'weaknesses.md:3: no test of faults.bats is called "no leaks"'
+        assert_match 'weaknesses.md:3: there is no test/system/gone.bats'
+        assert_match 'weaknesses.md:3: there is no test/unit/test_b.c'
+        assert_match '3 faults'
+}
+
 @test "code in another form is found, and brought into form" {
         skip_unless "expected: clang-format comes with make check" has_program clang-format
         printf '/* SPDX-License-Identifier: Apache-2.0 */\nint  f(void){return 1;}\n' >src/base/form.c

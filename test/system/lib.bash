@@ -8,7 +8,7 @@
 #   $ZL_ID                a short word that no other test has, for names
 #   $ZL_BUILD             where the programs are (default: build/ of this tree)
 #
-# and after EVERY test the lib looks whether a mount, cgroup, process, link, network namespace, socket,
+# and after EVERY test the lib looks whether a mount, cgroup, process, link, network namespace, table of rules, socket,
 # listening port or temporary file was left. A leak fails the test and is then cleaned away. Run the files
 # with `test/run FILE`: that puts each into namespaces of its own, where the check is exact and tests of
 # several files do not meet. Under plain `bats FILE` only what carries $ZL_DIR or $ZL_ID is looked for.
@@ -31,7 +31,7 @@ setup() { zl_setup; }
 teardown() { zl_teardown; }
 
 zl_setup() {
-        ZL_ID=$(head -c 64 /dev/urandom | tr -dc "$ZL_ALPHABET" | head -c 6)
+        ZL_ID=$(head -c 512 /dev/urandom | tr -dc "$ZL_ALPHABET" | head -c 6)
         ZL_DIR=$(mktemp -d "/tmp/zlt.$ZL_ID.XXXX")
         export ZL_ID ZL_DIR ZLAYER_ROOT_DIR=$ZL_DIR/root ZLAYER_RUNTIME_DIR=$ZL_DIR/run
         export TMPDIR=$ZL_DIR/tmp HOME=$ZL_DIR/home
@@ -61,6 +61,7 @@ zl_snapshot() { # FILE
                 find /sys/fs/cgroup -mindepth 1 -type d \( -name '*zlayer*' -o -path '*/zlayer/*' \) \
                         -printf 'cgroup %p\n' || :
                 awk -F: 'NR > 2 { sub(/ */, "", $1); print "link", $1 }' /proc/net/dev
+                [ -z "$ZL_ISOLATED" ] || nft list tables # "table FAMILY NAME"
                 find /run/netns -mindepth 1 -maxdepth 1 -printf 'netns %f\n' || :
                 awk 'FNR > 1 && $4 == "0A" { print "listener", $2 }' /proc/net/tcp /proc/net/tcp6 || :
                 awk '$8 ~ /^\// { print "socket", $8 }' /proc/net/unix
@@ -100,6 +101,7 @@ zl_find_new() {
         while read -r line; do
                 case $line in
                 'cgroup '*/zlayer) continue ;; # the empty parent of all containers' groups holds nothing
+                'table '*) [[ $line = *zlayer* ]] || continue ;; # other programs leave theirs
                 'process '*)
                         pid=${line#process } pid=${pid%%:*}
                         [[ $own != *" $pid "* ]] && [ -d "/proc/$pid" ] || continue
@@ -110,10 +112,10 @@ zl_find_new() {
         done <"$ZL_DIR/.new"
 }
 
-# What a test ends may need an instant to be gone; more than two seconds is a leak.
+# What a test ends may need an instant to be gone; more than two seconds is a leak (ZL_SLOW times two in emulation).
 zl_check_leaks() {
         local try pid
-        for try in {1..20}; do
+        for ((try = 0; try < 20 * ${ZL_SLOW:-1}; try++)); do
                 zl_find_new
                 [ -n "$ZL_LEAKS" ] || break
                 sleep 0.1
@@ -142,6 +144,7 @@ zl_clean_leaks() {
                         mount) umount -l "${what%% *}" ;;
                         link) ip link del "$what" ;;
                         netns) ip netns del "$what" ;;
+                        table) nft delete table "${what% *}" "${what#* }" ;;
                         cgroup) rmdir "$what" ;;
                         file) rm -rf --one-file-system "$what" ;;
                         esac || :
@@ -154,8 +157,8 @@ zl_clean_leaks() {
 # --- running things with bounded time ----------------------------------------------------------------
 
 # Descriptor 3 is bats' own: whoever keeps it open keeps bats waiting.
-zl() { timeout -k 5 "${ZL_TIMEOUT:-30}" "$ZL_AGENT" "$@" 3>&-; }
-oci() { timeout -k 5 "${ZL_TIMEOUT:-30}" "$ZL_OCI" --root "$ZL_DIR/oci" "$@" 3>&-; }
+zl() { within "${ZL_TIMEOUT:-30}" "$ZL_AGENT" "$@" 3>&-; }
+oci() { within "${ZL_TIMEOUT:-30}" "$ZL_OCI" --root "$ZL_DIR/oci" "$@" 3>&-; }
 
 # Starts a command in the background, its output in $ZL_DIR/bg.N; the pid is in $ZL_BG. Whatever still runs at
 # the end of the test gets TERM, and KILL after five seconds (which then is a leak only if it left something).

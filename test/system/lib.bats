@@ -51,3 +51,24 @@ s = socket.socket(socket.AF_UNIX); s.bind("sock"); s.listen(); time.sleep(300)' 
         run wait_until 1 false
         assert_status 1
 }
+
+@test "a run that is ended by a signal leaves nothing, not even what it froze" {
+        skip_unless "expected: only in namespaces of its own (test/run)" test -n "$ZL_ISOLATED"
+        cat >frozen.sh <<'END'
+dir=/sys/fs/cgroup/freezer file=freezer.state value=FROZEN
+[ -d $dir ] || dir=/sys/fs/cgroup file=cgroup.freeze value=1
+mkdir $dir/cold
+sleep 300 &
+echo $! >$dir/cold/cgroup.procs
+echo $value >$dir/cold/$file
+touch "$1"
+wait
+END
+        "$ZL_SOURCE/test/isolate" bash "$PWD/frozen.sh" "$PWD/ready" 3>&- &
+        local pid=$!
+        wait_until 20 test -e ready
+        [ -n "$(find /sys/fs/cgroup -name "zlayer-test.$pid")" ]
+        kill -TERM $pid
+        wait_until 20 bash -c "! kill -0 $pid"
+        assert_equal "$(find /sys/fs/cgroup -name "zlayer-test.$pid")" ""
+}

@@ -10,7 +10,7 @@ monitor_test() { # CASE
         [ "$(id -u)" = 0 ] || skip "containers with cgroups need root"
         # The tests make their directories in /tmp whatever TMPDIR says; they remove them themselves.
         CMOCKA_MESSAGE_OUTPUT=stdout ZL_TEST_MONITOR=$ZL_BUILD/zlayer-monitor \
-                run timeout 60 "$ZL_BUILD/test/unit/test_monitor" "$1"
+                run within 60 "$ZL_BUILD/test/unit/test_monitor" "$1"
         echo "$output"
         assert_status 0
         [[ $output == *"PASSED  ] 1 test"* ]]
@@ -29,7 +29,9 @@ monitor_test() { # CASE
 @test "pause and resume" { monitor_test test_pause; }
 @test "exec: streams, environment, exit code, kill" { monitor_test test_exec; }
 @test "exec: terminal and its size" { monitor_test test_exec_terminal; }
+@test "the state stands in the pid file for those who do not want to ask" { monitor_test test_glance; }
 @test "exec: goes on without its client" { monitor_test test_exec_survives_its_client; }
+@test "exec: the ends of many whose clients have gone are taken well" { monitor_test test_many_execs_without_client; }
 @test "attach: a megabyte of input, half closed" { monitor_test test_attach_half_close; }
 @test "attach: the workload's terminal, resize, end of file" { monitor_test test_attach_terminal; }
 @test "attach: a client that does not read is dropped" { monitor_test test_slow_client_is_dropped; }

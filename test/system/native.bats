@@ -12,7 +12,7 @@ setup() {
         D=d$ZL_ID # the deployment
 }
 
-native() { timeout -k 5 "${ZL_TIMEOUT:-30}" "$ZL_BUILD/test/system/native-driver" "$@" 3>&-; }
+native() { within "${ZL_TIMEOUT:-30}" "$ZL_BUILD/test/system/native-driver" "$@" 3>&-; }
 
 # Writes a spec of one service "s" with what is given as lines of YAML, and makes $D.s.N of it.
 make_spec() { # LINES
@@ -79,7 +79,7 @@ remove_all() {
         import_bb
         create "$(sh_service 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done')"
         native start "$D.s.1"
-        timeout 5 sh -c "until '$ZL_BUILD/test/system/native-driver' logs $D.s.1 | grep -q ready; do sleep 0.05; done"
+        within 5 sh -c "until '$ZL_BUILD/test/system/native-driver' logs $D.s.1 | grep -q ready; do sleep 0.05; done"
         native stop "$D.s.1"
         run native state "$D.s.1"
         assert_match "^$D.s.1 exited 7 "
@@ -145,6 +145,7 @@ remove_all() {
                 pids[n]=$!
         done
         for n in {1..6}; do wait "${pids[n]}"; done
+        cat "$ZL_DIR"/race.*
         assert_equal "$(cat "$ZL_DIR"/won.* | grep -c '^0')" 1
         assert_equal "$(cat "$ZL_DIR"/race.* | grep -c '^exists: ')" 5
         native rm "$D.s.1" force
@@ -227,9 +228,13 @@ resources: {memory: 16Mi, memory_swap: 16Mi, pids_limit: 20, cpu: 0.5}"
 @test "exec, pause, inspect" {
         import_bb
         create "$(sh_service 'sleep 60')"
-        run native exec "$D.s.1" true
-        assert_status 1
+        # before the start there is all but the first command
+        run native exec "$D.s.1" sh -c 'echo before >/made; hostname'
+        assert_status 0
+        assert_output s-rep-1
         native start "$D.s.1"
+        run native exec "$D.s.1" cat /made
+        assert_output before
         run native exec "$D.s.1" sh -c 'echo inside; hostname; exit 9'
         assert_status 9
         assert_output $'inside\ns-rep-1'
@@ -330,7 +335,7 @@ network_mode: host"
         kill -KILL "$(cut -d' ' -f4 "/proc/$pid/stat")"
         run native wait "$D.s.1"
         assert_match "^$D.s.1 failed -1 0 0 1 the monitor died"
-        timeout 5 tail --pid="$pid" -s 0.05 -f /dev/null
+        within 5 tail --pid="$pid" -s 0.05 -f /dev/null
         [ ! -d "$(cgroup_dir memory "zlayer/$D.s.1")" ]
         native start "$D.s.1" # and it can be started again
         run native state "$D.s.1"
@@ -346,7 +351,7 @@ network_mode: host"
         native start "$D.s.1"
         pid=$(native inspect "$D.s.1" | jq .pid)
         kill -KILL "$(cut -d' ' -f4 "/proc/$pid/stat")"
-        timeout 5 tail --pid="$pid" -s 0.05 -f /dev/null
+        within 5 tail --pid="$pid" -s 0.05 -f /dev/null
         echo '{"generation":1,"boot_id":"00000000-0000-0000-0000-000000000000"}' \
                 >"$ZLAYER_ROOT_DIR/containers/$D.s.1/status.json"
         rm -rf "$ZLAYER_RUNTIME_DIR"/containers/*

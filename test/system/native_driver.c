@@ -10,6 +10,7 @@
  *         native-driver stop NAME [SECONDS]         native-driver kill NAME SIGNAL
  *         native-driver pause|resume NAME           native-driver rm NAME [force]
  *         native-driver wait NAME [SECONDS]         native-driver exec NAME COMMAND …
+ *         native-driver repeat N state NAME|list    how long that takes
  *         native-driver latency FILE N              create + start of N containers one after the other
  *
  * `state`, `list` and `wait` print "NAME STATE EXIT SIGNAL OOM GENERATION REASON". Errors go to standard error as
@@ -28,6 +29,7 @@
 #include "base/path.h"
 #include "image/image.h"
 #include "runtimes/runtime.h"
+#include "runtimes/status.h"
 #include "spec/spec.h"
 
 static struct zl_runtime *rt;
@@ -223,6 +225,30 @@ static void print_quantiles(const char *what, int64_t *t, size_t n)
                (double)t[n / 2] / 1e6, (double)t[n * 9 / 10] / 1e6, (double)t[n - 1] / 1e6);
 }
 
+/* Only what looks: the same question again and again, nothing printed but how long it takes. */
+static int repeat(int argc, char **argv)
+{
+        enum { MAX = 1000 };
+        static int64_t t[MAX];
+        size_t n = strtoul(argv[0], NULL, 10), i, count;
+        struct zl_status s, *all;
+        int r = 0;
+
+        for (i = 0; r == 0 && i < n && i < MAX; i++) {
+                int64_t begin = zl_now_monotonic();
+
+                if (zl_streq(argv[1], "list") && (r = zl_runtime_list(rt, &all, &count, &err)) == 0)
+                        zl_status_free_all(all, count);
+                else if (argc > 2 && (r = zl_runtime_state(rt, argv[2], &s, &err)) == 0)
+                        zl_status_done(&s);
+                t[i] = zl_now_monotonic() - begin;
+        }
+        if (r < 0 || i == 0)
+                return r;
+        print_quantiles(argv[1], t, i);
+        return 0;
+}
+
 static int latency(int argc, char **argv)
 {
         enum { MAX = 1000 };
@@ -272,8 +298,20 @@ static const struct {
         { "wait", 1, wait_for },       { "logs", 1, logs },
         { "exec", 2, run_exec },       { "inspect", 1, inspect },
         { "stats", 1, stats },         { "recover", 0, recover },
-        { "latency", 1, latency },
+        { "latency", 1, latency },     { "repeat", 2, repeat },
 };
+
+/* native, or what ZLAYER_RUNTIME says */
+static int open_runtime(void)
+{
+        const char *kind_text = getenv("ZLAYER_RUNTIME");
+        struct zl_runtime_options o = { 0 };
+        enum zl_runtime_kind kind = ZL_RUNTIME_NATIVE;
+
+        if (kind_text && *kind_text && zl_runtime_kind_parse(kind_text, &kind, &o.oci_name) < 0)
+                return zl_fail(&err, ZL_E_CONFIGURATION, 0, "unknown runtime \"%s\"", kind_text);
+        return zl_runtime_new(kind, &o, &rt, &err);
+}
 
 int main(int argc, char **argv)
 {
@@ -282,7 +320,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; argc > 1 && i < ZL_ARRAY_SIZE(commands); i++) {
                 if (!zl_streq(argv[1], commands[i].name) || argc - 2 < commands[i].min_args)
                         continue;
-                r = zl_runtime_new(ZL_RUNTIME_NATIVE, NULL, &rt, &err);
+                r = open_runtime();
                 if (r == 0)
                         r = commands[i].run(argc - 2, argv + 2);
                 zl_runtime_free(rt);

@@ -4,9 +4,9 @@
 # Real parts for the tests and for the example run: root file systems, images, a registry. Needs $ZL_SOURCE (the tree)
 # and $ZL_CACHE (a directory for what is made once). Functions return non-zero and say why on failure.
 
-# wait_until SECONDS COMMAND...: repeats the command until it succeeds; fails when the time is over.
+# wait_until SECONDS COMMAND...: repeats the command until it succeeds; fails when three times (ZL_SLOW times) that is over.
 wait_until() {
-        local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+        local end=$((${EPOCHREALTIME/./} + $1 * ${ZL_SLOW:-3} * 1000000))
         shift
         until "$@" >/dev/null 2>&1; do
                 if [ "${EPOCHREALTIME/./}" -ge $end ]; then
@@ -16,6 +16,14 @@ wait_until() {
                 sleep 0.05
         done
 }
+
+# within SECONDS PROGRAM...: runs it with bounded time, which ZL_SLOW stretches; 124 when it is over.
+within() {
+        local limit=$(($1 * ${ZL_SLOW:-1}))
+        shift
+        timeout -k 5 $limit "$@"
+}
+export -f within # for those of its callers that are used in `bash -c`
 
 # --- root file systems and bundles -------------------------------------------------------------------
 
@@ -142,13 +150,45 @@ zl_registry_decided() { # it answers, or has ended (the port is taken)
 stop_registry() {
         [ -n "${REGISTRY_PID-}" ] || return 0
         kill -TERM "$REGISTRY_PID" 2>/dev/null || :
-        wait "$REGISTRY_PID" 2>/dev/null || timeout 5 tail --pid="$REGISTRY_PID" -s 0.05 -f /dev/null ||
+        wait "$REGISTRY_PID" 2>/dev/null || within 5 tail --pid="$REGISTRY_PID" -s 0.05 -f /dev/null ||
                 kill -KILL "$REGISTRY_PID" 2>/dev/null || :
         REGISTRY_PID=
 }
 
 # push_image LAYOUT NAME[:TAG]: copies an image of an OCI layout into the registry.
 push_image() {
-        timeout 60 skopeo copy -q --insecure-policy --dest-tls-verify=false "oci:$1:${3:-latest}" \
+        within 60 skopeo copy -q --insecure-policy --dest-tls-verify=false "oci:$1:${3:-latest}" \
                 "docker://$REGISTRY/$2" 3>&-
+}
+
+# stop_server PID: asks it to end, and does not wait for ever.
+stop_server() {
+        [ -n "$1" ] || return 0
+        kill -TERM "$1" || return 0
+        timeout 10 tail --pid="$1" -s 0.05 -f /dev/null || kill -KILL "$1"
+}
+# umount_below DIR: what servers have left mounted there.
+umount_below() {
+        local mounts
+        mapfile -t mounts < <(awk -v d="$1/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+        [ ${#mounts[@]} = 0 ] || umount -l "${mounts[@]}"
+}
+
+# Starts a real Docker daemon with directories of its own: exports $DOCKERD (its pid) and $DOCKER_HOST. stop_dockerd ends it.
+start_dockerd() { # DIR [OPTION]...
+        local dir=$1
+        shift
+        mkdir -p "$dir"
+        echo '{}' >"$dir/daemon.json"
+        dockerd --data-root "$dir/data" --exec-root "$dir/exec" -p "$dir/pid" -H "unix://$dir/sock" \
+                --config-file "$dir/daemon.json" --iptables=false --ip6tables=false --bridge=none \
+                --cgroup-parent /zlayer "$@" >"$dir/log" 2>&1 </dev/null 3>&- &
+        export DOCKERD=$! DOCKERD_DIR=$dir DOCKER_HOST=unix://$dir/sock
+        wait_until 30 curl -sf --unix-socket "$dir/sock" http://docker/_ping || { tail -30 "$dir/log"; return 1; }
+}
+stop_dockerd() {
+        [ -n "${DOCKERD-}" ] || return 0
+        stop_server "$DOCKERD"
+        umount_below "$DOCKERD_DIR"
+        DOCKERD=
 }

@@ -111,13 +111,13 @@ good() {
           done; } >bomb.yaml
         ulimit -v 400000
         run -1 timeout 5 "$ZL_AGENT" validate large.yaml
-        [[ $output == *"at most 8 MiB"* ]]
+        [[ $output == *"larger than the 8 MiB"* ]]
         run -1 timeout 5 "$ZL_AGENT" validate deep.yaml
         [[ $output == *"levels of nesting"* ]]
         run -1 timeout 5 "$ZL_AGENT" validate bomb.yaml
         [[ $output == *"aliases expand"* ]]
         run -1 timeout 5 "$ZL_AGENT" validate - <large.yaml
-        [[ $output == *"at most 8 MiB"* ]]
+        [[ $output == *"larger than the 8 MiB"* ]]
 }
 
 @test "schema: a JSON Schema with descriptions, references resolved" {

@@ -27,6 +27,7 @@ struct sim {
         struct zl_runtime *rt;
         struct zl_agent *agent;
         int64_t now, deadline;
+        int64_t wall_ahead; /* of the wall clock: somebody set it */
         struct zl_op *ops[SIM_MAX];
         size_t n_ops;
         struct sim_watch {
@@ -34,16 +35,36 @@ struct sim {
                 bool used;
         } watches[SIM_MAX];
         size_t n_watches;
-        char **events; /* "started shop.web.1" in order */
+        char **events;                    /* "started shop.web.1" in order */
+        struct zl_probe *probes[SIM_MAX]; /* under way */
+        size_t n_probes, n_probed;
+        /* What a probe finds: 0 well, negative not; NULL: well. -EAGAIN: it stays under way. */
+        int (*look)(struct sim *sim, const struct zl_probe *probe);
         struct zl_map *hashes;
         char *saved_spec;
         bool saved_active;
         bool fail_save;
 };
 
+/* A deployment of one service of one replica, shop.web.1, with more lines of its spec. */
+#define SIM_ONE(more)                                                                              \
+        "version: v1\n"                                                                            \
+        "deployment: shop\n"                                                                       \
+        "services:\n"                                                                              \
+        "  web:\n"                                                                                 \
+        "    image: {name: nginx}\n"                                                               \
+        "    scale: {mode: fixed, replicas: 1}\n" more
+
 static int64_t sim_now(void *data)
 {
         return ((struct sim *)data)->now;
+}
+
+static int64_t sim_wall(void *data)
+{
+        const struct sim *sim = data;
+
+        return sim->now + sim->wall_ahead;
 }
 
 static uint64_t sim_random(void *data)
@@ -64,6 +85,20 @@ static void sim_submit(void *data, struct zl_op *op)
 
         assert_true(sim->n_ops < SIM_MAX);
         sim->ops[sim->n_ops++] = op;
+}
+
+static void sim_probe(void *data, struct zl_probe *probe)
+{
+        struct sim *sim = data;
+
+        assert_true(sim->n_probes < SIM_MAX);
+        sim->probes[sim->n_probes++] = probe;
+}
+
+static void sim_probe_cancel(void *data, struct zl_probe *probe)
+{
+        (void)data;
+        probe->cancelled = true;
 }
 
 static int sim_watch_add(void *data, struct zl_watch *watch, void *cookie, void **ret_token)
@@ -115,6 +150,22 @@ static void sim_forget_replica(void *data, const char *name)
         zl_map_remove(((struct sim *)data)->hashes, name);
 }
 
+static void sim_forget_others(void *data, const char *deployment, char *const *names)
+{
+        struct sim *sim = data;
+        const char *name;
+        size_t pos = 0;
+
+        while (zl_map_next(sim->hashes, &pos, &name, NULL)) {
+                const char *rest = zl_startswith(name, deployment);
+
+                if (rest && *rest == '.' && !zl_strv_contains(names, name)) {
+                        zl_map_remove(sim->hashes, name);
+                        pos = 0;
+                }
+        }
+}
+
 static char *sim_load_hash(void *data, const char *name, uint32_t *ret_restarts)
 {
         const char *hash = zl_map_get(((struct sim *)data)->hashes, name);
@@ -132,25 +183,33 @@ static void sim_event(void *data, const struct zl_event *event)
                 0);
 }
 
+/* What a test adds to the host of each new agent. */
+static _unused_ void (*sim_host_hook)(struct zl_host *host);
+
 static void sim_new_agent(struct sim *sim)
 {
         struct zl_host host = {
                 .data = sim,
                 .monotonic = sim_now,
-                .wall = sim_now,
+                .wall = sim_wall,
                 .random = sim_random,
                 .getenv = sim_getenv,
                 .submit = sim_submit,
+                .probe = sim_probe,
+                .probe_cancel = sim_probe_cancel,
                 .watch_add = sim_watch_add,
                 .watch_remove = sim_watch_remove,
                 .arm = sim_arm,
                 .save_deployment = sim_save_deployment,
                 .save_replica = sim_save_replica,
                 .forget_replica = sim_forget_replica,
+                .forget_others = sim_forget_others,
                 .load_hash = sim_load_hash,
                 .event = sim_event,
         };
 
+        if (sim_host_hook)
+                sim_host_hook(&host);
         sim->agent = zl_agent_new(&host);
         assert_non_null(sim->agent);
         sim->deadline = INT64_MAX;
@@ -180,6 +239,13 @@ static void sim_free(struct sim *sim)
         free(sim);
 }
 
+/* The agent dies, and another one comes that knows nothing yet. */
+static _unused_ void sim_kill_agent(struct sim *sim)
+{
+        zl_agent_free(sim->agent);
+        sim_new_agent(sim);
+}
+
 /* Does the oldest operation. */
 static bool sim_do_one(struct sim *sim)
 {
@@ -194,6 +260,23 @@ static bool sim_do_one(struct sim *sim)
         return true;
 }
 
+/* Gives the probes their results. */
+static void sim_do_probes(struct sim *sim)
+{
+        for (size_t i = 0; i < sim->n_probes; i++) {
+                struct zl_probe *probe = sim->probes[i];
+                int r = sim->look && !probe->cancelled ? sim->look(sim, probe) : 0;
+
+                if (r == -EAGAIN)
+                        continue;
+                sim->probes[i--] = sim->probes[--sim->n_probes];
+                sim->n_probed++;
+                probe->result = r < 0 ? zl_fail(&probe->error, ZL_E_NETWORK, 0, "the test says no")
+                                      : 0;
+                probe->done(probe);
+        }
+}
+
 /* Everything that can happen without time passing. */
 static void sim_settle(struct sim *sim)
 {
@@ -203,6 +286,7 @@ static void sim_settle(struct sim *sim)
                 n_before = zl_strv_len(sim->events);
                 while (sim_do_one(sim))
                         ;
+                sim_do_probes(sim);
                 for (size_t i = 0; i < sim->n_watches; i++)
                         if (sim->watches[i].used)
                                 zl_agent_on_watch(sim->agent, sim->watches[i].cookie);
@@ -210,7 +294,7 @@ static void sim_settle(struct sim *sim)
 }
 
 /* Lets time pass, stopping at every armed instant. */
-static void sim_advance(struct sim *sim, int64_t span)
+static _unused_ void sim_advance(struct sim *sim, int64_t span)
 {
         int64_t until = sim->now + span;
 
@@ -223,7 +307,7 @@ static void sim_advance(struct sim *sim, int64_t span)
         sim->now = until;
 }
 
-static size_t sim_count(const struct sim *sim, const char *event)
+static _unused_ size_t sim_count(const struct sim *sim, const char *event)
 {
         size_t n = 0;
 
@@ -233,7 +317,7 @@ static size_t sim_count(const struct sim *sim, const char *event)
 }
 
 /* Position of the first such event; fails the test if there is none. */
-static size_t sim_index(const struct sim *sim, const char *event)
+static _unused_ size_t sim_index(const struct sim *sim, const char *event)
 {
         for (size_t i = 0; sim->events && sim->events[i]; i++)
                 if (strcmp(sim->events[i], event) == 0)
@@ -261,7 +345,7 @@ static void sim_up(struct sim *sim, const char *yaml, bool recovering)
         sim_settle(sim);
 }
 
-static enum zl_workload_state sim_state(struct sim *sim, const char *name)
+static _unused_ enum zl_workload_state sim_state(struct sim *sim, const char *name)
 {
         struct zl_status status = { 0 };
         enum zl_workload_state state;
@@ -272,7 +356,7 @@ static enum zl_workload_state sim_state(struct sim *sim, const char *name)
         return state;
 }
 
-static bool sim_exists(struct sim *sim, const char *name)
+static _unused_ bool sim_exists(struct sim *sim, const char *name)
 {
         struct zl_status status = { 0 };
         int r = zl_runtime_state(sim->rt, name, &status, NULL);

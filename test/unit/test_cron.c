@@ -144,12 +144,77 @@ static void test_next(void **state)
         }
 }
 
+/* Clocks in Berlin: 2026-03-29 02:00 becomes 03:00 (01:00 UTC), 2026-10-25 03:00 becomes 02:00 (01:00 UTC). */
+static void test_next_in_zone(void **state)
+{
+        static const struct {
+                const char *zone, *cron, *after, *next;
+        } rows[] = {
+                { "Europe/Berlin", "0 30 8 * * *", "2026-01-10T00:00:00Z", "2026-01-10T07:30:00Z" },
+                { "Europe/Berlin", "0 30 8 * * *", "2026-07-10T00:00:00Z", "2026-07-10T06:30:00Z" },
+                /* the hour that is left out: once, at the change, and the next day as always */
+                { "Europe/Berlin", "0 30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z" },
+                { "Europe/Berlin", "0 30 2 * * *", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z" },
+                { "Europe/Berlin", "0 */15 2 * * *", "2026-03-28T12:00:00Z",
+                  "2026-03-29T01:00:00Z" },
+                { "Europe/Berlin", "0 */15 2 * * *", "2026-03-29T01:00:00Z",
+                  "2026-03-30T00:00:00Z" },
+                /* 03:00 exists that day and comes right at the change */
+                { "Europe/Berlin", "0 0 2,3 * * *", "2026-03-29T00:00:00Z",
+                  "2026-03-29T01:00:00Z" },
+                { "Europe/Berlin", "0 0 2,3 * * *", "2026-03-29T01:00:00Z",
+                  "2026-03-30T00:00:00Z" },
+                /* what happens every hour goes on evenly */
+                { "Europe/Berlin", "0 */30 * * * *", "2026-03-29T00:30:00Z",
+                  "2026-03-29T01:00:00Z" },
+                { "Europe/Berlin", "0 */30 * * * *", "2026-03-29T01:00:00Z",
+                  "2026-03-29T01:30:00Z" },
+                /* the hour that comes twice: in the first one only */
+                { "Europe/Berlin", "0 30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z" },
+                { "Europe/Berlin", "0 30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z" },
+                { "Europe/Berlin", "0 0 3 * * *", "2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z" },
+                /* unless it happens every hour */
+                { "Europe/Berlin", "0 30 * * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z" },
+                { "Europe/Berlin", "0 30 * * * *", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z" },
+                /* half an hour, the other side of the world, no change at all, far ahead */
+                { "Australia/Lord_Howe", "0 45 1 * * *", "2026-04-04T12:00:00Z",
+                  "2026-04-04T14:45:00Z" },
+                { "Australia/Lord_Howe", "0 45 1 * * *", "2026-04-04T14:45:00Z",
+                  "2026-04-05T15:15:00Z" },
+                { "America/New_York", "@daily", "2026-07-04T12:00:00Z", "2026-07-05T04:00:00Z" },
+                { "Asia/Kolkata", "@daily", "2026-07-04T12:00:00Z", "2026-07-04T18:30:00Z" },
+                { "UTC", "0 30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-29T02:30:00Z" },
+                { "Europe/Berlin", "0 0 12 1 7 * 2077", "2026-01-01T00:00:00Z",
+                  "2077-07-01T10:00:00Z" },
+                { "Europe/Berlin", "0 0 12 31 2 *", "2026-01-01T00:00:00Z", NULL },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(rows); i++) {
+                _cleanup_timezone_ struct zl_timezone *zone = NULL;
+                struct zl_cron cron;
+                int64_t after, expected = -1, next;
+                char text[ZL_RFC3339_SIZE];
+
+                assert_int_equal(zl_timezone_load(rows[i].zone, &zone, NULL), 0);
+                assert_int_equal(zl_cron_parse(rows[i].cron, &cron, NULL), 0);
+                assert_int_equal(zl_parse_rfc3339(rows[i].after, &after), 0);
+                if (rows[i].next)
+                        assert_int_equal(zl_parse_rfc3339(rows[i].next, &expected), 0);
+                next = zl_cron_next_in(&cron, zone, after);
+                if (next != expected)
+                        fail_msg("%s in %s after %s: %s", rows[i].cron, rows[i].zone, rows[i].after,
+                                 next < 0 ? "never" : zl_format_rfc3339(next, text));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_accepted),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_next),
+                cmocka_unit_test(test_next_in_zone),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

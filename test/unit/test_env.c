@@ -3,12 +3,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "agent/env.h"
 #include "base/strv.h"
+
+static const char *allowed; /* ZLAYER_ENV_ALLOW */
+static bool without_store;
 
 static const char *fake_getenv(void *data, const char *name)
 {
@@ -17,7 +21,28 @@ static const char *fake_getenv(void *data, const char *name)
                 return "Köln";
         if (strcmp(name, "EMPTY") == 0)
                 return "";
+        if (strcmp(name, "ZLAYER_ENV_ALLOW") == 0)
+                return allowed;
+        if (strncmp(name, "ZLAYER_SECRETS_", 15) == 0)
+                return "the key";
         return strcmp(name, "BINARY") == 0 ? "\xff\xfe" : NULL;
+}
+
+static const char *or_dash(const char *s)
+{
+        return s ? s : "-";
+}
+
+static int fake_secret(void *data, const char *deployment, const struct zl_secret_ref *ref,
+                       char **ret, struct zl_error *err)
+{
+        (void)data;
+        if (strcmp(ref->name, "missing") == 0)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "there is no secret %s", ref->name);
+        return asprintf(ret, "secret of %s: %s %s %s %s", deployment, or_dash(ref->service),
+                        or_dash(ref->environment), ref->name, or_dash(ref->field)) < 0
+                       ? -ENOMEM
+                       : 0;
 }
 
 static unsigned n_warnings;
@@ -32,7 +57,10 @@ static void count_warning(const char *text, void *data)
 static int resolve(const char *key, const char *value, char ***env, struct zl_error *err)
 {
         struct zl_str_map map = { 0 };
-        struct zl_env_source source = { .getenv = fake_getenv, .warn = count_warning };
+        struct zl_env_source source = { .getenv = fake_getenv,
+                                        .warn = count_warning,
+                                        .secret = without_store ? NULL : fake_secret,
+                                        .deployment = "app" };
         int r;
 
         assert_int_equal(zl_str_map_set(&map, key, value), 0);
@@ -90,12 +118,32 @@ static void host_variables(void **state)
         assert_refused("", "x", "cannot be the name");
 }
 
-static void secrets_are_refused(void **state)
+static void some_variables_are_not_for_workloads(void **state)
 {
         (void)state;
-        assert_refused("PASSWORD", "$S:db", "env.PASSWORD: the secret \"db\"");
-        assert_refused("K", "$S:@web/db/user", "the secret \"db\"");
+        assert_refused("K", "$E:ZLAYER_SECRETS_KEY", "not for workloads");
+        allowed = "OTHER,HOME_*";
+        assert_value("$E:HOME_TOWN", "Köln");
+        assert_refused("K", "$E:EMPTY", "EMPTY of the agent is not for workloads");
+        allowed = "";
+        assert_refused("K", "$E:HOME_TOWN", "not for workloads");
+        allowed = "*";
+        assert_value("$E:HOME_TOWN", "Köln");
+        assert_refused("K", "$E:ZLAYER_SECRETS_PASSWORD", "not for workloads");
+        allowed = NULL;
+}
+
+static void secrets(void **state)
+{
+        (void)state;
+        assert_value("$S:db", "secret of app: - - db -");
+        assert_value("$S:@web/db/user", "secret of app: web - db user");
+        assert_value("$S::prod/db", "secret of app: - prod db -");
         assert_refused("K", "$S:a/b/c", "no reference");
+        assert_refused("PASSWORD", "$S:missing", "env.PASSWORD: there is no secret missing");
+        without_store = true;
+        assert_refused("PASSWORD", "$S:db", "env.PASSWORD: there is no secrets store");
+        without_store = false;
 }
 
 static void references(void **state)
@@ -142,7 +190,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(literals),
                 cmocka_unit_test(host_variables),
-                cmocka_unit_test(secrets_are_refused),
+                cmocka_unit_test(some_variables_are_not_for_workloads),
+                cmocka_unit_test(secrets),
                 cmocka_unit_test(references),
         };
 

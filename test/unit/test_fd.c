@@ -286,10 +286,32 @@ static void opens_directories_with_errors_that_name_them(void **state)
 
 #define IN_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
+static void a_staged_file_appears_when_it_is_published(void **state)
+{
+        struct place *p = *state;
+        int fd = zl_file_stage_at(p->fd, "staged", "text", 4, 0640);
+        _cleanup_free_ char *text = NULL;
+        struct stat st;
+
+        if (fd == -EOPNOTSUPP)
+                skip();
+        assert_true(fd >= 0);
+        assert_int_equal(faccessat(p->fd, "staged", F_OK, 0), -1);
+        assert_int_equal(zl_file_publish_at(fd, p->fd, "staged"), 0);
+        assert_int_equal(zl_read_file_at(p->fd, "staged", 100, &text, NULL), 0);
+        assert_string_equal(text, "text");
+        assert_int_equal(fstatat(p->fd, "staged", &st, 0), 0);
+        assert_int_equal(st.st_mode & 07777, 0640);
+        assert_int_equal(zl_file_publish_at(fd, p->fd, "staged"), -EEXIST);
+        close(fd);
+        assert_int_equal(zl_file_stage_at(p->fd, "no/f", "x", 1, 0600), -ENOENT);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 IN_PLACE(writes_whole_files),
+                IN_PLACE(a_staged_file_appears_when_it_is_published),
                 IN_PLACE(leaves_nothing_when_the_disk_is_full),
                 IN_PLACE(reads_with_a_limit),
                 IN_PLACE(waits_for_room_in_a_full_pipe),

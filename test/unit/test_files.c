@@ -141,13 +141,27 @@ static void test_resolv_own(void **state)
         assert_int_equal(err.code, ZL_E_INVALID);
 }
 
+static void test_resolv_search(void **state)
+{
+        char *dns[2];
+        struct zl_net_files in = {
+                .hostname = "w", .host_resolv = host_resolv, .dns = dns, .search = "service.local"
+        };
+        _cleanup_free_ char *text = NULL;
+
+        list(dns, "10.0.0.1");
+        assert_int_equal(zl_net_make_resolv_conf(&in, &text, NULL, NULL), 0);
+        assert_string_equal(
+                text, "nameserver 10.0.0.1\nsearch service.local example.org\noptions edns0\n");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_hosts),        cmocka_unit_test(test_hosts_addresses),
                 cmocka_unit_test(test_host_gateway), cmocka_unit_test(test_host_network),
                 cmocka_unit_test(test_hostname),     cmocka_unit_test(test_resolv),
-                cmocka_unit_test(test_resolv_own),
+                cmocka_unit_test(test_resolv_own),   cmocka_unit_test(test_resolv_search),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

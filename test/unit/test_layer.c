@@ -312,12 +312,53 @@ static void test_damaged_streams(void **state)
                 }
 }
 
+/* Where an archive may stop: only behind all the bytes of an entry. */
+static void test_where_it_stops(void **state)
+{
+        static const struct zl_tar_handler handler = { on_entry, on_data, on_end, on_raw };
+        static const struct {
+                size_t len;
+                bool whole;
+        } cases[] = {
+                { 10240, true },          /* with zero blocks */
+                { 3 * 512 + 1024, true }, /* without them */
+                { 3 * 512 + 700, true },  /* nor all padding */
+                { 3 * 512 + 513, true },  /* umoci: nor any */
+                { 3 * 512 + 512, false }, /* a byte of the file is missing */
+                { 3 * 512, false },       /* its data is */
+                { 2 * 512 + 100, false }, /* its header is cut */
+                { 2 * 512, false },       /* it is missing behind an extended header */
+                { 512 + 200, false },     { 512, false }, { 100, false }, { 0, true },
+        };
+        const struct place *p = *state;
+        _cleanup_free_ char *data = NULL;
+        size_t len;
+
+        run(p,
+            "printf %513s x >513 && tar --format=posix --pax-option=exthdr.name=x,comment:=c -cf e.tar 513");
+        assert_int_equal(zl_read_file_at(p->fd, "e.tar", 1 << 20, &data, &len), 0);
+        assert_int_equal(len, 10240);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(cases); i++) {
+                _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+                struct seen seen = { 0 };
+                struct zl_tar_reader *tar = zl_tar_reader_new(&handler, &seen);
+
+                assert_int_equal(zl_tar_reader_feed(tar, data, cases[i].len, NULL), 0);
+                if ((zl_tar_reader_finish(tar, &err) >= 0) != cases[i].whole)
+                        fail_msg("%zu bytes: %s", cases[i].len, zl_error_message(&err));
+                if (cases[i].whole && cases[i].len)
+                        assert_int_equal(seen.bytes, 513);
+                zl_tar_reader_free(tar);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_formats), cmocka_unit_test(test_whiteouts),
-                cmocka_unit_test(test_save),    cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_pieces),  cmocka_unit_test(test_damaged_streams),
+                cmocka_unit_test(test_formats),        cmocka_unit_test(test_whiteouts),
+                cmocka_unit_test(test_save),           cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_pieces),         cmocka_unit_test(test_damaged_streams),
+                cmocka_unit_test(test_where_it_stops),
         };
 
         if (geteuid() != 0) {

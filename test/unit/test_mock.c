@@ -78,6 +78,23 @@ static void test_life(void **state)
         assert_int_equal(zl_runtime_remove(rt, "d01.web.1", false, NULL), -ENOENT);
 }
 
+static void test_ready(void **state)
+{
+        assert_int_equal(create("d01.web.1"), 0);
+        assert_true(zl_runtime_set_ready(rt, "d01.web.1", true, NULL) < 0);
+        assert_int_equal(zl_runtime_start(rt, "d01.web.1", NULL), 0);
+        assert_false(zl_mock_is_ready(rt, "d01.web.1"));
+        assert_int_equal(zl_runtime_set_ready(rt, "d01.web.1", true, NULL), 0);
+        assert_true(zl_mock_is_ready(rt, "d01.web.1"));
+        assert_int_equal(zl_runtime_set_ready(rt, "d01.web.1", true, NULL), 0);
+        /* whoever ends gets no traffic, and has to become ready anew */
+        assert_int_equal(zl_mock_exit(rt, "d01.web.1", 0, 0, false, NULL), 0);
+        assert_false(zl_mock_is_ready(rt, "d01.web.1"));
+        assert_int_equal(zl_runtime_start(rt, "d01.web.1", NULL), 0);
+        assert_false(zl_mock_is_ready(rt, "d01.web.1"));
+        assert_int_equal(zl_runtime_set_ready(rt, "d01.web.2", true, NULL), -ENOENT);
+}
+
 static void test_bad_names(void **state)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
@@ -230,6 +247,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_ready, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_wait, setup, teardown),

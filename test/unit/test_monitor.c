@@ -108,8 +108,10 @@ static void remove_cgroup(struct place *p)
         char pattern[128];
         glob_t found;
 
-        snprintf(pattern, sizeof(pattern), "/sys/fs/cgroup/*/zlayer/%s", p->name);
-        if (!real_program() || glob(pattern, 0, NULL, &found) != 0)
+        if (!real_program())
+                return;
+        snprintf(pattern, sizeof(pattern), "/sys/fs/cgroup/{.,*}/zlayer/%s", p->name); /* v2, v1 */
+        if (glob(pattern, GLOB_BRACE, NULL, &found) != 0)
                 return;
         for (size_t i = 0; i < found.gl_pathc; i++) {
                 for (int n = 0; n < 100 && rmdir(found.gl_pathv[i]) < 0 && errno == EBUSY; n++)
@@ -200,12 +202,20 @@ static struct zl_monitor *launch_and_start(struct place *p, bool terminal, const
         return m;
 }
 
+/* How long to wait, or how often to look: ZL_SLOW times as long in an emulated machine. */
+static int patience(int times)
+{
+        const char *slow = getenv("ZL_SLOW");
+
+        return times * (slow ? atoi(slow) : 1);
+}
+
 static void wait_fd(int fd)
 {
         struct pollfd f = { .fd = fd, .events = POLLIN };
 
-        if (poll(&f, 1, 20000) != 1)
-                fail_msg("nothing came within 20 s");
+        if (poll(&f, 1, patience(20000)) != 1)
+                fail_msg("nothing came within 20 s, or ZL_SLOW times as long");
 }
 
 /* Follows the states to the end. */
@@ -606,6 +616,56 @@ static void test_exec_terminal(void **state)
         zl_monitor_close(m);
 }
 
+/* What stands in the pid file is the state, as long as a monitor holds it, and nothing else passes for it. */
+static void test_glance(void **state)
+{
+        struct place *p = *state;
+        struct zl_monitor *m = launch(p, false, "sleep 60");
+        struct zl_monitor_status status = ZL_MONITOR_STATUS_INIT;
+        int fd;
+
+        assert_int_equal(zl_monitor_glance(p->run, ".", &status), 1);
+        assert_int_equal(status.state, ZL_STATE_PENDING);
+        assert_int_equal(status.record.generation, 1);
+        assert_int_equal(zl_monitor_start(m, &p->err), 0);
+        assert_int_equal(zl_monitor_glance(p->run, ".", &status), 1);
+        assert_int_equal(status.state, ZL_STATE_RUNNING);
+        assert_true(status.pid > 0);
+        assert_true(status.record.started_at > 0);
+        zl_monitor_status_done(&status);
+        /* A byte that is not (yet) what the monitor wrote. */
+        fd = openat(p->run, "monitor.pid", O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, "x", 1, 60), 1);
+        close(fd);
+        assert_int_equal(zl_monitor_glance(p->run, ".", &status), 0);
+        assert_int_equal(zl_monitor_stop(m, SIGKILL, 0, NULL, NULL), 0);
+        assert_int_equal(zl_monitor_glance(p->run, ".", &status), 0);
+        zl_monitor_close(m);
+}
+
+/* The end of the command and what its terminal still has come in one round of the loop, often enough among many. */
+static void test_many_execs_without_client(void **state)
+{
+        struct place *p = *state;
+        struct zl_monitor *m = launch_and_start(p, false, "sleep 60");
+        char *argv[] = { (char *)"sh", (char *)"-c", (char *)"seq 1 2000", NULL };
+        struct zl_monitor_exec_options options = { .argv = argv, .tty = true };
+        struct zl_monitor_status status = ZL_MONITOR_STATUS_INIT;
+
+        for (int i = 0; i < 60; i++) {
+                struct zl_monitor_exec *exec;
+
+                if (zl_monitor_exec_open(p->run, &options, &exec, &p->err) < 0)
+                        fail_msg("exec %d: %s", i, zl_error_message(&p->err));
+                zl_monitor_exec_close(exec);
+        }
+        assert_int_equal(zl_monitor_get_status(m, &status, NULL), 0);
+        assert_int_equal(status.state, ZL_STATE_RUNNING);
+        zl_monitor_status_done(&status);
+        assert_int_equal(zl_monitor_stop(m, SIGKILL, 0, NULL, NULL), 0);
+        zl_monitor_close(m);
+}
+
 static void test_exec_survives_its_client(void **state)
 {
         struct place *p = *state;
@@ -622,7 +682,7 @@ static void test_exec_survives_its_client(void **state)
                  real_program() ? "" : p->dir);
         assert_int_equal(zl_monitor_exec_open(p->run, &options, &exec, &p->err), 0);
         zl_monitor_exec_close(exec);
-        for (int i = 0; i < 500 && fstatat(root, "survived", &st, 0) < 0; i++)
+        for (int i = 0; i < patience(500) && fstatat(root, "survived", &st, 0) < 0; i++)
                 usleep(10000);
         assert_int_equal(fstatat(root, "survived", &st, 0), 0);
         close(root);
@@ -926,7 +986,9 @@ int main(int argc, char **argv)
                 TEST(test_pause),
                 TEST(test_exec),
                 TEST(test_exec_terminal),
+                TEST(test_glance),
                 TEST(test_exec_survives_its_client),
+                TEST(test_many_execs_without_client),
                 TEST(test_attach_half_close),
                 TEST(test_attach_terminal),
                 TEST(test_slow_client_is_dropped),

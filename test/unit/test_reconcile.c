@@ -29,10 +29,10 @@ static void assert_action(size_t i, enum zl_action_kind kind, size_t service, ui
         assert_int_equal(actions[i].replica, replica);
 }
 
-static const struct zl_wish_dependency on_first[] = { { 0, false } };
-static const struct zl_wish_dependency on_first_complete[] = { { 0, true } };
+static const struct zl_wish_dependency on_first[] = { { 0, ZL_NEED_STARTED } };
+static const struct zl_wish_dependency on_first_complete[] = { { 0, ZL_NEED_COMPLETED } };
 static const struct zl_wish_service chain[] = {
-        { .name = "db", .hash = "h1", .replicas = 1 },
+        { .name = "db", .hash = "h1", .replicas = 1, .prepared = true },
         { .name = "web", .hash = "h2", .replicas = 2, .depends = on_first, .n_depends = 1 },
 };
 static const struct zl_wish wish_chain = { .services = chain, .n_services = 2 };
@@ -208,6 +208,104 @@ static void replicas_above_the_number_are_surplus(void **state)
         assert_action(1, ZL_ACTION_STOP, 0, 0);
 }
 
+#define RUNNING(number, hash_, available_)                                                         \
+        {                                                                                          \
+                .service = "db", .replica = (number), .state = ZL_STATE_RUNNING, .managed = true,  \
+                .has_started = true, .hash = (hash_), .available = (available_)                    \
+        }
+
+static void the_least_useful_go_first(void **state)
+{
+        const struct zl_fact facts[] = {
+                RUNNING(1, "h", true),
+                RUNNING(2, "h", false),
+                RUNNING(3, "h", true),
+                { .service = "db", .replica = 4, .state = ZL_STATE_EXITED, .managed = true },
+        };
+        struct zl_wish_service service = { .name = "db", .hash = "h", .replicas = 3 };
+        const struct zl_wish wish = { .services = &service, .n_services = 1, .remove_ended = true };
+
+        (void)state;
+        reconcile(&wish, facts, 4);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_REMOVE, 0, 4);
+        service.replicas = 2;
+        reconcile(&wish, facts, 4);
+        assert_int_equal(n_actions, 2);
+        assert_action(0, ZL_ACTION_STOP, 0, 2);
+        assert_action(1, ZL_ACTION_REMOVE, 0, 4);
+        service.replicas = 1;
+        reconcile(&wish, facts, 4);
+        assert_int_equal(n_actions, 3);
+        assert_action(0, ZL_ACTION_STOP, 0, 2);
+        assert_action(1, ZL_ACTION_STOP, 0, 3);
+}
+
+static void the_lowest_free_numbers_are_given(void **state)
+{
+        struct zl_fact facts[] = { RUNNING(2, "h", true), RUNNING(3, "h", true) };
+        const struct zl_wish_service service = { .name = "db", .hash = "h", .replicas = 3 };
+        const struct zl_wish wish = { .services = &service, .n_services = 1 };
+
+        (void)state;
+        reconcile(&wish, facts, 2);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_START, 0, 1);
+        /* a number that is still being freed is waited for */
+        facts[1].going = true;
+        reconcile(&wish, facts, 2);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_START, 0, 1);
+}
+
+static void one_at_a_time_is_replaced(void **state)
+{
+        struct zl_fact facts[] = { RUNNING(1, "old", true), RUNNING(2, "old", false),
+                                   RUNNING(3, "old", true) };
+        struct zl_wish_service service = { .name = "db", .hash = "new", .replicas = 3 };
+        const struct zl_wish wish = { .services = &service, .n_services = 1 };
+
+        (void)state;
+        reconcile(&wish, facts, 3);
+        assert_int_equal(n_actions, 0); /* the image is not here */
+        service.prepared = true;
+        reconcile(&wish, facts, 3);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_REPLACE, 0, 2); /* the one that does not work anyway */
+        facts[1].hash = "new";
+        reconcile(&wish, facts, 3);
+        assert_int_equal(n_actions, 0); /* until it is well */
+        facts[1].available = true;
+        reconcile(&wish, facts, 3);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_REPLACE, 0, 1);
+}
+
+static void rollouts_follow_the_dependencies(void **state)
+{
+        const struct zl_wish_service services[] = {
+                { .name = "db", .hash = "new", .replicas = 1, .prepared = true },
+                { .name = "web",
+                  .hash = "new",
+                  .replicas = 1,
+                  .prepared = true,
+                  .depends = on_first,
+                  .n_depends = 1 },
+        };
+        const struct zl_wish wish = { .services = services, .n_services = 2 };
+        struct zl_fact facts[] = { RUNNING(1, "old", true), RUNNING(1, "old", true) };
+
+        (void)state;
+        facts[1].service = "web";
+        reconcile(&wish, facts, 2);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_REPLACE, 0, 1);
+        facts[0].hash = "new";
+        reconcile(&wish, facts, 2);
+        assert_int_equal(n_actions, 1);
+        assert_action(0, ZL_ACTION_REPLACE, 1, 1);
+}
+
 static void thousands_are_no_trouble(void **state)
 {
         enum { N = 10000 };
@@ -239,6 +337,10 @@ int main(void)
                 cmocka_unit_test(surplus_goes_dependents_first),
                 cmocka_unit_test(ended_surplus_is_removed_only_if_wished),
                 cmocka_unit_test(replicas_above_the_number_are_surplus),
+                cmocka_unit_test(the_least_useful_go_first),
+                cmocka_unit_test(the_lowest_free_numbers_are_given),
+                cmocka_unit_test(one_at_a_time_is_replaced),
+                cmocka_unit_test(rollouts_follow_the_dependencies),
                 cmocka_unit_test(thousands_are_no_trouble),
         };
         int r = cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,14 +14,6 @@
         "    image: {name: postgres}\n"                                                            \
         "    scale: {mode: fixed, replicas: 1}\n"
 
-#define ONE(more)                                                                                  \
-        "version: v1\n"                                                                            \
-        "deployment: shop\n"                                                                       \
-        "services:\n"                                                                              \
-        "  web:\n"                                                                                 \
-        "    image: {name: nginx}\n"                                                               \
-        "    scale: {mode: fixed, replicas: 1}\n" more
-
 static void starts_in_order_and_stops_against_it(void **state)
 {
         struct sim *sim = sim_new();
@@ -48,6 +40,21 @@ static void starts_in_order_and_stops_against_it(void **state)
         sim_free(sim);
 }
 
+/* An agent removed a replica and died before it could forget it. */
+static void ghosts_of_an_earlier_agent_are_forgotten(void **state)
+{
+        struct sim *sim = sim_new();
+
+        (void)state;
+        assert_int_equal(zl_map_put(sim->hashes, "shop.web.9", strdup("x")), 0);
+        assert_int_equal(zl_map_put(sim->hashes, "shopping.web.1", strdup("x")), 0);
+        sim_up(sim, TWO_SERVICES, true);
+        assert_null(zl_map_get(sim->hashes, "shop.web.9"));
+        assert_non_null(zl_map_get(sim->hashes, "shopping.web.1"));
+        assert_non_null(zl_map_get(sim->hashes, "shop.web.1"));
+        sim_free(sim);
+}
+
 static void stopping_without_removing_keeps_records(void **state)
 {
         struct sim *sim = sim_new();
@@ -70,7 +77,7 @@ static void restarts_with_growing_pauses_and_crash_loop(void **state)
         static const int64_t pauses_msec[] = { 100, 200, 400, 800, 1600, 30000, 60000 };
 
         (void)state;
-        sim_up(sim, ONE(""), false);
+        sim_up(sim, SIM_ONE(""), false);
         for (size_t i = 0; i < ZL_ARRAY_SIZE(pauses_msec); i++) {
                 size_t started = sim_count(sim, "started shop.web.1");
 
@@ -92,7 +99,7 @@ static void success_of_a_service_is_not_restarted(void **state)
         struct sim *sim = sim_new();
 
         (void)state;
-        sim_up(sim, ONE(""), false);
+        sim_up(sim, SIM_ONE(""), false);
         zl_mock_exit(sim->rt, "shop.web.1", 0, 0, false, NULL);
         sim_settle(sim);
         sim_advance(sim, 1000 * ZL_NSEC_PER_SEC);
@@ -108,7 +115,7 @@ static void stopped_by_hand_stays_down(void **state)
         struct sim *sim = sim_new();
 
         (void)state;
-        sim_up(sim, ONE("    restart_policy: {kind: always}\n"), false);
+        sim_up(sim, SIM_ONE("    restart_policy: {kind: always}\n"), false);
         assert_int_equal(zl_runtime_stop(sim->rt, "shop.web.1", 0, NULL), 0);
         sim_settle(sim);
         sim_advance(sim, 1000 * ZL_NSEC_PER_SEC);
@@ -122,7 +129,7 @@ static void always_restarts_after_success(void **state)
         struct sim *sim = sim_new();
 
         (void)state;
-        sim_up(sim, ONE("    restart_policy: {kind: always, delay: 2s}\n"), false);
+        sim_up(sim, SIM_ONE("    restart_policy: {kind: always, delay: 2s}\n"), false);
         zl_mock_exit(sim->rt, "shop.web.1", 0, 0, false, NULL);
         sim_settle(sim);
         sim_advance(sim, 1999 * ZL_NSEC_PER_MSEC);
@@ -137,7 +144,7 @@ static void max_attempts_end_in_failure(void **state)
         struct sim *sim = sim_new();
 
         (void)state;
-        sim_up(sim, ONE("    restart_policy: {kind: on_failure, max_attempts: 2}\n"), false);
+        sim_up(sim, SIM_ONE("    restart_policy: {kind: on_failure, max_attempts: 2}\n"), false);
         for (int i = 0; i < 3; i++) {
                 zl_mock_exit(sim->rt, "shop.web.1", 1, 0, false, NULL);
                 sim_settle(sim);
@@ -270,7 +277,7 @@ static void failed_first_start_fails_the_deployment(void **state)
         for (size_t i = 0; i < ZL_ARRAY_SIZE(ops); i++) {
                 struct sim *sim = sim_new();
 
-                zl_mock_fail_next(sim->rt, ops[i], NULL, ZL_E_NOT_FOUND, 1);
+                zl_mock_fail_next(sim->rt, ops[i], NULL, ZL_E_IO, 1);
                 sim_up(sim, TWO_SERVICES, false);
                 assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_FAILED);
                 assert_non_null(zl_agent_failure(sim->agent, "shop"));
@@ -288,7 +295,7 @@ static void later_failure_is_tried_again(void **state)
         struct sim *sim = sim_new();
 
         (void)state;
-        sim_up(sim, ONE(""), false);
+        sim_up(sim, SIM_ONE(""), false);
         zl_mock_fail_next(sim->rt, ZL_MOCK_START, "shop.web.1", ZL_E_NO_SPACE, 1);
         zl_mock_exit(sim->rt, "shop.web.1", 1, 0, false, NULL);
         sim_settle(sim);
@@ -298,13 +305,12 @@ static void later_failure_is_tried_again(void **state)
         sim_free(sim);
 }
 
-/* The agent dies and comes back; workloads of the mock live on. */
-static void sim_kill_agent(struct sim *sim)
+/* It dies when all it began is done; what was told so far is forgotten. */
+static void kill_agent(struct sim *sim)
 {
         while (sim->n_ops > 0)
                 sim_do_one(sim);
-        zl_agent_free(sim->agent);
-        sim_new_agent(sim);
+        sim_kill_agent(sim);
         zl_strv_free(sim->events);
         sim->events = NULL;
 }
@@ -315,7 +321,7 @@ static void adopts_what_runs(void **state)
 
         (void)state;
         sim_up(sim, TWO_SERVICES, false);
-        sim_kill_agent(sim);
+        kill_agent(sim);
         zl_mock_exit(sim->rt, "shop.web.2", 5, 0, false, NULL); /* while nobody looked */
         sim_up(sim, TWO_SERVICES, true);
         assert_int_equal(sim_count(sim, "adopted shop.db.1"), 1);
@@ -341,13 +347,13 @@ static void adopted_job_that_ended_is_not_run_again(void **state)
 
         (void)state;
         sim_up(sim, yaml, false);
-        sim_kill_agent(sim);
+        kill_agent(sim);
         zl_mock_exit(sim->rt, "shop.work.1", 7, 0, false, NULL);
         sim_up(sim, yaml, true);
         assert_int_equal(zl_agent_exit_code(sim->agent, "shop"), 7);
         assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_FINISHED);
         assert_int_equal(zl_mock_count(sim->rt, ZL_MOCK_START), 1);
-        sim_kill_agent(sim);
+        kill_agent(sim);
         /* an orderly `up` afterwards does run it again */
         sim_up(sim, yaml, false);
         assert_int_equal(zl_mock_count(sim->rt, ZL_MOCK_START), 2);
@@ -360,7 +366,7 @@ static void changed_spec_replaces_and_surplus_goes(void **state)
 
         (void)state;
         sim_up(sim, TWO_SERVICES, false);
-        sim_kill_agent(sim);
+        kill_agent(sim);
         sim_up(sim,
                "version: v1\ndeployment: shop\nservices:\n"
                "  web:\n    image: {name: nginx}\n    scale: {mode: fixed, replicas: 1}\n"
@@ -384,15 +390,15 @@ static void orphans_are_ended_without_a_spec(void **state)
 
         (void)state;
         sim_up(sim, TWO_SERVICES, false);
-        sim_kill_agent(sim);
+        kill_agent(sim);
         assert_int_equal(zl_agent_stop(sim->agent, "shop", NULL, &stop, NULL), 0);
         sim_settle(sim);
         assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_STOPPED);
         assert_false(sim_exists(sim, "shop.web.1"));
-        sim_kill_agent(sim);
+        kill_agent(sim);
 
         sim_up(sim, TWO_SERVICES, false);
-        sim_kill_agent(sim);
+        kill_agent(sim);
         assert_int_equal(zl_agent_stop(sim->agent, "shop", sim_spec(TWO_SERVICES), &stop, NULL), 0);
         sim_settle(sim);
         assert_true(sim_index(sim, "removed shop.web.1") < sim_index(sim, "removed shop.db.1"));
@@ -402,9 +408,9 @@ static void orphans_are_ended_without_a_spec(void **state)
 static void bad_wishes_are_refused_untouched(void **state)
 {
         static const char *const yamls[] = {
-                ONE("    env: {A: '$E:NOT_SET'}\n"),
-                ONE("    env: {A: '$S:secret'}\n"),
-                ONE("    restart_policy: {kind: always, delay: soon}\n"),
+                SIM_ONE("    env: {A: '$E:NOT_SET'}\n"),
+                SIM_ONE("    env: {A: '$S:secret'}\n"),
+                SIM_ONE("    restart_policy: {kind: always, delay: soon}\n"),
                 "version: v1\ndeployment: shop\nservices:\n  'a b':\n    image: {name: nginx}\n",
                 "version: v1\ndeployment: shop\nservices:\n  a:\n    image: {name: nginx}\n"
                 "    scale: {mode: fixed, replicas: 4000000000}\n",
@@ -474,6 +480,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(starts_in_order_and_stops_against_it),
                 cmocka_unit_test(stopping_without_removing_keeps_records),
+                cmocka_unit_test(ghosts_of_an_earlier_agent_are_forgotten),
                 cmocka_unit_test(restarts_with_growing_pauses_and_crash_loop),
                 cmocka_unit_test(success_of_a_service_is_not_restarted),
                 cmocka_unit_test(stopped_by_hand_stays_down),

@@ -121,6 +121,53 @@ static void test_rejected(void **state)
         assert_int_equal(failed, 0);
 }
 
+/* ---- the rules, one by one ------------------------------------------------------------------------------- */
+
+static bool is_at(const struct zl_problem *p, const char *location, const char *phase)
+{
+        return zl_startswith(p->path, location) && p->line > 0 &&
+               (!phase || zl_streq(zl_phase_name(p->phase), phase));
+}
+
+/* Scalars in every context, durations, sizes, cron text, image names, tags, empty values: rows without a location are
+ * accepted. */
+static void test_rules(void **state)
+{
+        _cleanup_free_ char *path = data_path("rules.json"), *text = NULL;
+        _cleanup_json_ json_t *rows = NULL;
+        size_t len, i, failed = 0;
+        json_t *row;
+
+        assert_int_equal(zl_read_file_at(AT_FDCWD, path, 1 << 20, &text, &len), 0);
+        assert_int_equal(zl_json_parse(text, len, path, &rows, NULL), 0);
+        assert_true(json_array_size(rows) > 450);
+        json_array_foreach(rows, i, row)
+        {
+                _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+                struct zl_problems *problems = NULL;
+                const char *doc = zl_json_str(row, "text", "");
+                const char *location = zl_json_str(row, "location", NULL);
+                bool found = false;
+                int r = zl_spec_load_text(doc, strlen(doc), &spec, &problems, NULL);
+
+                for (size_t k = 0; location && problems && k < problems->n; k++)
+                        found = found || is_at(&problems->items[k], location,
+                                               zl_json_str(row, "phase", NULL));
+                if ((r >= 0) == (location == NULL) && (!location || found)) {
+                        zl_problems_free(problems);
+                        continue;
+                }
+                failed++;
+                print_error("expected %s at '%s':\n%s\n", location ? "a problem" : "none",
+                            location ? location : "", doc);
+                for (size_t k = 0; problems && k < problems->n; k++)
+                        print_error("    got %s: %s\n", problems->items[k].path,
+                                    problems->items[k].message);
+                zl_problems_free(problems);
+        }
+        assert_int_equal(failed, 0);
+}
+
 /* ---- what must be accepted ------------------------------------------------------------------------------- */
 
 /* Loads, dumps and loads again: the same text, and the same hash for every service. */
@@ -523,7 +570,7 @@ int main(void)
                 cmocka_unit_test(test_odd_image),     cmocka_unit_test(test_overlay_rules),
                 cmocka_unit_test(test_many_problems), cmocka_unit_test(test_process_args),
                 cmocka_unit_test(test_sizes),         cmocka_unit_test(test_hash),
-                cmocka_unit_test(test_json_schema),
+                cmocka_unit_test(test_json_schema),   cmocka_unit_test(test_rules),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,11 +10,13 @@
 
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "agent/store.h"
 #include "base/fd.h"
 #include "base/strv.h"
 
-static char dir[] = "/tmp/zl_test_store.XXXXXX";
+static char dir[] = "/tmp/zl-unit-store.XXXXXX";
 
 static int make_dir(void **state)
 {
@@ -178,6 +180,101 @@ static void damaged_database_is_put_aside(void **state)
         zl_close(fd);
 }
 
+/* Commands that only look must not wait for the disk. */
+static void opening_again_writes_nothing(void **state)
+{
+        struct zl_store *store = NULL;
+        struct stat before, after;
+        char path[512];
+
+        (void)state;
+        snprintf(path, sizeof(path), "%s/agent.db", dir);
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        zl_store_close(store);
+        assert_int_equal(stat(path, &before), 0);
+        assert_int_equal(zl_store_open_existing(dir, &store, NULL), 0);
+        zl_store_close(store);
+        assert_int_equal(stat(path, &after), 0);
+        assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim));
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------ */
+
+static int join_record(const struct zl_execution_record *e, void *data)
+{
+        char *text = data;
+
+        sprintf(text + strlen(text), "%s.%s.%u:%s:%s:%d:%s ", e->deployment, e->service, e->number,
+                zl_trigger_name(e->trigger), zl_execution_state_name(e->state), e->exit_code,
+                e->reason ? e->reason : "-");
+        return 0;
+}
+
+static void test_executions(void **state)
+{
+        _cleanup_store_ struct zl_store *store = NULL;
+        struct zl_execution_record e = { .id = 1,
+                                         .deployment = "app",
+                                         .service = "a",
+                                         .number = 1,
+                                         .trigger = ZL_TRIGGER_MANUAL,
+                                         .state = ZL_EXECUTION_QUEUED,
+                                         .exit_code = -1 };
+        char text[16384] = "";
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_put_execution(store, &e, NULL), 0);
+        e.state = ZL_EXECUTION_FAILED;
+        e.exit_code = 3;
+        e.finished_at = 5;
+        e.reason = "because";
+        assert_int_equal(zl_store_put_execution(store, &e, NULL), 0);
+        e = (struct zl_execution_record){
+                .id = 2, .deployment = "app", .service = "b", .number = 7, .finished_at = 9
+        };
+        e.state = ZL_EXECUTION_SUCCEEDED;
+        assert_int_equal(zl_store_put_execution(store, &e, NULL), 0);
+        assert_int_equal(zl_store_read_executions(store, "app", "a", join_record, text, NULL), 0);
+        assert_string_equal(text, "app.a.1:manual:failed:3:because ");
+        text[0] = 0;
+        assert_int_equal(zl_store_read_executions(store, NULL, NULL, join_record, text, NULL), 0);
+        assert_string_equal(text, "app.a.1:manual:failed:3:because app.b.7:up:succeeded:0:- ");
+        /* the oldest ended ones go, what waits stays, other jobs are not touched */
+        e.state = ZL_EXECUTION_QUEUED;
+        e.finished_at = 0;
+        e.id = 3;
+        assert_int_equal(zl_store_put_execution(store, &e, NULL), 0);
+        e.state = ZL_EXECUTION_SUCCEEDED;
+        e.finished_at = 1;
+        for (e.id = 10; e.id < 10 + ZL_STORE_EXECUTIONS_MAX; e.id++)
+                assert_int_equal(zl_store_put_execution(store, &e, NULL), 0);
+        assert_int_equal(zl_store_trim_executions(store, "app", "b", NULL), 0);
+        text[0] = 0;
+        assert_int_equal(zl_store_read_executions(store, "app", "b", join_record, text, NULL), 0);
+        assert_ptr_equal(strstr(text, "app.b.7:up:queued"), text);
+        text[0] = 0;
+        assert_int_equal(zl_store_read_executions(store, "app", "a", join_record, text, NULL), 0);
+        assert_string_not_equal(text, "");
+}
+
+static void test_schedules(void **state)
+{
+        _cleanup_store_ struct zl_store *store = NULL;
+        struct zl_schedule s = { .enabled = true, .last = 42 };
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_get_schedule(store, "d", "s", &s, NULL), 0);
+        assert_int_equal(s.last, 42);
+        assert_int_equal(
+                zl_store_put_schedule(store, "d", "s", &(struct zl_schedule){ false, 43 }, NULL),
+                0);
+        assert_int_equal(zl_store_get_schedule(store, "d", "s", &s, NULL), 1);
+        assert_false(s.enabled);
+        assert_int_equal(s.last, 43);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -186,6 +283,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(events_are_numbered_and_seen_by_others, make_dir,
                                                 remove_dir),
                 cmocka_unit_test_setup_teardown(old_events_are_dropped, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(test_executions, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(test_schedules, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(opening_again_writes_nothing, make_dir, remove_dir),
                 cmocka_unit_test_setup_teardown(damaged_database_is_put_aside, make_dir,
                                                 remove_dir),
         };

@@ -17,7 +17,7 @@
 #include "cli/terminal.h"
 
 struct create_options {
-        const char *bundle, *console_socket, *pid_file;
+        const char *bundle, *config, *console_socket, *pid_file;
         struct zl_cli_u64 preserve_fds;
         bool no_pivot, no_new_keyring, detach, no_subreaper, keep;
 };
@@ -26,6 +26,9 @@ struct create_options {
         { "bundle",      'b',                                                                         \
           ZL_CLI_STRING, offsetof(struct create_options, bundle),                                     \
           "DIR",         "directory of config.json (default: here)" },                                \
+                { "config",      'f',                                                                 \
+                  ZL_CLI_STRING, offsetof(struct create_options, config),                             \
+                  "FILE",        "configuration, beside or below the bundle (default config.json)" }, \
                 { "console-socket", 0,                                                                \
                   ZL_CLI_STRING,    offsetof(struct create_options, console_socket),                  \
                   "PATH",           "unix socket that gets the master of the container's terminal" }, \
@@ -82,7 +85,7 @@ static void launch_done(struct launch *l)
         free(l->fds);
 }
 
-static int load_bundle(struct launch *l, const char *path, struct zl_error *err)
+static int load_bundle(struct launch *l, const char *path, const char *config, struct zl_error *err)
 {
         _cleanup_close_ int dir = -EBADF;
         int r;
@@ -93,7 +96,7 @@ static int load_bundle(struct launch *l, const char *path, struct zl_error *err)
         dir = zl_open_dir_at(AT_FDCWD, l->bundle, 0, err);
         if (dir < 0)
                 return dir;
-        r = zl_oci_config_load_at(dir, "config.json", &l->config, err);
+        r = zl_oci_config_load_at(dir, config ? config : "config.json", &l->config, err);
         if (r < 0)
                 zl_error_prefix(err, "bundle %s", l->bundle);
         return r;
@@ -116,11 +119,14 @@ static int pass_listen_fds(struct launch *l, uint64_t listen, struct zl_error *e
         return 0;
 }
 
-static int prepare(struct launch *l, const struct create_options *o, struct zl_error *err)
+static int prepare(const struct zl_oci *oci, struct launch *l, const struct create_options *o,
+                   struct zl_error *err)
 {
         uint64_t listen = zl_oci_listen_fds();
-        int r = load_bundle(l, o->bundle, err);
+        int r = load_bundle(l, o->bundle, o->config, err);
 
+        if (r == 0)
+                r = zl_oci_wasm_prepare(oci, l->config, l->bundle, err);
         if (r < 0)
                 return r;
         if (o->console_socket) {
@@ -153,7 +159,7 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
 {
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_container_options options = ZL_CONTAINER_OPTIONS_INIT;
-        int r = prepare(l, o, err);
+        int r = prepare(oci, l, o, err);
 
         if (r == 0)
                 r = check_terminal(l, o, l->detached, err);
@@ -164,6 +170,9 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         options.config = l->config;
         options.root = oci->root;
         options.start_here = l->start_here;
+        /* Not where something has to be there before the command is: the pid file, the terminal's mode. */
+        options.start_at_once = l->start_here && l->config->process &&
+                                !l->config->process->terminal && !o->pid_file;
         for (int i = 0; i < 3; i++)
                 options.stdio[i] = i;
         options.console_socket_fd = l->console_socket;
@@ -173,6 +182,8 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         options.no_pivot = o->no_pivot;
         options.no_new_keyring = o->no_new_keyring;
         options.systemd_cgroup = oci->systemd_cgroup;
+        options.no_cgroup = oci->no_cgroup;
+        options.idle_fd = oci->idle_fd;
         r = zl_container_create(&options, &c, err);
         if (r < 0)
                 return r;
@@ -221,6 +232,7 @@ static int run(struct zl_oci *oci, const char *id, const struct create_options *
                 return r;
         if (!o->detach && !o->console_socket)
                 console = zl_container_take_console(c);
+        zl_oci_plain_lines(console);
         r = zl_container_start(c, err);
         if (r == 0 && !o->detach) {
                 struct zl_oci_wait w = { zl_container_pid(c), zl_container_pidfd(c), console };

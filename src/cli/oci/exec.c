@@ -75,9 +75,6 @@ static int load_process(struct request *q, const char *path, struct zl_error *er
 
         if (r < 0)
                 return r;
-        q->arena = zl_arena_new(0);
-        if (!q->arena)
-                return zl_fail_oom(err);
         r = zl_oci_process_parse(text, len, path, q->arena, &q->document, err);
         if (r < 0)
                 return r;
@@ -163,6 +160,20 @@ static int take_labels(struct request *q, struct zl_container *c, const struct e
         return 0;
 }
 
+/* In a container for WebAssembly a module is run by the engine. */
+static int run_modules(struct request *q, struct zl_container *c, struct zl_error *err)
+{
+        struct zl_exec_process *p = &q->process;
+        char *const *args = p->process ? q->document.args : p->argv;
+        int r = zl_oci_wasm_exec(c, q->arena, p->process ? q->document.cwd : p->cwd, &args, err);
+
+        if (r == 0 && p->process)
+                q->document.args = (char **)(uintptr_t)args;
+        else if (r == 0)
+                p->argv = args;
+        return r;
+}
+
 static int fill(struct request *q, struct zl_container *c, const struct exec_options *o,
                 char **argv, struct zl_error *err)
 {
@@ -181,9 +192,13 @@ static int fill(struct request *q, struct zl_container *c, const struct exec_opt
         p->no_new_privs = o->no_new_privs;
         p->tty = o->tty;
         p->cgroup = o->cgroup;
+        p->ignore_paused = o->ignore_paused;
         p->seccomp_compile = zl_seccomp_compile;
         for (int i = 0; i < 3; i++)
                 p->stdio[i] = i;
+        q->arena = zl_arena_new(0);
+        if (!q->arena)
+                return zl_fail_oom(err);
         r = o->process ? load_process(q, o->process, err) : 0;
         if (r == 0)
                 r = take_groups(q, o->groups, err);
@@ -191,6 +206,8 @@ static int fill(struct request *q, struct zl_container *c, const struct exec_opt
                 r = take_env(q, c, o->env, err);
         if (r == 0)
                 r = take_labels(q, c, o, argv, err);
+        if (r == 0)
+                r = run_modules(q, c, err);
         if (r == 0)
                 r = zl_oci_preserved_fds(o->preserve_fds.value, zl_oci_listen_fds(), &q->fds,
                                          &p->n_preserve_fds, err);
@@ -214,6 +231,7 @@ static int finish(const struct exec_options *o, const struct zl_exec_result *res
 {
         struct zl_oci_wait w = { result->pid, result->pidfd, result->console_fd };
 
+        zl_oci_plain_lines(result->console_fd);
         if (o->pid_file) {
                 int r = zl_oci_write_pid(o->pid_file, result->pid, err);
 
@@ -237,9 +255,11 @@ static int exec_in(struct zl_oci *oci, const char *id, const struct exec_options
                 return r;
         status = zl_container_status(c);
         if (status == ZL_CONTAINER_PAUSED && !o->ignore_paused)
-                return zl_fail(err, ZL_E_STATE, 0, "container \"%s\" is paused", id);
+                return zl_fail(err, ZL_E_STATE, 0,
+                               "cannot exec in a paused container (use --ignore-paused)");
         if (status == ZL_CONTAINER_STOPPED)
                 return zl_fail(err, ZL_E_STATE, 0, "cannot exec in a stopped container");
+        q.process.idle_fd = oci->idle_fd;
         r = fill(&q, c, o, argv, err);
         if (r == 0 && !o->detach)
                 r = zl_foreground_prepare(err);
@@ -257,18 +277,12 @@ static int cmd_exec(struct zl_cli *cli, void *options, int argc _unused_, char *
 {
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
-        enum zl_code code;
         int status = ZL_EXIT_OK;
 
         if (exec_in(oci, argv[0], options, argv + 1, &status, &err) == 0)
                 return status;
-        code = err.code;
         zl_oci_fail(oci, &err);
-        if (code == ZL_E_NO_COMMAND)
-                return ZL_EXIT_NO_COMMAND;
-        if (code == ZL_E_NOT_RUNNABLE)
-                return ZL_EXIT_NOT_RUNNABLE;
-        return 255; /* what runc exec gives when it failed itself */
+        return 255; /* what runc exec gives when it failed itself, also for a command that is not there */
 }
 
 const struct zl_cli_command zl_oci_cmd_exec = {

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/parse.h"
@@ -44,9 +45,12 @@ int zl_oci_preserved_fds(uint64_t preserve, uint64_t listen, int **ret, size_t *
                 return zl_fail_oom(err);
         for (uint64_t i = 0; i < n; i++) {
                 fds[i] = (int)(FIRST_PRESERVED + i);
-                if (fcntl(fds[i], F_GETFD) < 0)
-                        return zl_fail(err, ZL_E_INVALID, errno,
-                                       "--preserve-fds: descriptor %d is not open", fds[i]);
+                int flags = fcntl(fds[i], F_GETFD);
+
+                /* What was passed to us came through an exec; what closes at the next one is our own. Numbers that are not in use
+                 * are not in the container either (as crun; callers give a limit, not a list). */
+                if (flags < 0 || flags & FD_CLOEXEC)
+                        fds[i] = -1;
         }
         *ret = zl_take_ptr(fds);
         *ret_n = n;
@@ -76,6 +80,16 @@ static void pass_size(uint16_t rows, uint16_t cols, void *data)
 
         if (w->console >= 0)
                 ioctl(w->console, TIOCSWINSZ, &size);
+}
+
+void zl_oci_plain_lines(int console)
+{
+        struct termios t;
+
+        if (console < 0 || isatty(STDOUT_FILENO) || tcgetattr(console, &t) < 0)
+                return;
+        t.c_oflag &= ~(tcflag_t)ONLCR;
+        tcsetattr(console, TCSANOW, &t);
 }
 
 int zl_oci_wait_foreground(const struct zl_oci_wait *w, int *ret_code, struct zl_error *err)

@@ -3,7 +3,9 @@
  * start, kill, delete, pause, resume: one call of the engine each. Messages keep the words by which callers of runc tell
  * a container that has ended from one that never was.
  */
+#include <dirent.h>
 #include <limits.h>
+#include <regex.h>
 #include <signal.h>
 
 #include "base/parse.h"
@@ -20,12 +22,14 @@ static const struct zl_cli_option kill_table[] = {
 };
 
 struct delete_options {
-        bool force;
+        bool force, regex;
 };
 
 static const struct zl_cli_option delete_table[] = {
         { "force", 'f', ZL_CLI_FLAG, offsetof(struct delete_options, force), NULL,
           "kill it if it still runs; a container that does not exist is fine" },
+        { "regex", 'r', ZL_CLI_FLAG, offsetof(struct delete_options, regex), NULL,
+          "ID is an extended regular expression: delete all that match" },
         { 0 },
 };
 
@@ -35,8 +39,14 @@ static int cmd_start(struct zl_cli *cli, void *options _unused_, int argc _unuse
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
 
-        if (zl_oci_load(oci, argv[0], &c, &err) < 0 || zl_container_start(c, &err) < 0)
+        if (zl_oci_load(oci, argv[0], &c, &err) < 0)
                 return zl_oci_fail(oci, &err);
+        if (zl_container_start(c, &err) < 0) {
+                /* A poststart hook failed: the container ends with it. */
+                if (err.code == ZL_E_CREATE)
+                        zl_container_delete(c, true, NULL);
+                return zl_oci_fail(oci, &err);
+        }
         return ZL_EXIT_OK;
 }
 
@@ -46,7 +56,8 @@ static int cmd_kill(struct zl_cli *cli, void *options, int argc, char **argv)
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
-        int sig = argc > 1 ? zl_parse_signal(argv[1]) : SIGTERM;
+        /* 0 asks only whether it is there. */
+        int sig = argc < 2 ? SIGTERM : zl_streq(argv[1], "0") ? 0 : zl_parse_signal(argv[1]);
 
         if (sig < 0) {
                 zl_fail(&err, ZL_E_INVALID, 0, "unknown signal \"%s\"", argv[1]);
@@ -62,23 +73,52 @@ static int cmd_kill(struct zl_cli *cli, void *options, int argc, char **argv)
         return ZL_EXIT_OK;
 }
 
+static int delete_one(struct zl_oci *oci, const char *id, bool force)
+{
+        _cleanup_(zl_container_freep) struct zl_container *c = NULL;
+        struct zl_error err = ZL_ERROR_INIT;
+
+        /* Gone, or gone while we waited for somebody else at work on it: with --force that is what was asked for. */
+        if (zl_oci_load(oci, id, &c, &err) < 0 || zl_container_delete(c, force, &err) < 0) {
+                if (!force || err.code != ZL_E_NOT_FOUND)
+                        return zl_oci_fail(oci, &err);
+                zl_error_done(&err);
+        }
+        return ZL_EXIT_OK;
+}
+
+static int delete_matching(struct zl_oci *oci, const char *pattern, bool force)
+{
+        struct zl_error err = ZL_ERROR_INIT;
+        int code = ZL_EXIT_OK, n;
+        struct dirent **names;
+        regex_t regex;
+
+        if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+                zl_fail(&err, ZL_E_INVALID, 0, "--regex: \"%s\" is no regular expression", pattern);
+                return zl_oci_fail(oci, &err);
+        }
+        n = scandir(oci->root, &names, NULL, alphasort);
+        for (int i = 0; i < n; i++) {
+                if (names[i]->d_name[0] != '.' &&
+                    regexec(&regex, names[i]->d_name, 0, NULL, 0) == 0 &&
+                    delete_one(oci, names[i]->d_name, force) != ZL_EXIT_OK)
+                        code = ZL_EXIT_FAILED;
+                free(names[i]);
+        }
+        if (n >= 0)
+                free(names);
+        regfree(&regex);
+        return code;
+}
+
 static int cmd_delete(struct zl_cli *cli, void *options, int argc _unused_, char **argv)
 {
         const struct delete_options *o = options;
-        _cleanup_(zl_container_freep) struct zl_container *c = NULL;
-        struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
 
-        if (zl_oci_load(oci, argv[0], &c, &err) < 0) {
-                if (o->force && err.code == ZL_E_NOT_FOUND) {
-                        zl_error_done(&err);
-                        return ZL_EXIT_OK;
-                }
-                return zl_oci_fail(oci, &err);
-        }
-        if (zl_container_delete(c, o->force, &err) < 0)
-                return zl_oci_fail(oci, &err);
-        return ZL_EXIT_OK;
+        return o->regex ? delete_matching(oci, argv[0], o->force)
+                        : delete_one(oci, argv[0], o->force);
 }
 
 static int set_paused(struct zl_cli *cli, const char *id, bool pause)

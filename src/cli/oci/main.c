@@ -27,7 +27,16 @@ static const struct zl_cli_command *const commands[] = {
         &zl_oci_cmd_events, &zl_oci_cmd_spec,   &zl_oci_cmd_features,
 };
 
-enum global_id { G_ROOT = 1000, G_LOG, G_LOG_FORMAT, G_SYSTEMD, G_ROOTLESS, G_DEBUG, G_CRIU };
+enum global_id {
+        G_ROOT = 1000,
+        G_LOG,
+        G_LOG_FORMAT,
+        G_SYSTEMD,
+        G_ROOTLESS,
+        G_DEBUG,
+        G_CRIU,
+        G_CGROUP_MANAGER
+};
 
 static const struct option global_options[] = {
         { "root", required_argument, NULL, G_ROOT },
@@ -38,6 +47,7 @@ static const struct option global_options[] = {
         { "debug", no_argument, NULL, G_DEBUG },
         { "criu", required_argument, NULL,
           G_CRIU }, /* old callers of runc pass it; checkpoints are not there yet */
+        { "cgroup-manager", required_argument, NULL, G_CGROUP_MANAGER },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },
         { NULL, 0, NULL, 0 },
@@ -54,12 +64,32 @@ static void print_help(FILE *f)
               "  --root DIR           directory of container states (default /run/zlayer-oci)\n"
               "  --log FILE           append errors to this file, too\n"
               "  --log-format FORMAT  text or json (default text)\n"
-              "  --systemd-cgroup     let systemd make the control groups; cgroupsPath is SLICE:PREFIX:NAME\n"
+              "  --systemd-cgroup     refused by create and run: there is no systemd driver yet\n"
+              "  --cgroup-manager M   who makes the control groups: cgroupfs, or disabled: none are made\n"
               "  --rootless BOOL      auto, true or false (default auto)\n"
               "  --debug              say more\n"
               "  -v, --version        version of the runtime and of the specification\n"
               "  -h, --help           this text, or with a command its own\n",
               f);
+}
+
+static int open_log(const struct zl_oci *oci)
+{
+        return open(oci->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+}
+
+/* A log that cannot be written is told at once, not when there is something to say. */
+static int check_log(const struct zl_oci *oci)
+{
+        int fd = oci->log_path ? open_log(oci) : -EBADF;
+
+        if (oci->log_path && fd < 0) {
+                fprintf(stderr, "zlayer-oci: cannot open the log %s: %s\n", oci->log_path,
+                        strerror(errno));
+                return ZL_EXIT_FAILED;
+        }
+        zl_close(fd);
+        return -1;
 }
 
 static void append_log(const struct zl_oci *oci, const char *level, const char *message)
@@ -71,7 +101,7 @@ static void append_log(const struct zl_oci *oci, const char *level, const char *
 
         if (!oci->log_path)
                 return;
-        fd = open(oci->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        fd = open_log(oci);
         if (fd < 0)
                 return;
         zl_format_rfc3339(zl_now_realtime(), now);
@@ -94,7 +124,15 @@ static void append_log(const struct zl_oci *oci, const char *level, const char *
 /* Warnings and debug messages of the library. */
 static void log_sink(enum zl_log_level level, const char *message, void *data)
 {
-        append_log(data, zl_log_level_name(level), message);
+        const struct zl_oci *oci = data;
+
+        append_log(oci, zl_log_level_name(level), message);
+        /* Callers of runc look for its form of debug messages. */
+        if (level == ZL_LOG_DEBUG) {
+                if (!oci->log_path)
+                        fprintf(stderr, "level=debug msg=\"%s\"\n", message);
+                return;
+        }
         fprintf(stderr, "zlayer-oci: %s: %s\n", zl_log_level_name(level), message);
 }
 
@@ -164,6 +202,7 @@ static int set_root(struct zl_oci *oci, const char *path)
                 path = joined;
         }
         free(oci->root);
+        oci->root_given = true;
         oci->root = path ? zl_path_clean_absolute(path) : NULL;
         return oci->root ? 0 : -ENOMEM;
 }
@@ -178,7 +217,7 @@ static int usage(const char *fmt, const char *what)
 
 static int print_version(void)
 {
-        printf("zlayer-oci version " ZL_VERSION "\nspec: 1.2.0\n");
+        printf("zlayer-oci version " ZL_VERSION "\nspec: 1.3.0\n");
         return ZL_EXIT_OK;
 }
 
@@ -198,6 +237,15 @@ static int take_global(struct zl_oci *oci, int c, char **argv)
                 return -1;
         case G_SYSTEMD:
                 oci->systemd_cgroup = true;
+                return -1;
+        case G_CGROUP_MANAGER:
+                if (!zl_streq(optarg, "cgroupfs") && !zl_streq(optarg, "systemd") &&
+                    !zl_streq(optarg, "disabled"))
+                        return usage(
+                                "--cgroup-manager: \"%s\" is not cgroupfs, systemd or disabled",
+                                optarg);
+                oci->systemd_cgroup = zl_streq(optarg, "systemd");
+                oci->no_cgroup = zl_streq(optarg, "disabled");
                 return -1;
         case G_ROOTLESS:
                 oci->rootless = optarg;
@@ -235,6 +283,7 @@ static int run_command(struct zl_oci *oci, const struct zl_cli_command *cmd, int
         int first, n, code;
 
         oci->cli.command = argv[0];
+        zl_debug("%s: state in %s", cmd->name, oci->root);
         if (cmd->options_size > sizeof(options))
                 return ZL_EXIT_FAILED;
         first = zl_cli_parse(cmd, argc, argv, options, &oci->cli.json, &err);
@@ -259,11 +308,28 @@ static bool enters_containers(const struct zl_cli_command *cmd)
         return cmd == &zl_oci_cmd_create || cmd == &zl_oci_cmd_run || cmd == &zl_oci_cmd_exec;
 }
 
+/* Before anything else is done, since it would be done twice: the first of our two lives does nothing but begin the second. Which
+ * command it is the options decide; any word that could be one will do. What fails here is told when it is known. */
+static bool protect_early(struct zl_oci *oci, char **argv)
+{
+        for (char **p = argv + 1; *p; p++) {
+                const struct zl_cli_command *cmd = find(*p);
+
+                if (cmd && enters_containers(cmd))
+                        return zl_self_protect(argv, &oci->idle_fd, NULL) == 0;
+        }
+        return false;
+}
+
 int zl_oci_main(int argc, char **argv)
 {
-        struct zl_oci oci = { .cli = { .program = "zlayer-oci" }, .rootless = "auto" };
+        struct zl_oci oci = { .cli = { .program = "zlayer-oci" },
+                              .program = argv[0],
+                              .rootless = "auto",
+                              .idle_fd = -EBADF };
         struct zl_error err = ZL_ERROR_INIT;
         const struct zl_cli_command *cmd;
+        bool protected = argc > 0 && protect_early(&oci, argv);
         int c, code = -1;
 
         if (default_root(&oci.root) < 0)
@@ -271,10 +337,13 @@ int zl_oci_main(int argc, char **argv)
         opterr = 0;
         while (code < 0 && (c = getopt_long(argc, argv, "+hv", global_options, NULL)) != -1)
                 code = take_global(&oci, c, argv);
+        if (code < 0)
+                code = check_log(&oci);
         if (code < 0) {
                 zl_log_set(oci.debug ? ZL_LOG_DEBUG : ZL_LOG_WARNING, log_sink, &oci);
                 cmd = optind < argc ? find(argv[optind]) : NULL;
-                if (cmd && enters_containers(cmd) && zl_self_protect(argv, &err) < 0)
+                if (cmd && enters_containers(cmd) && !protected &&
+                    zl_self_protect(argv, &oci.idle_fd, &err) < 0)
                         code = zl_oci_fail(&oci, &err);
                 else if (cmd)
                         code = run_command(&oci, cmd, argc - optind, argv + optind);

@@ -9,15 +9,20 @@
 #include "cli/cli.h"
 #include "container/container.h"
 
+struct zl_arena;
+
 /* One invocation. `cli` is first, so commands of the common frame find their way. */
 struct zl_oci {
         struct zl_cli cli;
+        const char *program;  /* argv[0]: what belongs to us is beside it */
         char *root;           /* directory of states, absolute */
+        bool root_given;      /* by --root: then it must be there to be listed */
         const char *log_path; /* --log, or NULL: errors go to standard error only */
         bool log_json;
         bool debug;
-        bool systemd_cgroup;
+        bool systemd_cgroup, no_cgroup;
         const char *rootless; /* "auto", "true", "false" */
+        int idle_fd;          /* to be closed by whoever has time: struct zl_container_options */
 };
 
 static inline struct zl_oci *zl_oci_of(struct zl_cli *cli)
@@ -38,11 +43,19 @@ int zl_oci_write_pid(const char *path, pid_t pid, struct zl_error *err);
 /* Connects to the socket that takes the pty master. Returns the descriptor. */
 int zl_oci_connect_console(const char *path, struct zl_error *err);
 
-/* 3, 4 … for --preserve-fds and LISTEN_FDS: checks that they are open. `*ret` is freed by the caller. */
+/* 3, 4 … for --preserve-fds and LISTEN_FDS; -1 for those that are not open. `*ret` is freed by the caller. */
 int zl_oci_preserved_fds(uint64_t preserve, uint64_t listen, int **ret, size_t *ret_n,
                          struct zl_error *err);
 /* LISTEN_FDS of our own environment, 0 if it is not meant for us. */
 uint64_t zl_oci_listen_fds(void);
+
+/* wasm.c. A bundle whose annotations say that its command is WebAssembly becomes one that runs it by zlayer-wasm; others stay as they
+ * are. Blocks for as long as the module has to be compiled. */
+int zl_oci_wasm_prepare(const struct zl_oci *oci, struct zl_oci_config *config, const char *bundle,
+                        struct zl_error *err);
+/* In such a container a command that is WebAssembly becomes one of zlayer-wasm: `*args` is replaced by one in the arena. */
+int zl_oci_wasm_exec(struct zl_container *c, struct zl_arena *arena, const char *cwd,
+                     char *const **args, struct zl_error *err);
 
 /* Waits for the first process in the foreground: terminal, signals, status. Returns its exit code, 128 + signal if a signal ended
  * it. `console` (the pty master, or -1) stays the caller's. */
@@ -51,6 +64,9 @@ struct zl_oci_wait {
         int pidfd;
         int console;
 };
+/* A terminal whose output goes to a file or pipe of the caller gives lines that end as the command wrote them (as runc); before the
+ * command runs, where that can be. -1 is fine. */
+void zl_oci_plain_lines(int console);
 int zl_oci_wait_foreground(const struct zl_oci_wait *wait, int *ret_code, struct zl_error *err);
 
 extern const struct zl_cli_command zl_oci_cmd_create, zl_oci_cmd_run, zl_oci_cmd_start,

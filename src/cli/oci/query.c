@@ -64,7 +64,9 @@ static int collect_states(struct zl_oci *oci, json_t *list, struct zl_error *err
         int n = scandir(oci->root, &names, NULL, alphasort);
 
         if (n < 0)
-                return errno == ENOENT ? 0 : zl_fail_errno(err, errno, "cannot list %s", oci->root);
+                return errno == ENOENT && !oci->root_given
+                               ? 0
+                               : zl_fail_errno(err, errno, "cannot list %s", oci->root);
         for (int i = 0; i < n; i++) {
                 _cleanup_(zl_container_freep) struct zl_container *c = NULL;
                 _cleanup_free_ char *text = NULL;

@@ -3,6 +3,8 @@
  * spec: a config.json to begin with, for a root file system in "rootfs" and a shell on a terminal.
  */
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -100,9 +102,13 @@ static json_t *linux_document(bool rootless)
         };
         json_t *list = json_array();
         json_t *object = json_object();
+        struct statfs fs;
+        /* As runc: on version 1 callers expect to see the group's path from inside. */
+        bool unified = statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 
         for (size_t i = 0; i < ZL_ARRAY_SIZE(namespaces); i++)
-                if (!rootless || !zl_streq(namespaces[i], "network"))
+                if (!(rootless && zl_streq(namespaces[i], "network")) &&
+                    (unified || !zl_streq(namespaces[i], "cgroup")))
                         json_array_append_new(list, json_pack("{s:s}", "type", namespaces[i]));
         if (rootless) {
                 json_array_append_new(list, json_pack("{s:s}", "type", "user"));

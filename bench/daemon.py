@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon by its HTTP interface: what a request costs on a connection that is kept, beside Docker's command line in the same
+run; a thousand containers; what it holds and does while nothing happens."""
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import time
+
+from engines import pss_kib, quiet, wait_until
+
+
+class Client(http.client.HTTPConnection):
+    """One connection to the socket, kept."""
+
+    def __init__(self, path):
+        super().__init__("zlayer", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(self.path)
+
+    def ask(self, method, path, body=None):
+        text = json.dumps(body) if body is not None else None
+        self.request(method, path, text, {"Content-Type": "application/json"} if text else {})
+        answer = self.getresponse()
+        data = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {data.decode()}")
+        return json.loads(data) if data else None
+
+
+def service(*command):
+    return {"image": {"name": "bb"}, "command": {"entrypoint": list(command)}}
+
+
+def timed(call, *args):
+    begin = time.monotonic()
+    call(*args)
+    return (time.monotonic() - begin) * 1000
+
+
+class Daemon:
+    def __init__(self, engines):
+        self.engines = engines
+        self.work = engines.work
+        self.socket = f"{self.work}/run/agent.sock"
+        self.process = None
+
+    def start(self):
+        if self.process:
+            return
+        if not os.path.exists(f"{self.work}/busybox.tar"):
+            self.engines.import_busybox()
+        self.engines.serve("daemon", self.engines.agent + ["serve"], lambda: os.path.exists(self.socket))
+        self.process = self.engines.servers[-1]
+        wait_until(lambda: Client(self.socket).ask("GET", "/v1/version"), "the daemon")
+
+    def row(self, name, times, anchor=None):
+        times = sorted(times)
+        p50 = statistics.median(times)
+        ratio = f"   {p50 / anchor:.3f} of docker" if anchor else ""
+        print(f"  {name:34} p50 {p50:8.2f} ms   p90 {times[int(len(times) * 0.9)]:8.2f}   min {times[0]:8.2f}{ratio}")
+        return p50
+
+    def bench_requests(self):
+        """Request to running process, and exec, on a kept connection."""
+        self.engines.start_docker()
+        self.start()
+        docker, client = self.engines.docker, Client(self.socket)
+        if docker:
+            quiet(docker + ["import", f"{self.work}/busybox.tar", "bb:latest"], check=True)
+            quiet(docker + ["run", "-d", "--name", "target", "--network=none", "bb", "/bin/sleep", "600"], check=True)
+        client.ask("POST", "/v1/containers", {"name": "target", "service": service("/bin/sleep", "600")})
+        runs, execs, docker_runs, docker_execs = [], [], [], []
+        for n in range(40):
+            runs.append(timed(client.ask, "POST", "/v1/containers",
+                              {"name": f"r{n}", "service": service("/bin/sleep", "600")}))
+            execs.append(timed(client.ask, "POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}))
+            client.ask("DELETE", f"/v1/containers/r{n}?force")
+            if docker and n % 2 == 0:
+                docker_runs.append(timed(quiet, docker + ["run", "-d", "--name", f"r{n}", "--network=none", "bb",
+                                                          "/bin/sleep", "600"]))
+                docker_execs.append(timed(quiet, docker + ["exec", "target", "/bin/true"]))
+                quiet(docker + ["rm", "-f", f"r{n}"])
+        client.ask("DELETE", "/v1/containers/target?force")
+        print("\ndaemon: one request on a kept connection (budgets: run 4 ms and 0.02 of docker run, exec 2 ms)")
+        run = self.row("docker run -d", docker_runs) if docker_runs else None
+        self.row("POST /v1/containers, runs", runs, run)
+        exec_ = self.row("docker exec true", docker_execs) if docker_execs else None
+        self.row("POST …/exec of true, its exit code", execs, exec_)
+        if docker:
+            quiet(docker + ["rm", "-f", "target"])
+
+    def bench_thousand(self):
+        """A thousand containers, one after the other; ps of them; what the daemon holds and does."""
+        self.start()
+        client, times, total = Client(self.socket), [], int(os.environ.get("ZL_BENCH_MANY", "1000"))
+        print(f"\ndaemon: {total} containers (budgets: last start 2 × the first, 8 MiB with 100, ps 50 ms)")
+        for n in range(total):
+            times.append(timed(client.ask, "POST", "/v1/containers",
+                               {"name": f"m{n}", "service": service("/bin/sleep", "6000")}))
+            if n == 99:
+                print(f"  agent with 100 containers: {pss_kib(self.process.pid) / 1024:.1f} MiB PSS")
+        first, last = statistics.median(times[:20]), statistics.median(times[-20:])
+        print(f"  start: first 20 {first:.2f} ms, last 20 {last:.2f} ms ({last / first:.2f} ×), none failed")
+        self.row(f"GET /v1/containers of {total}", [timed(client.ask, "GET", "/v1/containers") for _ in range(10)])
+        self.row(f"ps of {total}, whole command", [timed(quiet, self.engines.agent + ["ps", "-q"]) for _ in range(10)])
+        print(f"  agent with {total} containers: {pss_kib(self.process.pid) / 1024:.1f} MiB PSS, "
+              f"{self.idle_percent():.2f} % of a core while nothing happens")
+        names = [f"m{n}" for n in range(total)]
+        for at in range(0, total, 100):
+            subprocess.run(self.engines.agent + ["rm", "-f"] + names[at:at + 100], stdout=subprocess.DEVNULL)
+
+    def cpu_ticks(self):
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            return sum(int(field) for field in file.read().rsplit(")", 1)[1].split()[11:13])
+
+    def idle_percent(self, seconds=5):
+        before = self.cpu_ticks()
+        time.sleep(seconds)
+        return (self.cpu_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds * 100
+
+    def names(self):
+        return {"daemon": self.bench_requests, "thousand": self.bench_thousand}

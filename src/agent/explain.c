@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See explain.h. A service is looked at replica by replica; one that has none yet is looked at through what it depends on,
+ * and so on down, each service once, so a cycle of an old spec ends.
+ */
+#include "agent/explain.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "spec/spec.h"
+
+enum { TEXT_MAX = 16 * 1024, LINE_MAX_BYTES = 4096 };
+
+struct explainer {
+        const struct zl_explain_input *in;
+        struct zl_explanation *out;
+        char **seen; /* services */
+        struct zl_error *err;
+};
+
+void zl_explanation_done(struct zl_explanation *explanation)
+{
+        for (size_t i = 0; i < explanation->n; i++) {
+                free(explanation->causes[i].name);
+                free(explanation->causes[i].text);
+                zl_strv_free(explanation->causes[i].log);
+        }
+        free(explanation->causes);
+        *explanation = (struct zl_explanation){ 0 };
+}
+
+static struct zl_cause *add(struct explainer *e, unsigned depth, const char *name, const char *fmt,
+                            ...) ZL_PRINTF(4, 5);
+
+/* NULL without memory. */
+static struct zl_cause *add(struct explainer *e, unsigned depth, const char *name, const char *fmt,
+                            ...)
+{
+        struct zl_cause *causes = reallocarray(e->out->causes, e->out->n + 1, sizeof(*causes));
+        _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(TEXT_MAX);
+        struct zl_cause *cause;
+        va_list ap;
+
+        if (!causes)
+                return NULL;
+        e->out->causes = causes;
+        va_start(ap, fmt);
+        zl_buf_vputf(&text, fmt, ap);
+        va_end(ap);
+        cause = &causes[e->out->n];
+        *cause = (struct zl_cause){ .name = strdup(name),
+                                    .text = zl_buf_take(&text),
+                                    .depth = depth };
+        e->out->n++;
+        return cause->name && cause->text ? cause : NULL;
+}
+
+static void add_log(struct explainer *e, struct zl_cause *cause, const char *name)
+{
+        struct zl_log_options options = { .tail = (int64_t)e->in->n_lines };
+        struct zl_log_entry entry;
+        struct zl_logs *logs;
+
+        /* A log that is gone explains nothing. */
+        if (!cause || !e->in->rt || e->in->n_lines == 0 ||
+            zl_logs_open(e->in->rt, name, &options, &logs, NULL) < 0)
+                return;
+        while (zl_logs_next(logs, &entry, NULL) > 0)
+                if (zl_strv_pushf(&cause->log, "%.*s",
+                                  (int)ZL_MIN(entry.len, (size_t)LINE_MAX_BYTES), entry.data) < 0)
+                        break;
+        zl_logs_close(logs);
+}
+
+/* ---- one replica -------------------------------------------------------------------------------------------------- */
+
+static const struct zl_stored_replica *find_stored(const struct explainer *e, const char *name)
+{
+        for (size_t i = 0; i < e->in->n_stored; i++)
+                if (zl_streq(e->in->stored[i].name, name))
+                        return &e->in->stored[i];
+        return NULL;
+}
+
+/* What follows from the end of it, by what the agent decided. */
+static const char *aftermath(const struct explainer *e, const struct zl_stored_replica *stored,
+                             const struct zl_view *view)
+{
+        static const struct {
+                const char *phase, *text;
+        } texts[] = {
+                { "isolated", "it is left as it is (on_panic: isolate)" },
+                { "failed", "it is not started again, by its restart policy" },
+                { "stopped", "it stays down until the next up" },
+        };
+
+        if (!e->in->active)
+                return "no agent looks after it";
+        if (stored && zl_streq(stored->phase, "backoff"))
+                return view->restarts >= 5
+                               ? "it crashes again and again; the next start comes after a long pause"
+                               : "it will be started again";
+        for (size_t i = 0; stored && i < ZL_ARRAY_SIZE(texts); i++)
+                if (zl_streq(stored->phase, texts[i].phase))
+                        return texts[i].text;
+        return "what follows is being decided";
+}
+
+static void explain_exit(struct explainer *e, const struct zl_view *view, unsigned depth)
+{
+        const struct zl_status *s = &view->status;
+        const struct zl_stored_replica *stored = find_stored(e, s->name);
+        const char *signal = s->signal > 0 ? zl_signal_name(s->signal) : NULL;
+        _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(TEXT_MAX);
+        bool is_done = stored && zl_streq(stored->phase, "completed");
+
+        if (is_done || (s->exit_code == 0 && stored && zl_streq(stored->phase, "gone")))
+                return;
+        if (s->state == ZL_STATE_FAILED)
+                zl_buf_putf(&text, "failed: %s", s->reason ?: "the reason is not known");
+        else if (s->stop_requested && stored && zl_streq(stored->phase, "backoff"))
+                zl_buf_putf(&text, "was stopped to be started again: %s",
+                            stored->reason ?: "it was not well");
+        else if (s->stop_requested)
+                zl_buf_puts(&text, "was stopped by somebody");
+        else if (s->oom)
+                zl_buf_puts(&text, "was killed because it ran out of memory");
+        else if (s->started_at == 0)
+                zl_buf_putf(&text, "could not be started: %s",
+                            s->reason ?: "the reason is not known");
+        else if (signal)
+                zl_buf_putf(&text, "was ended by %s", signal);
+        else
+                zl_buf_putf(&text, "ended with exit code %d", s->exit_code);
+        if (view->restarts > 0)
+                zl_buf_putf(&text, " (after %u restart%s)", view->restarts,
+                            view->restarts == 1 ? "" : "s");
+        if (zl_buf_error(&text) == 0)
+                add_log(e, add(e, depth, s->name, "%s; %s", text.data, aftermath(e, stored, view)),
+                        s->name);
+}
+
+static void explain_replica(struct explainer *e, const struct zl_view *view, unsigned depth)
+{
+        const struct zl_status *s = &view->status;
+        const struct zl_stored_replica *stored = find_stored(e, s->name);
+        const char *health = view->health ?: "none", *phase = stored ? stored->phase : "";
+
+        if (!view->is_real && zl_streq(phase, "pulling"))
+                add(e, depth, s->name, "waits for its image %s to be pulled", s->image ?: "");
+        else if (!view->is_real)
+                add(e, depth, s->name, "has not been created (%s): %s", phase, s->reason ?: "");
+        else if (s->state == ZL_STATE_EXITED || s->state == ZL_STATE_FAILED)
+                explain_exit(e, view, depth);
+        else if (s->state == ZL_STATE_PAUSED)
+                add(e, depth, s->name, "is paused");
+        else if (s->state == ZL_STATE_STOPPING)
+                add(e, depth, s->name, "is being stopped");
+        else if (s->state == ZL_STATE_PENDING || s->state == ZL_STATE_INITIALIZING)
+                add_log(e,
+                        add(e, depth, s->name, "is created and has not been started yet (%s)%s%s",
+                            *phase ? phase : "pending", stored && stored->reason ? ": " : "",
+                            stored && stored->reason ? stored->reason : ""),
+                        s->name);
+        else if (zl_streq(health, "unhealthy"))
+                add_log(e,
+                        add(e, depth, s->name, "runs, but its health check fails%s%s",
+                            stored && stored->reason ? ": " : "",
+                            stored && stored->reason ? stored->reason : ""),
+                        s->name);
+        else if (zl_streq(health, "starting"))
+                add(e, depth, s->name, "runs, but its health check has not succeeded yet");
+}
+
+/* ---- one service --------------------------------------------------------------------------------------------------- */
+
+static const struct zl_service_spec *find_spec(const struct explainer *e, const char *service)
+{
+        return e->in->spec ? zl_spec_get_service(e->in->spec, service) : NULL;
+}
+
+static size_t explain_replicas(struct explainer *e, const char *service, uint32_t replica,
+                               unsigned depth)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < e->in->views->n; i++) {
+                const struct zl_view *view = &e->in->views->items[i];
+
+                if (!zl_streq(view->id.deployment, e->in->deployment) ||
+                    !zl_streq(view->id.service, service) ||
+                    (replica > 0 && view->id.replica != replica))
+                        continue;
+                n++;
+                explain_replica(e, view, depth);
+        }
+        return n;
+}
+
+static void explain_service(struct explainer *e, const char *service, uint32_t replica,
+                            unsigned depth);
+
+/* False: what is depended on has started, and more is not asked of it. */
+static bool explain_dependency(struct explainer *e, const char *full,
+                               const struct zl_depends_spec *dep, unsigned depth)
+{
+        static const char *const verbs[] = {
+                [ZL_DEPENDS_STARTED] = "start",
+                [ZL_DEPENDS_HEALTHY] = "become healthy",
+                [ZL_DEPENDS_READY] = "become ready",
+        };
+        size_t at = e->out->n;
+        char target[ZL_IDENT_NAME_MAX];
+
+        if (!add(e, depth, full, "waits for %s to %s", dep->service, verbs[dep->condition]))
+                return true;
+        if (zl_strv_contains(e->seen, dep->service))
+                return true; /* told above */
+        explain_service(e, dep->service, 0, depth + 1);
+        if (e->out->n > at + 1)
+                return true;
+        if (dep->condition != ZL_DEPENDS_STARTED) {
+                snprintf(target, sizeof(target), "%s.%s", e->in->deployment, dep->service);
+                add(e, depth + 1, target, "runs, and is not known to be well yet");
+                return true;
+        }
+        free(e->out->causes[at].name);
+        free(e->out->causes[at].text);
+        e->out->n = at;
+        return false;
+}
+
+static void explain_service(struct explainer *e, const char *service, uint32_t replica,
+                            unsigned depth)
+{
+        const struct zl_service_spec *spec = find_spec(e, service);
+        char full[ZL_IDENT_NAME_MAX];
+        bool waits = false;
+
+        if (zl_strv_contains(e->seen, service) || zl_strv_push(&e->seen, service) < 0)
+                return;
+        if (explain_replicas(e, service, replica, depth) > 0 || !spec ||
+            spec->rtype == ZL_RTYPE_CRON)
+                return;
+        snprintf(full, sizeof(full), "%s.%s", e->in->deployment, service);
+        if (zl_spec_initial_replicas(&spec->scale) == 0) {
+                add(e, depth, full, "is to have no replicas");
+                return;
+        }
+        if (!e->in->active) {
+                add(e, depth, full, "does not run, since no agent looks after the deployment");
+                return;
+        }
+        for (size_t i = 0; i < spec->n_depends; i++)
+                waits |= explain_dependency(e, full, &spec->depends[i], depth);
+        if (!waits)
+                add(e, depth, full, "has not been begun yet");
+}
+
+int zl_explain(const struct zl_explain_input *input, const char *service, uint32_t replica,
+               struct zl_explanation *ret, struct zl_error *err)
+{
+        struct explainer e = { .in = input, .out = ret, .err = err };
+
+        *ret = (struct zl_explanation){ 0 };
+        if (!input->active && input->failure)
+                add(&e, 0, input->deployment, "its last start failed and was undone: %s",
+                    input->failure);
+        if (service) {
+                explain_service(&e, service, replica, 0);
+        } else if (input->spec && input->active) {
+                for (size_t i = 0; i < input->spec->n_services; i++)
+                        explain_service(&e, input->spec->services[i].name, 0, 0);
+        } else {
+                for (size_t i = 0; i < input->views->n; i++)
+                        if (zl_streq(input->views->items[i].id.deployment, input->deployment))
+                                explain_service(&e, input->views->items[i].id.service, 0, 0);
+                if (ret->n == 0 && !input->active)
+                        add(&e, 0, input->deployment, "is not up: no agent looks after it");
+        }
+        zl_strv_free(e.seen);
+        for (size_t i = 0; i < ret->n; i++)
+                if (!ret->causes[i].name || !ret->causes[i].text) {
+                        zl_explanation_done(ret);
+                        return zl_fail_oom(err);
+                }
+        return 0;
+}

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a container (container.h) by any program with the command line of runc instead of by our own engine. The
+ * monitor is linked with this file in place of the engine and is otherwise the same: it prepares the root file system, runs
+ * the program for each operation, and as the subreaper is the parent of what the program leaves behind, so logs, exit records and
+ * recovery are the same code for both.
+ *
+ * Which program stands in the bundle (annotation ZL_DELEGATE_ANNOTATION), so a workload is started again by the one
+ * that made it. Its state lies in the directory "runtime" of the bundle.
+ *
+ * What may go wrong: programs look for the command already when they create. The interface tells that at the start,
+ * so such a container gets a process that only waits, and the start is refused with the program's words. And a program
+ * cannot be told to let its container die with us: whoever finds a dead monitor ends what is left in the control group.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "base/socket.h"
+#include "base/strv.h"
+#include "container/container.h"
+#include "container/user.h"
+#include "linux/mounts.h"
+
+enum { LOG_MAX = 1 << 20, CONSOLE_WAIT_MSEC = 30000 };
+
+struct delegate {
+        const char *program;
+        char *state_dir;         /* <bundle>/runtime */
+        struct zl_error refused; /* why the start will fail */
+        int console_fd;
+        bool started, mounted, systemd;
+};
+
+/* The engine's object, with other contents. */
+struct zl_container {
+        char *id, *bundle;
+        const struct zl_oci_config *config;
+        struct zl_cgroup *cgroup;
+        pid_t pid;
+        int pidfd;
+        struct delegate d;
+};
+
+/* ---- running the program ----------------------------------------------------------------------------- */
+
+static char *state_file(const struct zl_container *c, const char *file)
+{
+        return zl_path_join(c->d.state_dir, file);
+}
+
+static int begin_command(const struct zl_container *c, const char *operation, char ***ret)
+{
+        _cleanup_free_ char *log = state_file(c, "log.json");
+
+        if (!log)
+                return -ENOMEM;
+        unlink(log);
+        if (zl_strv_push(ret, c->d.program) < 0 || zl_strv_push(ret, "--root") < 0 ||
+            zl_strv_push(ret, c->d.state_dir) < 0 || zl_strv_push(ret, "--log") < 0 ||
+            zl_strv_push(ret, log) < 0 || zl_strv_push(ret, "--log-format") < 0 ||
+            zl_strv_push(ret, "json") < 0 ||
+            (c->d.systemd && zl_strv_push(ret, "--systemd-cgroup") < 0) ||
+            zl_strv_push(ret, operation) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+/* Waits for it, too. Returns its exit status (128 + signal), or a negative errno. */
+static int run(char *const *argv, const int stdio[3])
+{
+        extern char **environ;
+        posix_spawn_file_actions_t actions;
+        int status, r;
+        pid_t pid;
+
+        if (posix_spawn_file_actions_init(&actions) != 0)
+                return -ENOMEM;
+        for (int i = 0; i < 3; i++) {
+                r = stdio && stdio[i] >= 0
+                            ? posix_spawn_file_actions_adddup2(&actions, stdio[i], i)
+                            : posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
+                if (r != 0)
+                        break;
+        }
+        if (r == 0)
+                r = posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
+        posix_spawn_file_actions_destroy(&actions);
+        if (r != 0)
+                return -r;
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* The last message of the program's log, in which the usual escapes are undone; the caller frees. NULL if there is none. */
+static char *last_message(const struct zl_container *c)
+{
+        static const char key[] = "\"msg\":";
+        _cleanup_free_ char *log = state_file(c, "log.json"), *text = NULL;
+        const char *found = NULL, *p;
+        char *out, *to;
+
+        if (!log || zl_read_file_at(AT_FDCWD, log, LOG_MAX, &text, NULL) < 0)
+                return NULL;
+        for (p = text; (p = strstr(p, key)); p += sizeof(key) - 1)
+                found = p + sizeof(key) - 1;
+        if (!found || !(found = strchr(found, '"')) || !(out = to = malloc(strlen(found) + 1)))
+                return NULL;
+        for (p = found + 1; *p && *p != '"'; p++) {
+                if (*p == '\\' && p[1])
+                        p++;
+                *to++ = *p;
+        }
+        *to = 0;
+        return out;
+}
+
+static enum zl_code code_of(const char *message)
+{
+        if (strstr(message, "exec") &&
+            (strstr(message, "not found in $PATH") || strstr(message, "no such file or directory")))
+                return ZL_E_NO_COMMAND;
+        if (strstr(message, "exec") && strcasestr(message, "permission denied"))
+                return ZL_E_NOT_RUNNABLE;
+        if (strstr(message, "not running") || strstr(message, "does not exist"))
+                return ZL_E_STATE;
+        return ZL_E_CREATE;
+}
+
+/* Runs it; what it says is the error. */
+static int perform(const struct zl_container *c, char *const *argv, const int stdio[3],
+                   struct zl_error *err)
+{
+        int r = run(argv, stdio);
+
+        if (r == 0)
+                return 0;
+        if (r < 0)
+                return zl_fail(err, ZL_E_CONFIGURATION, -r, "cannot run %s", argv[0]);
+
+        _cleanup_free_ char *message = last_message(c);
+
+        if (message)
+                return zl_fail(err, code_of(message), 0, "%s: %s", argv[0], message);
+        return zl_fail(err, ZL_E_CREATE, 0, "%s ends with status %d and does not say why", argv[0],
+                       r);
+}
+
+/* OPERATION [ARGUMENT] ID [LAST], with nothing to say to it. */
+static int perform_simple(const struct zl_container *c, const char *const words[],
+                          struct zl_error *err)
+{
+        _cleanup_strv_ char **argv = NULL;
+        int r = begin_command(c, words[0], &argv);
+
+        for (size_t i = 1; r == 0 && words[i]; i++)
+                r = zl_strv_push(&argv, words[i]);
+        return r < 0 ? zl_fail_oom(err) : perform(c, argv, NULL, err);
+}
+
+static pid_t read_pid(const char *file)
+{
+        _cleanup_free_ char *text = NULL;
+        uint32_t pid;
+
+        if (zl_read_file_at(AT_FDCWD, file, 64, &text, NULL) < 0)
+                return 0;
+        text[strcspn(text, "\n")] = 0;
+        return zl_parse_u32(text, 10, &pid) < 0 ? 0 : (pid_t)pid;
+}
+
+/* ---- terminals --------------------------------------------------------------------------------------- */
+
+/* A socket on which the program hands over the terminal's master; its path for the command line. */
+static int listen_console(const struct zl_container *c, char **ret_path)
+{
+        _cleanup_free_ char *path = state_file(c, "console");
+        int fd;
+
+        if (!path)
+                return -ENOMEM;
+        unlink(path);
+        fd = zl_unix_listen_at(AT_FDCWD, path, SOCK_STREAM, 0600);
+        if (fd < 0)
+                return fd;
+        /* The name may be longer than an address of a socket can be; this one is short. */
+        if (asprintf(ret_path, "/proc/%d/cwd/console", (int)getpid()) < 0 ||
+            chdir(c->d.state_dir) < 0) {
+                zl_close(fd);
+                return -ENOMEM;
+        }
+        return fd;
+}
+
+static int accept_console(int listener)
+{
+        struct pollfd pfd = { .fd = listener, .events = POLLIN };
+        _cleanup_close_ int conn = -EBADF;
+        char name[256];
+        int fd = -EBADF;
+        size_t n = 1;
+        ssize_t len;
+
+        if (poll(&pfd, 1, CONSOLE_WAIT_MSEC) <= 0)
+                return -ETIMEDOUT;
+        conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (conn < 0)
+                return -errno;
+        len = zl_recv_fds(conn, name, sizeof(name), &fd, &n, 0);
+        return len < 0 ? (int)len : n == 1 ? fd : -EPROTO;
+}
+
+static void end_console(const struct zl_container *c, int listener)
+{
+        _cleanup_free_ char *path = state_file(c, "console");
+
+        if (listener < 0)
+                return;
+        zl_close(listener);
+        if (path)
+                unlink(path);
+        if (chdir("/") < 0)
+                return; /* nowhere to go; harmless */
+}
+
+/* ---- create ------------------------------------------------------------------------------------------ */
+
+static const char *program_of(const struct zl_oci_config *config)
+{
+        for (size_t i = 0; i < config->annotations.n; i++)
+                if (zl_streq(config->annotations.items[i].key, ZL_DELEGATE_ANNOTATION))
+                        return config->annotations.items[i].value;
+        return NULL;
+}
+
+/* In a mount namespace of our own, so that the machine never sees it and it goes with us. */
+static int mount_root(struct zl_container *c, const struct zl_rootfs_overlay *o,
+                      struct zl_error *err)
+{
+        _cleanup_free_ char *options = NULL;
+
+        if (!o)
+                return 0;
+        options = zl_overlay_options(o->lower_dirs, o->upper, o->work);
+        if (!options)
+                return zl_fail_oom(err);
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+                return zl_fail_errno(err, errno, "cannot make a mount namespace");
+        if (mount("overlay", c->config->root->path, "overlay", 0, options) < 0)
+                return zl_fail_errno(err, errno, "cannot mount the root file system");
+        c->d.mounted = true;
+        return 0;
+}
+
+/* Stands for the container that the program could not make, until somebody starts it. */
+static int make_placeholder(struct zl_container *c)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                syscall(SYS_close_range, 3U, ~0U, 0U);
+                for (;;)
+                        pause();
+        }
+        if (pid < 0)
+                return -errno;
+        c->pid = pid;
+        return 0;
+}
+
+static int create_command(const struct zl_container *c, const char *pid_file, const char *console,
+                          char ***ret)
+{
+        int r = begin_command(c, "create", ret);
+
+        r = r ? r : zl_strv_push(ret, "--bundle");
+        r = r ? r : zl_strv_push(ret, c->bundle);
+        r = r ? r : zl_strv_push(ret, "--pid-file");
+        r = r ? r : zl_strv_push(ret, pid_file);
+        if (r == 0 && console) {
+                r = zl_strv_push(ret, "--console-socket");
+                r = r ? r : zl_strv_push(ret, console);
+        }
+        return r ? r : zl_strv_push(ret, c->id);
+}
+
+static int create_by_program(struct zl_container *c, const struct zl_container_options *o,
+                             struct zl_error *err)
+{
+        bool terminal = c->config->process && c->config->process->terminal;
+        _cleanup_free_ char *pid_file = state_file(c, "pid"), *console = NULL;
+        _cleanup_strv_ char **argv = NULL;
+        int listener = terminal ? listen_console(c, &console) : -EBADF;
+        int r;
+
+        if (terminal && listener < 0)
+                return zl_fail_errno(err, -listener, "cannot make a socket for the terminal");
+        if (!pid_file || create_command(c, pid_file, console, &argv) < 0)
+                r = zl_fail_oom(err);
+        else
+                r = perform(c, argv, terminal ? NULL : o->stdio, err);
+        if (r == 0 && terminal) {
+                c->d.console_fd = accept_console(listener);
+                if (c->d.console_fd < 0)
+                        r = zl_fail_errno(err, -c->d.console_fd, "%s hands over no terminal",
+                                          c->d.program);
+        }
+        end_console(c, listener);
+        if (r == 0 && (c->pid = read_pid(pid_file)) <= 0)
+                r = zl_fail(err, ZL_E_PROTOCOL, 0, "%s does not tell the process it made",
+                            c->d.program);
+        return r;
+}
+
+static int open_facts(struct zl_container *c, struct zl_error *err)
+{
+        const char *path = c->config->linux_ ? c->config->linux_->cgroups_path : NULL;
+        struct zl_cgroup_options options = { .owned = true };
+
+        c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+        if (c->pidfd < 0)
+                return zl_fail_errno(err, errno, "cannot open process %d", (int)c->pid);
+        if (!path || strchr(path, ':'))
+                return 0;
+        options.path = path + strspn(path, "/");
+        /* Figures and the end of all processes come from it; a program may have put it somewhere else. */
+        if (zl_cgroup_open(&options, &c->cgroup, NULL) < 0)
+                c->cgroup = NULL;
+        return 0;
+}
+
+/* Our own engine looks a user up by itself; the programs know numbers only and would run the workload as root. The name stays in the
+ * configuration, so that the next start looks again. */
+static int settle_user(struct zl_container *c, struct zl_error *err)
+{
+        struct zl_oci_process *process = c->config->process;
+        _cleanup_close_ int root = -EBADF, bundle = -EBADF;
+        gid_t groups[ZL_GROUPS_MAX];
+        struct zl_user_result user = { .groups = groups };
+        _cleanup_free_ char *text = NULL;
+        struct zl_oci_user own;
+        int r;
+
+        if (!process || !process->user.username)
+                return 0;
+        own = process->user;
+        for (size_t i = 0; i < own.n_additional_gids && i < ZL_GROUPS_MAX; i++)
+                groups[user.n_groups++] = own.additional_gids[i];
+        root = open(c->config->root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = root < 0 ? -errno : zl_user_lookup(root, process->user.username, &user);
+        if (r < 0)
+                return zl_fail(err, ZL_E_INVALID, -r, "there is no user \"%s\" in %s",
+                               process->user.username, c->id);
+        process->user.uid = user.uid;
+        process->user.gid = user.gid;
+        process->user.additional_gids = groups;
+        process->user.n_additional_gids = user.n_groups;
+        r = zl_oci_config_dump(c->config, &text, err);
+        process->user = own;
+        if (r < 0)
+                return r;
+        bundle = open(c->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = bundle < 0 ? -errno
+                       : zl_write_file_at(bundle, "config.json", text, strlen(text), 0600, 0);
+        return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/config.json", c->bundle) : 0;
+}
+
+static int prepare(struct zl_container *c, const struct zl_container_options *o,
+                   struct zl_error *err)
+{
+        int r;
+
+        c->pidfd = c->d.console_fd = -EBADF;
+        c->config = o->config;
+        c->d.program = program_of(o->config);
+        c->d.systemd = o->systemd_cgroup;
+        if (!c->d.program)
+                return zl_fail(err, ZL_E_CONFIGURATION, 0, "the bundle of %s names no runtime",
+                               o->id);
+        if (o->init_reaper)
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                               "init_container: %s has no first process of its own", c->d.program);
+        if (zl_replace_str(&c->id, o->id) < 0 || zl_replace_str(&c->bundle, o->bundle) < 0 ||
+            !(c->d.state_dir = zl_path_join(o->bundle, "runtime")))
+                return zl_fail_oom(err);
+        /* What an earlier life left there is of processes that are gone. */
+        zl_rm_rf_at(AT_FDCWD, c->d.state_dir);
+        if (zl_mkdir_p_at(AT_FDCWD, c->d.state_dir, 0700) < 0)
+                return zl_fail_errno(err, errno, "cannot make %s", c->d.state_dir);
+        r = mount_root(c, o->overlay, err);
+        return r < 0 ? r : settle_user(c, err);
+}
+
+int zl_container_create(const struct zl_container_options *o, struct zl_container **ret,
+                        struct zl_error *err)
+{
+        struct zl_container *c = calloc(1, sizeof(*c));
+        struct zl_error own = ZL_ERROR_INIT;
+        int r;
+
+        if (!c)
+                return zl_fail_oom(err);
+        r = prepare(c, o, &own);
+        if (r == 0)
+                r = create_by_program(c, o, &own);
+        if (r < 0 && (own.code == ZL_E_NO_COMMAND || own.code == ZL_E_NOT_RUNNABLE)) {
+                r = make_placeholder(c);
+                if (r == 0)
+                        zl_error_move(&c->d.refused, &own);
+        }
+        if (r == 0)
+                r = open_facts(c, &own);
+        if (r < 0) {
+                if (c->d.state_dir)
+                        zl_container_delete(c, true, NULL);
+                zl_container_free(c);
+                zl_error_move(err, &own);
+                return r;
+        }
+        *ret = c;
+        return 0;
+}
+
+void zl_container_free(struct zl_container *c)
+{
+        if (!c)
+                return;
+        zl_cgroup_free(c->cgroup);
+        zl_close(c->pidfd);
+        zl_close(c->d.console_fd);
+        zl_error_done(&c->d.refused);
+        free(c->d.state_dir);
+        free(c->id);
+        free(c->bundle);
+        free(c);
+}
+
+pid_t zl_container_pid(const struct zl_container *c)
+{
+        return c->pid;
+}
+
+struct zl_cgroup *zl_container_cgroup(const struct zl_container *c)
+{
+        return c->cgroup;
+}
+
+int zl_container_take_console(struct zl_container *c)
+{
+        return zl_take_fd(c->d.console_fd);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+int zl_container_start(struct zl_container *c, struct zl_error *err)
+{
+        const char *const words[] = { "start", c->id, NULL };
+        int r;
+
+        if (zl_error_is_set(&c->d.refused)) {
+                zl_error_move(err, &c->d.refused);
+                return -ENOENT;
+        }
+        r = perform_simple(c, words, err);
+        c->d.started = r == 0;
+        if (r < 0 && err && err->code == ZL_E_CREATE)
+                zl_error_recode(err, ZL_E_START);
+        return r;
+}
+
+int zl_container_kill(struct zl_container *c, int sig, bool all, struct zl_error *err)
+{
+        char number[16];
+        const char *const one[] = { "kill", c->id, number, NULL };
+
+        snprintf(number, sizeof(number), "%d", sig);
+        if (all && c->cgroup)
+                return zl_cgroup_kill_all(c->cgroup, sig, err);
+        /* A container that is only created has no process yet that would understand a signal. */
+        if (zl_error_is_set(&c->d.refused))
+                return kill(c->pid, sig) < 0 ? zl_fail_errno(err, errno, "cannot signal %s", c->id)
+                                             : 0;
+        return perform_simple(c, one, err);
+}
+
+int zl_container_pause(struct zl_container *c, bool pause, struct zl_error *err)
+{
+        const char *const words[] = { pause ? "pause" : "resume", c->id, NULL };
+
+        return perform_simple(c, words, err);
+}
+
+int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err)
+{
+        const char *const words[] = { "delete", force ? "--force" : c->id, force ? c->id : NULL,
+                                      NULL };
+        struct zl_error own = ZL_ERROR_INIT;
+        int r = c->pid > 0 || c->d.mounted ? perform_simple(c, words, &own) : 0;
+
+        /* Whatever became of it, nothing of it shall stay. */
+        if (c->cgroup && zl_cgroup_remove(c->cgroup, NULL) == 0)
+                r = 0;
+        if (c->d.mounted)
+                umount2(c->config->root->path, MNT_DETACH);
+        c->d.mounted = false;
+        zl_rm_rf_at(AT_FDCWD, c->d.state_dir);
+        if (r < 0 && own.code != ZL_E_STATE)
+                zl_error_move(err, &own);
+        else
+                r = 0;
+        zl_error_done(&own);
+        return r;
+}
+
+/* ---- exec -------------------------------------------------------------------------------------------- */
+
+/* "UID:GID" for what the workload's own files call a user: the programs take numbers only. */
+static int lookup_user(const struct zl_container *c, const char *text, char **ret,
+                       struct zl_error *err)
+{
+        gid_t groups[ZL_GROUPS_MAX];
+        struct zl_user_result user = { .groups = groups };
+        _cleanup_close_ int root = -EBADF;
+        char path[64];
+        int r;
+
+        snprintf(path, sizeof(path), "/proc/%d/root", (int)c->pid);
+        root = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = root < 0 ? -errno : zl_user_lookup(root, text, &user);
+        if (r < 0)
+                return zl_fail(err, ZL_E_CREATE, -r, "there is no user \"%s\" in %s", text, c->id);
+        return asprintf(ret, "%u:%u", user.uid, user.gid) < 0 ? zl_fail_oom(err) : 0;
+}
+
+static int exec_command(const struct zl_container *c, const struct zl_exec_process *p,
+                        const char *pid_file, const char *console, char ***ret,
+                        struct zl_error *err)
+{
+        _cleanup_free_ char *user = NULL;
+        int r = p->user ? lookup_user(c, p->user, &user, err) : 0;
+
+        if (r < 0)
+                return r;
+        r = begin_command(c, "exec", ret);
+        r = r ? r : zl_strv_push(ret, "--detach");
+        r = r ? r : zl_strv_push(ret, "--pid-file");
+        r = r ? r : zl_strv_push(ret, pid_file);
+        if (r == 0 && console) {
+                r = zl_strv_push(ret, "--tty");
+                r = r ? r : zl_strv_push(ret, "--console-socket");
+                r = r ? r : zl_strv_push(ret, console);
+        }
+        if (r == 0 && user)
+                r = zl_strv_pushf(ret, "--user=%s", user);
+        if (r == 0 && p->cwd)
+                r = zl_strv_pushf(ret, "--cwd=%s", p->cwd);
+        ZL_STRV_FOREACH(e, p->env)
+                if (r == 0)
+                        r = zl_strv_pushf(ret, "--env=%s", *e);
+        r = r ? r : zl_strv_push(ret, c->id);
+        r = r ? r : zl_strv_extend(ret, p->argv);
+        return r < 0 ? zl_fail_oom(err) : 0;
+}
+
+int zl_container_exec(struct zl_container *c, const struct zl_exec_process *p,
+                      struct zl_exec_result *ret, struct zl_error *err)
+{
+        _cleanup_free_ char *pid_file = state_file(c, "exec-pid"), *console = NULL;
+        _cleanup_strv_ char **argv = NULL;
+        struct zl_exec_result result = { .pidfd = -EBADF, .console_fd = -EBADF };
+        int r, listener;
+
+        if (p->privileged)
+                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                               "%s cannot run a command with all privileges", c->d.program);
+        if (zl_error_is_set(&c->d.refused))
+                return zl_fail(err, ZL_E_STATE, 0, "%s could not be created", c->id);
+        listener = p->tty ? listen_console(c, &console) : -EBADF;
+        if (p->tty && listener < 0)
+                return zl_fail_errno(err, -listener, "cannot make a socket for the terminal");
+        r = pid_file ? exec_command(c, p, pid_file, console, &argv, err) : zl_fail_oom(err);
+        if (r == 0) {
+                unlink(pid_file);
+                r = perform(c, argv, p->tty ? NULL : p->stdio, err);
+        }
+        if (r == 0 && p->tty)
+                result.console_fd = accept_console(listener);
+        end_console(c, listener);
+        if (r < 0)
+                return r;
+        result.pid = read_pid(pid_file);
+        result.pidfd = result.pid > 0 ? (int)syscall(SYS_pidfd_open, result.pid, 0) : -1;
+        if (result.pidfd < 0 || (p->tty && result.console_fd < 0)) {
+                zl_close(result.console_fd);
+                zl_close(result.pidfd);
+                return zl_fail(err, ZL_E_PROTOCOL, 0, "%s does not tell the process it made",
+                               c->d.program);
+        }
+        *ret = result;
+        return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Networks, for runtimes: requests to zlayer-net, which is started when it is not there. Each call blocks for some milliseconds;
+ * one that has to start the process, for some more. Calls from several threads do not meet: each has a connection of its own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/json.h"
+
+struct zl_net {
+        const char *program; /* zlayer-net */
+        const char *dir;     /* <runtime_dir>/net, absolute */
+        const char *pool;    /* "10.208.0.0/12"; NULL: that */
+};
+
+struct zl_net_request {
+        const char *name;    /* of the workload */
+        const char *network; /* a new one is made */
+        const json_t *wish;  /* more members of the request, or NULL */
+        pid_t pid;           /* of its first process, which waits at the start gate */
+};
+
+/* What it got, as strings of the document that the caller releases with zl_net_info_done(). */
+struct zl_net_info {
+        json_t *document;
+        const char *network, *ipv4, *ipv6, *gateway4, *gateway6, *resolver; /* or NULL */
+};
+void zl_net_info_done(struct zl_net_info *info);
+#define _cleanup_net_info_ _cleanup_(zl_net_info_done)
+
+/* Gives a container its link, addresses and routes. They are there when the call returns, and go when its first process
+ * ends. A second attach of the same name replaces the first. */
+int zl_net_client_attach(const struct zl_net *net, const struct zl_net_request *request,
+                         struct zl_net_info *ret, struct zl_error *err);
+/* Takes it out at once. Success if it is in no network. */
+int zl_net_client_detach(const struct zl_net *net, const char *name, struct zl_error *err);
+/* Whether names lead to it. Success if it is in no network. */
+int zl_net_client_ready(const struct zl_net *net, const char *name, bool ready,
+                        struct zl_error *err);
+/* What a container has, from the record on disk: starts nothing. -ENOENT (no error filled) if it is in no network. */
+int zl_net_client_get(const struct zl_net *net, const char *name, struct zl_net_info *ret,
+                      struct zl_error *err);

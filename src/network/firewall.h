@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The nf_tables table of ours: which container may talk to whom, masquerading, published ports and balanced addresses. Every change
+ * is one batch: packets meet the old rules or the new ones. The table is a function of what it is told here; when
+ * somebody else destroys it, zl_firewall_build() makes it anew.
+ *
+ * Blocks for as long as the kernel takes to commit. Not thread-safe.
+ */
+#pragma once
+
+#include "linux/link.h"
+#include "linux/nft.h"
+#include "network/ip.h"
+
+enum { ZL_FIREWALL_TARGETS_MAX = 1024 };
+
+struct zl_firewall_network {
+        const char *bridge;
+        struct zl_net_addr four, six; /* subnets; family 0: none */
+};
+
+struct zl_firewall_target {
+        struct zl_ip four, six; /* family 0: none */
+        uint16_t port;          /* host order */
+};
+
+/* One place where connections arrive, and where they go on to: one of the targets at random. */
+struct zl_firewall_front {
+        struct zl_ip address; /* AF_UNSPEC: every address of the host */
+        uint16_t port;
+        bool udp; /* else TCP */
+        const struct zl_firewall_target *targets;
+        size_t n_targets; /* 0: nothing is forwarded; the host itself answers */
+};
+
+struct zl_firewall {
+        struct zl_nl nl;
+        char table[32];
+};
+
+int zl_firewall_open(const char *table, struct zl_firewall *ret, struct zl_error *err);
+void zl_firewall_close(struct zl_firewall *fw); /* the table stays */
+
+/* Replaces the whole table. */
+int zl_firewall_build(struct zl_firewall *fw, const struct zl_firewall_network *networks,
+                      size_t n_networks, const struct zl_firewall_front *fronts, size_t n_fronts,
+                      struct zl_error *err);
+/* The networks only. */
+int zl_firewall_set_networks(struct zl_firewall *fw, const struct zl_firewall_network *networks,
+                             size_t n, struct zl_error *err);
+/* Adds a front or gives it other targets; connections that are there keep theirs. */
+int zl_firewall_set_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
+                          struct zl_error *err);
+int zl_firewall_remove_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
+                             struct zl_error *err);
+/* A descriptor that becomes readable when a table changes; zl_firewall_was_destroyed() reads it empty and tells whether
+ * somebody else took our table away. The caller closes. */
+int zl_firewall_watch(struct zl_error *err);
+bool zl_firewall_was_destroyed(const struct zl_firewall *fw, int watch_fd);
+/* Removes the table; missing is success. */
+int zl_firewall_remove(struct zl_firewall *fw, struct zl_error *err);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is said on <runtime_dir>/net/net.sock: one JSON object per message of a SOCK_SEQPACKET socket, each answered by
+ * {"ok": ...} or {"error": {code, errno, message, hint}}. A connection may ask any number of times.
+ *
+ *   {"op":"attach","name":…,"network":…,"pid":…,"started":…, …}   with a pidfd and a network namespace; answered by the record
+ *   {"op":"detach","name":…}                                      not attached: fine
+ *   {"op":"ready","name":…,"ready":true}                         not attached: fine
+ */
+#pragma once
+
+#define ZL_NET_SOCKET "net.sock"
+#define ZL_NET_OP_ATTACH "attach"
+#define ZL_NET_OP_DETACH "detach"
+#define ZL_NET_OP_READY "ready"

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zlayer-net inside: the process of one runtime directory that owns its bridges, addresses and the table of rules.
+ *
+ * Everything it must not forget is on disk before it is done, so that whatever instant it dies at, its next life finds what there
+ * is (server_recover.c): a network's record stands before its bridge, a container's before its link, and each goes after it.
+ *
+ *   <runtime_dir>/net/lock                   held by the process that lives
+ *   <runtime_dir>/net/net.sock               requests (network/client.h speaks)
+ *   <runtime_dir>/net/networks/NAME.json     slot of the pool
+ *   <runtime_dir>/net/containers/NAME.json   what was asked for and what was given; an address is taken if it stands there
+ *
+ * One thread. Requests take as long as the kernel does, about a millisecond.
+ */
+#pragma once
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/map.h"
+#include "network/dns_server.h"
+#include "network/firewall.h"
+#include "network/ip.h"
+
+enum {
+        ZL_NET_SUBNET_BITS = 20,
+        ZL_NET_HOSTS = 1 << (32 - ZL_NET_SUBNET_BITS),
+        ZL_NET_REQUEST_MAX = 64 * 1024,
+        ZL_NET_DOCUMENT_MAX = 1 << 20,
+};
+
+struct zl_net_server;
+
+struct zl_net_source {
+        int fd;
+        void (*ready)(struct zl_net_server *s, struct zl_net_source *source, uint32_t events);
+};
+
+struct zl_net_network {
+        char *name;
+        unsigned slot; /* of the pool */
+        char bridge[IF_NAMESIZE];
+        unsigned link;                 /* index of the bridge; 0: not there */
+        struct zl_net_addr gateway[2]; /* ours: IPv4, IPv6, with the subnet's prefix */
+        uint64_t used[ZL_NET_HOSTS / 64];
+        unsigned next; /* where to look for a free address first: one just released is taken last */
+        size_t users;
+        bool has_names; /* the name service listens at its gateways */
+};
+
+struct zl_net_port;
+
+/* A container in a network. */
+struct zl_net_attachment {
+        struct zl_net_source pid; /* first */
+        const char *name;         /* in the document */
+        json_t *document;
+        struct zl_net_network *network;
+        unsigned host; /* number of its address in the subnet */
+        char link[IF_NAMESIZE];
+        bool ready;
+        struct zl_net_port *ports;
+        size_t n_ports;
+};
+
+struct zl_net_server {
+        const char *dir; /* for messages */
+        int dir_fd, lock_fd, epoll_fd, netns_fd, log_fd;
+        struct zl_net_source listener;
+        struct zl_nl route;
+        struct zl_firewall firewall;
+        struct zl_map *networks, *attachments, *fronts;
+        struct zl_names *names;
+        struct zl_dns_server *dns;
+        struct zl_net_source dns_source, rules_source;
+        uint32_t pool; /* first address */
+        unsigned pool_bits;
+        uint8_t ula[6];  /* prefix of our IPv6 subnets */
+        char tag[5];     /* by which links are known to be ours */
+        int64_t idle_at; /* when something became unused; 0: nothing is */
+};
+
+static inline struct zl_ip zl_net_ip(const struct zl_net_addr *a)
+{
+        struct zl_ip ip = { .family = a->family };
+
+        memcpy(ip.bytes, a->bytes, zl_ip_size(&ip));
+        return ip;
+}
+
+int zl_net_source_add(struct zl_net_server *s, struct zl_net_source *source);
+
+/* ---- server_network.c ------------------------------------------------------------------------------- */
+
+/* The network of a name, made if it is not there. */
+int zl_net_network_get(struct zl_net_server *s, const char *name, struct zl_net_network **ret,
+                       struct zl_error *err);
+/* Takes in a network of which a record was found; its bridge is made if it is not there. */
+int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot,
+                        struct zl_net_network **ret, struct zl_error *err);
+int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, struct zl_error *err);
+/* Removes the networks that nobody uses. */
+void zl_net_network_sweep(struct zl_net_server *s);
+void zl_net_network_free(struct zl_net_network *n);
+int zl_net_take_host(struct zl_net_network *n, unsigned *ret, struct zl_error *err);
+struct zl_net_addr zl_net_address(const struct zl_net_network *n, int family, unsigned host);
+/* Tells the firewall which networks there are. */
+int zl_net_firewall_networks(struct zl_net_server *s, struct zl_firewall_network **ret,
+                             size_t *ret_n);
+
+/* ---- server_attach.c -------------------------------------------------------------------------------- */
+
+/* `document` is the request; `pidfd` and `netns` are of the container, the first becomes the attachment's. `*ret` is what
+ * stands on record then, borrowed. */
+int zl_net_attach(struct zl_net_server *s, json_t *document, int pidfd, int netns, json_t **ret,
+                  struct zl_error *err);
+/* An attachment out of a record. */
+int zl_net_attachment_load(struct zl_net_server *s, json_t *document, int pidfd,
+                           struct zl_net_attachment **ret, struct zl_error *err);
+/* The link, addresses and routes. */
+int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
+                struct zl_error *err);
+void zl_net_detach(struct zl_net_server *s, struct zl_net_attachment *a);
+void zl_net_attachment_free(struct zl_net_attachment *a);
+int zl_net_save(struct zl_net_server *s, const char *room, const char *name, const json_t *document,
+                struct zl_error *err);
+void zl_net_forget(struct zl_net_server *s, const char *room, const char *name);
+
+/* ---- server_names.c --------------------------------------------------------------------------------- */
+
+int zl_net_names_open(struct zl_net_server *s, struct zl_error *err);
+/* What fails is in the log: a network without names is one, too. */
+void zl_net_names_listen(struct zl_net_server *s, struct zl_net_network *n);
+void zl_net_names_unlisten(struct zl_net_server *s, const struct zl_net_network *n);
+void zl_net_names_add(struct zl_net_server *s, const struct zl_net_attachment *a);
+void zl_net_names_remove(struct zl_net_server *s, const struct zl_net_attachment *a);
+/* Whether its names lead to it. Goes on record. */
+int zl_net_set_ready(struct zl_net_server *s, struct zl_net_attachment *a, bool ready,
+                     struct zl_error *err);
+
+/* ---- server_ports.c --------------------------------------------------------------------------------- */
+
+struct zl_net_front;
+
+/* Takes the ports that the document asks for, and writes those that were chosen into it. What was taken before a failure is given
+ * back by zl_net_ports_close(). */
+int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err);
+void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a);
+/* Tells the firewall anew who is behind the ports of a container, or behind all. */
+void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a);
+void zl_net_ports_update_all(struct zl_net_server *s);
+void zl_net_front_free(struct zl_net_front *f);
+
+/* ---- server_recover.c ------------------------------------------------------------------------------- */
+
+int zl_net_recover(struct zl_net_server *s, struct zl_error *err);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Networks: a slot of the address pool, a bridge with the first address of it, and rules. A network lives from its first container to
+ * a moment after its last.
+ *
+ * What may go wrong: a subnet of the pool that the host uses already (a VPN, another engine). Every prefix that the host has a route
+ * to is looked at before a slot is taken.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/ident.h"
+#include "base/log.h"
+#include "network/server.h"
+
+void zl_net_network_free(struct zl_net_network *n)
+{
+        if (!n)
+                return;
+        free(n->name);
+        free(n);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------ */
+
+struct zl_net_addr zl_net_address(const struct zl_net_network *n, int family, unsigned host)
+{
+        struct zl_net_addr a = n->gateway[family == AF_INET6];
+        uint8_t *last = a.bytes + (family == AF_INET6 ? 14 : 2);
+        /* The gateway is host 1. */
+        unsigned number = ((unsigned)last[0] << 8 | last[1]) - 1 + host;
+
+        last[0] = (uint8_t)(number >> 8);
+        last[1] = (uint8_t)number;
+        return a;
+}
+
+int zl_net_take_host(struct zl_net_network *n, unsigned *ret, struct zl_error *err)
+{
+        /* 0 is the network, 1 the gateway, the last one the broadcast address. */
+        for (unsigned i = 0; i < ZL_NET_HOSTS - 3; i++) {
+                unsigned host = 2 + (n->next + i) % (ZL_NET_HOSTS - 3);
+
+                if (n->used[host / 64] >> host % 64 & 1)
+                        continue;
+                n->used[host / 64] |= UINT64_C(1) << host % 64;
+                n->next = host - 1;
+                *ret = host;
+                return 0;
+        }
+        return zl_fail(err, ZL_E_NO_SPACE, 0, "network %s has no address left, all %d are taken",
+                       n->name, ZL_NET_HOSTS - 3);
+}
+
+/* ---- the pool ------------------------------------------------------------------------------------- */
+
+static uint32_t slot_address(const struct zl_net_server *s, unsigned slot)
+{
+        return s->pool + ((uint32_t)slot << (32 - ZL_NET_SUBNET_BITS));
+}
+
+static void put_address(uint8_t bytes[4], uint32_t address)
+{
+        for (int i = 0; i < 4; i++)
+                bytes[i] = (uint8_t)(address >> (24 - 8 * i));
+}
+
+struct overlap {
+        const struct zl_net_server *s;
+        uint8_t *taken; /* per slot */
+        unsigned n;
+};
+
+static bool is_ours(const struct zl_net_server *s, unsigned link)
+{
+        const char *name;
+        size_t pos = 0;
+        void *value;
+
+        while (link && zl_map_next(s->networks, &pos, &name, &value))
+                if (((struct zl_net_network *)value)->link == link)
+                        return true;
+        return false;
+}
+
+static int mark_overlap(const struct zl_net_addr *prefix, unsigned link, void *data)
+{
+        struct overlap *o = data;
+        uint32_t first, mask, step = 1U << (32 - ZL_NET_SUBNET_BITS);
+
+        if (prefix->family != AF_INET || prefix->prefix == 0 || is_ours(o->s, link))
+                return 0;
+        first = (uint32_t)prefix->bytes[0] << 24 | (uint32_t)prefix->bytes[1] << 16 |
+                (uint32_t)prefix->bytes[2] << 8 | prefix->bytes[3];
+        mask = ~(uint32_t)(UINT64_C(0xffffffff) >> prefix->prefix);
+        for (unsigned i = 0; i < o->n; i++) {
+                uint32_t address = slot_address(o->s, i);
+
+                if ((address & mask) == (first & mask) || (first & ~(step - 1)) == address)
+                        o->taken[i] = 1;
+        }
+        return 0;
+}
+
+static int take_slot(struct zl_net_server *s, unsigned *ret, struct zl_error *err)
+{
+        unsigned n = 1U << (ZL_NET_SUBNET_BITS - s->pool_bits);
+        _cleanup_free_ uint8_t *taken = calloc(n, 1);
+        struct overlap overlap = { .s = s, .taken = taken, .n = n };
+        const char *name;
+        size_t pos = 0;
+        void *value;
+        int r;
+
+        if (!taken)
+                return zl_fail_oom(err);
+        do
+                r = zl_route_list(&s->route, mark_overlap, &overlap);
+        while (r == -EINTR);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot look at the routes of this host");
+        while (zl_map_next(s->networks, &pos, &name, &value))
+                taken[((struct zl_net_network *)value)->slot % n] = 1;
+        for (unsigned i = 0; i < n; i++) {
+                if (!taken[i]) {
+                        *ret = i;
+                        return 0;
+                }
+        }
+        r = zl_fail(err, ZL_E_NO_SPACE, 0,
+                    "no subnet is left: each of the %u in the address pool is used by a network of "
+                    "ours or by a route of this host",
+                    n);
+        zl_error_hint(err, "set ZLAYER_NETWORK_POOL to a larger or another range");
+        return r;
+}
+
+/* ---- the bridge ----------------------------------------------------------------------------------- */
+
+static void set_sysctl(const char *path, const char *value)
+{
+        char old[16] = "";
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, old, sizeof(old) - 1) : -1;
+
+        if (n > 0 && old[0] != value[0] && pwrite(fd, value, strlen(value), 0) < 0)
+                zl_warn("cannot write %s to %s", value, path);
+        zl_close(fd);
+}
+
+/* Forwarding. A host that forwards IPv6 stops listening to its router's advertisements unless it is told to go on. */
+static void let_forward(struct zl_net_server *s, const char *bridge)
+{
+        char path[128], name[IF_NAMESIZE];
+        unsigned link = 0;
+
+        set_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
+        snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", bridge);
+        set_sysctl(path, "0");
+        if (zl_route_default_mtu(&s->route, AF_INET6, &link) == 0)
+                return;
+        if (if_indextoname(link, name)) {
+                snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", name);
+                set_sysctl(path, "2");
+        }
+        set_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+}
+
+int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, struct zl_error *err)
+{
+        const struct zl_link_setup setup = { .name = n->bridge,
+                                             .addresses = n->gateway,
+                                             .n_addresses = 2 };
+        uint8_t mac[ZL_MAC_SIZE] = { 0x02, 0x7a };
+        int index = zl_link_index(&s->route, n->bridge), r;
+
+        memcpy(mac + 2, n->gateway[0].bytes, 4);
+        if (index == 0) {
+                r = zl_link_add_bridge(&s->route, n->bridge, mac,
+                                       zl_route_default_mtu(&s->route, AF_INET, NULL), err);
+                if (r < 0)
+                        return r;
+                index = zl_link_index(&s->route, n->bridge);
+        }
+        if (index <= 0)
+                return zl_fail_errno(err, index < 0 ? -index : ENODEV, "bridge %s", n->bridge);
+        r = zl_link_setup(&s->route, &setup, err);
+        if (r < 0)
+                return r;
+        n->link = (unsigned)index;
+        let_forward(s, n->bridge);
+        zl_net_names_listen(s, n);
+        return 0;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot,
+                        struct zl_net_network **ret, struct zl_error *err)
+{
+        struct zl_net_network *n = calloc(1, sizeof(*n));
+
+        if (!n || !(n->name = strdup(name)) || zl_map_put(s->networks, n->name, n) < 0) {
+                zl_net_network_free(n);
+                return zl_fail_oom(err);
+        }
+        n->slot = slot;
+        snprintf(n->bridge, sizeof(n->bridge), "zl%s-%u", s->tag, slot);
+        n->gateway[0] = (struct zl_net_addr){ .family = AF_INET, .prefix = ZL_NET_SUBNET_BITS };
+        put_address(n->gateway[0].bytes, slot_address(s, slot) + 1);
+        n->gateway[1] = (struct zl_net_addr){ .family = AF_INET6, .prefix = 64 };
+        memcpy(n->gateway[1].bytes, s->ula, sizeof(s->ula));
+        n->gateway[1].bytes[6] = (uint8_t)(slot >> 8);
+        n->gateway[1].bytes[7] = (uint8_t)slot;
+        n->gateway[1].bytes[15] = 1;
+        *ret = n;
+        return 0;
+}
+
+int zl_net_firewall_networks(struct zl_net_server *s, struct zl_firewall_network **ret,
+                             size_t *ret_n)
+{
+        struct zl_firewall_network *list = calloc(zl_map_size(s->networks) + 1, sizeof(*list));
+        const char *name;
+        size_t pos = 0, i = 0;
+        void *value;
+
+        if (!list)
+                return -ENOMEM;
+        while (zl_map_next(s->networks, &pos, &name, &value)) {
+                const struct zl_net_network *n = value;
+
+                list[i].bridge = n->bridge;
+                list[i].four = zl_net_address(n, AF_INET, 0);
+                list[i].six = zl_net_address(n, AF_INET6, 0);
+                i++;
+        }
+        *ret = list;
+        *ret_n = i;
+        return 0;
+}
+
+static int tell_firewall(struct zl_net_server *s, struct zl_error *err)
+{
+        _cleanup_free_ struct zl_firewall_network *list = NULL;
+        size_t n;
+
+        if (zl_net_firewall_networks(s, &list, &n) < 0)
+                return zl_fail_oom(err);
+        return zl_firewall_set_networks(&s->firewall, list, n, err);
+}
+
+static void drop(struct zl_net_server *s, struct zl_net_network *n)
+{
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+
+        zl_net_names_unlisten(s, n);
+        if (zl_link_delete(&s->route, n->bridge, &why) < 0)
+                zl_log_error(ZL_LOG_WARNING, &why, "network %s", n->name);
+        zl_net_forget(s, "networks", n->name);
+        zl_map_remove(s->networks, n->name);
+}
+
+/* Its record stands before its bridge. */
+static int make(struct zl_net_server *s, const char *name, struct zl_net_network **ret,
+                struct zl_error *err)
+{
+        _cleanup_json_ json_t *document = NULL;
+        unsigned slot = 0;
+        int r = take_slot(s, &slot, err);
+
+        if (r < 0)
+                return r;
+        document = json_pack("{s:i}", "slot", (int)slot);
+        if (!document)
+                return zl_fail_oom(err);
+        r = zl_net_save(s, "networks", name, document, err);
+        if (r < 0)
+                return r;
+        r = zl_net_network_load(s, name, slot, ret, err);
+        if (r < 0)
+                zl_net_forget(s, "networks", name);
+        return r;
+}
+
+int zl_net_network_get(struct zl_net_server *s, const char *name, struct zl_net_network **ret,
+                       struct zl_error *err)
+{
+        struct zl_net_network *n = zl_map_get(s->networks, name);
+        int r = n ? 0 : make(s, name, &n, err);
+
+        /* Also one that an earlier life left without containers: nobody has looked at its bridge yet. */
+        if (r == 0 && n->link == 0) {
+                r = zl_net_network_raise(s, n, err);
+                if (r == 0)
+                        r = tell_firewall(s, err);
+                if (r < 0)
+                        drop(s, n);
+        }
+        if (r < 0) {
+                zl_error_prefix(err, "network %s", name);
+                return r;
+        }
+        *ret = n;
+        return 0;
+}
+
+void zl_net_network_sweep(struct zl_net_server *s)
+{
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+        bool changed = false;
+        const char *name;
+        size_t pos = 0;
+        void *value;
+
+        while (zl_map_next(s->networks, &pos, &name, &value)) {
+                struct zl_net_network *n = value;
+
+                if (n->users == 0) {
+                        drop(s, n);
+                        changed = true;
+                }
+        }
+        if (changed && tell_firewall(s, &why) < 0)
+                zl_log_error(ZL_LOG_WARNING, &why, "networks that are gone");
+}

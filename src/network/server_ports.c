@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Published ports. A front is one address, protocol and port of the host; replicas of one service that publish the same port share
+ * it. Three things belong to it: a socket that is bound there, so that nobody else can be and a taken port is noticed before anything
+ * starts; a chain of the firewall that spreads connections over those who are ready (over all, while nobody is); and for TCP a
+ * relay, because what comes in by the host's loopback cannot be led by the kernel (network/firewall.c).
+ *
+ * The socket listens, so connections that the firewall does not lead (its table was destroyed) still arrive, by way of the relay.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/ident.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "network/relay.h"
+#include "network/server.h"
+
+enum { BACKLOG = 512, PORTS_MAX = 1024 };
+
+struct zl_net_front {
+        struct zl_net_source socket; /* first */
+        struct zl_ip address;        /* AF_UNSPEC: all */
+        uint16_t port;
+        bool udp;
+        char service[130]; /* "DEPLOYMENT.SERVICE" that it belongs to */
+        size_t users;
+        char key[96];
+};
+
+/* One port of one container. */
+struct zl_net_port {
+        struct zl_net_front *front;
+        uint16_t container;
+};
+
+void zl_net_front_free(struct zl_net_front *f)
+{
+        if (!f)
+                return;
+        zl_close(f->socket.fd);
+        free(f);
+}
+
+/* ---- targets -------------------------------------------------------------------------------------- */
+
+/* Those behind a front: the ready ones, or all. `targets` has room for ZL_FIREWALL_TARGETS_MAX. */
+static size_t find_targets(struct zl_net_server *s, const struct zl_net_front *f, bool only_ready,
+                           struct zl_firewall_target *targets)
+{
+        const char *name;
+        size_t pos = 0, n = 0;
+        void *value;
+
+        while (zl_map_next(s->attachments, &pos, &name, &value)) {
+                const struct zl_net_attachment *a = value;
+                const struct zl_net_addr four = zl_net_address(a->network, AF_INET, a->host),
+                                         six = zl_net_address(a->network, AF_INET6, a->host);
+
+                for (size_t i = 0; i < a->n_ports && n < ZL_FIREWALL_TARGETS_MAX; i++) {
+                        if (a->ports[i].front != f || (only_ready && !a->ready))
+                                continue;
+                        targets[n++] = (struct zl_firewall_target){
+                                .four = zl_net_ip(&four),
+                                .six = zl_net_ip(&six),
+                                .port = a->ports[i].container,
+                        };
+                }
+        }
+        return n;
+}
+
+static size_t targets_of(struct zl_net_server *s, const struct zl_net_front *f,
+                         struct zl_firewall_target *targets)
+{
+        size_t n = find_targets(s, f, true, targets);
+
+        return n > 0 ? n : find_targets(s, f, false, targets);
+}
+
+static void update(struct zl_net_server *s, const struct zl_net_front *f)
+{
+        _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
+                                                                   sizeof(*targets));
+        struct zl_firewall_front front = {
+                .address = f->address, .port = f->port, .udp = f->udp, .targets = targets
+        };
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+
+        if (!targets) {
+                zl_warn("port %u: no memory to tell the kernel who is behind it", f->port);
+                return;
+        }
+        front.n_targets = targets_of(s, f, targets);
+        if (zl_firewall_set_front(&s->firewall, &front, &why) < 0)
+                zl_log_error(ZL_LOG_WARNING, &why, "port %u", f->port);
+}
+
+void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a)
+{
+        for (size_t i = 0; i < a->n_ports; i++)
+                update(s, a->ports[i].front);
+}
+
+void zl_net_ports_update_all(struct zl_net_server *s)
+{
+        const char *name;
+        size_t pos = 0;
+        void *value;
+
+        while (zl_map_next(s->fronts, &pos, &name, &value))
+                update(s, value);
+}
+
+/* ---- the relay ------------------------------------------------------------------------------------ */
+
+static void front_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
+{
+        struct zl_net_front *f = (struct zl_net_front *)source;
+        _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
+                                                                   sizeof(*targets));
+        int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        size_t n = targets && fd >= 0 ? targets_of(s, f, targets) : 0;
+        const struct zl_firewall_target *t = n ? &targets[zl_random_u64() % n] : NULL;
+
+        if (!t || zl_net_relay_start(s->epoll_fd, fd, &t->four, t->port) < 0)
+                zl_close(fd);
+}
+
+/* ---- sockets -------------------------------------------------------------------------------------- */
+
+/* Bound to all addresses of both families where there are both. */
+static int bind_front(struct zl_net_front *f)
+{
+        const int one = 1, zero = 0;
+        bool any = f->address.family == AF_UNSPEC;
+        struct zl_ip address = any ? (struct zl_ip){ .family = AF_INET6 } : f->address;
+        union zl_sockaddr sa;
+        socklen_t len = sizeof(sa);
+        int fd = socket(address.family,
+                        (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 && any && errno == EAFNOSUPPORT) {
+                address.family = AF_INET;
+                fd = socket(AF_INET,
+                            (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        }
+        if (fd < 0)
+                return -errno;
+        f->socket.fd = fd;
+        if (address.family == AF_INET6)
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, any ? &zero : &one, sizeof(one));
+        if (!f->udp)
+                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        len = zl_ip_to_sockaddr(&address, f->port, &sa);
+        if (bind(fd, &sa.any, len) < 0 || (!f->udp && listen(fd, BACKLOG) < 0))
+                return -errno;
+        len = sizeof(sa);
+        if (getsockname(fd, &sa.any, &len) < 0)
+                return -errno;
+        zl_ip_from_sockaddr(&sa, &address, &f->port);
+        return 0;
+}
+
+static void make_key(struct zl_net_front *f)
+{
+        char address[ZL_IP_TEXT_MAX];
+
+        snprintf(f->key, sizeof(f->key), "%s/%u/%s", f->udp ? "udp" : "tcp", f->port,
+                 zl_ip_format(&f->address, address));
+}
+
+static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
+                     struct zl_net_front **ret, struct zl_error *err)
+{
+        struct zl_net_front *f = wish->port ? zl_map_get(s->fronts, wish->key) : NULL;
+        const char *proto = wish->udp ? "udp" : "tcp";
+        int r;
+
+        if (f) {
+                if (!zl_streq(f->service, wish->service))
+                        return zl_fail(err, ZL_E_BUSY, EADDRINUSE,
+                                       "port_mappings: %s port %u of the host is published by %s",
+                                       proto, wish->port, f->service);
+                *ret = f;
+                return 0;
+        }
+        f = malloc(sizeof(*f));
+        if (!f)
+                return zl_fail_oom(err);
+        *f = *wish;
+        r = bind_front(f);
+        if (r == 0) {
+                make_key(f);
+                r = f->udp ? 0 : zl_net_source_add(s, &f->socket);
+        }
+        if (r == 0)
+                r = zl_map_put(s->fronts, f->key, f);
+        if (r < 0) {
+                zl_net_front_free(f);
+                r = zl_fail(err, ZL_E_BUSY, -r, "port_mappings: cannot have %s port %u of the host",
+                            proto, wish->port);
+                zl_error_hint(err,
+                              "`ss -lnp` tells which program has it; choose another host_port, "
+                              "or 0 for any free one");
+                return r;
+        }
+        *ret = f;
+        return 0;
+}
+
+/* ---- containers ----------------------------------------------------------------------------------- */
+
+static int read_wish(const struct zl_net_attachment *a, const json_t *p, struct zl_net_front *ret,
+                     struct zl_error *err)
+{
+        const char *ip = zl_json_str(p, "ip", "");
+        struct zl_ident ident = { 0 };
+
+        *ret = (struct zl_net_front){ .socket = { .fd = -EBADF, .ready = front_ready },
+                                      .port = (uint16_t)zl_json_int(p, "host", 0),
+                                      .udp = zl_json_bool(p, "udp", false) };
+        zl_ident_parse(a->name, &ident);
+        snprintf(ret->service, sizeof(ret->service), "%s.%s", ident.deployment, ident.service);
+        if (*ip && !zl_streq(ip, "0.0.0.0") && !zl_streq(ip, "::") &&
+            zl_ip_parse(ip, &ret->address) < 0)
+                return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: host_ip \"%s\" is no address",
+                               ip);
+        /* The kernel does not lead the loopback, and datagrams have no relay: it would lead nowhere. */
+        if (ret->udp && zl_ip_is_loopback(&ret->address)) {
+                zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                        "port_mappings: udp port %u cannot be published on the loopback address %s",
+                        ret->port, ip);
+                zl_error_hint(err, "publish it on another address of the host");
+                return -EOPNOTSUPP;
+        }
+        if (zl_json_int(p, "container", 0) == 0)
+                return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: container_port must not be 0");
+        make_key(ret);
+        return 0;
+}
+
+int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err)
+{
+        json_t *list = json_object_get(a->document, "ports"), *p;
+        size_t n = json_array_size(list), i;
+
+        if (n > PORTS_MAX)
+                return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: more than %d", PORTS_MAX);
+        a->ports = calloc(n + 1, sizeof(*a->ports));
+        if (!a->ports)
+                return zl_fail_oom(err);
+        json_array_foreach(list, i, p)
+        {
+                struct zl_net_front wish, *front = NULL;
+                int r = read_wish(a, p, &wish, err);
+
+                if (r == 0)
+                        r = front_get(s, &wish, &front, err);
+                if (r < 0)
+                        return r;
+                front->users++;
+                a->ports[a->n_ports++] = (struct zl_net_port){
+                        .front = front, .container = (uint16_t)zl_json_int(p, "container", 0)
+                };
+                if (zl_json_set(p, "host", json_integer(front->port)) < 0)
+                        return zl_fail_oom(err);
+        }
+        return 0;
+}
+
+static void close_front(struct zl_net_server *s, struct zl_net_front *f)
+{
+        const struct zl_firewall_front front = { .address = f->address,
+                                                 .port = f->port,
+                                                 .udp = f->udp };
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+        int r = zl_firewall_remove_front(&s->firewall, &front, &why);
+
+        /* Not there: an attach that failed before its rules were made. */
+        if (r < 0 && r != -ENOENT)
+                zl_log_error(ZL_LOG_WARNING, &why, "port %u", f->port);
+        zl_map_remove(s->fronts, f->key);
+}
+
+void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a)
+{
+        struct zl_net_port *ports = zl_take_ptr(a->ports);
+        size_t n = a->n_ports;
+
+        a->n_ports = 0;
+        for (size_t i = 0; i < n; i++) {
+                struct zl_net_front *f = ports[i].front;
+
+                if (--f->users > 0)
+                        update(s, f);
+                else
+                        close_front(s, f);
+        }
+        free(ports);
+}

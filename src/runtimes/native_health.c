@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections into the network of a workload, and the health check of an image.
+ *
+ * A socket belongs to the network namespace in which it was made, wherever it is used later. So a thread of its own enters the
+ * namespace, makes the socket, begins to connect, and ends: nothing has to be undone, and no other thread is ever in
+ * a strange network. The process is found through its monitor, whose child it is: as long as the monitor says that it
+ * lives its number is its own, and it is asked again after the namespace is in our hands.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/strv.h"
+#include "network/ip.h"
+#include "runtimes/native.h"
+
+enum { THREAD_STACK = 64 * 1024 };
+
+struct call {
+        int netns;
+        union zl_sockaddr address;
+        socklen_t address_len;
+        int fd, error;
+};
+
+static void *make_socket(void *data)
+{
+        struct call *call = data;
+
+        if (setns(call->netns, CLONE_NEWNET) < 0) {
+                call->error = errno;
+                return NULL;
+        }
+        call->fd = socket(call->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                          0);
+        if (call->fd < 0) {
+                call->error = errno;
+                return NULL;
+        }
+        /* What fails at once is told by SO_ERROR too, so that the caller has one way to learn it. */
+        if (connect(call->fd, &call->address.any, call->address_len) < 0 && errno != EINPROGRESS)
+                call->error = errno;
+        return NULL;
+}
+
+static int run_in_thread(struct call *call)
+{
+        pthread_attr_t attr;
+        pthread_t thread;
+        int r = pthread_attr_init(&attr);
+
+        if (r != 0)
+                return -r;
+        pthread_attr_setstacksize(&attr, THREAD_STACK);
+        r = pthread_create(&thread, &attr, make_socket, call);
+        pthread_attr_destroy(&attr);
+        if (r != 0)
+                return -r;
+        pthread_join(thread, NULL);
+        if (call->error != 0)
+                call->fd = zl_close(call->fd);
+        return -call->error;
+}
+
+static int parse_address(const char *host, uint16_t port, struct call *call)
+{
+        struct zl_ip ip;
+        int r = zl_ip_parse(host, &ip);
+
+        if (r == 0)
+                call->address_len = zl_ip_to_sockaddr(&ip, port, &call->address);
+        return r;
+}
+
+/* The first process as the monitor knows it; 0 if it does not live. */
+static pid_t ask_pid(struct zl_monitor *monitor)
+{
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        pid_t pid = 0;
+
+        if (zl_monitor_get_status(monitor, &m, NULL) < 0)
+                return 0;
+        if (m.state == ZL_STATE_PENDING || m.state == ZL_STATE_RUNNING ||
+            m.state == ZL_STATE_PAUSED || m.state == ZL_STATE_STOPPING)
+                pid = m.pid;
+        zl_monitor_status_done(&m);
+        return pid;
+}
+
+/* A descriptor with which a thread can enter the network of the workload. */
+static int open_network(struct native *n, const char *name, struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        char path[64];
+        pid_t pid;
+        int r = native_connect(n, name, &monitor, err);
+
+        if (r < 0)
+                return r;
+        pid = ask_pid(monitor);
+        if (pid > 0) {
+                snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+        }
+        if (fd < 0 || ask_pid(monitor) != pid)
+                return zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
+        return zl_take_fd(fd);
+}
+
+int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint16_t port,
+                int *ret_fd, struct zl_error *err)
+{
+        struct native *n = native_from(rt);
+        struct call call = { .fd = -EBADF };
+        _cleanup_close_ int netns = open_network(n, name, err);
+        struct zl_status status;
+        int r;
+
+        if (netns < 0)
+                return netns;
+        if (host) {
+                r = parse_address(host, port, &call);
+        } else {
+                r = native_status(n, name, &status, err);
+                if (r < 0)
+                        return r;
+                if (!status.ip || parse_address(status.ip, port, &call) < 0)
+                        parse_address("127.0.0.1", port, &call);
+                zl_status_done(&status);
+        }
+        if (r < 0)
+                return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no address", host);
+        call.netns = netns;
+        r = run_in_thread(&call);
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot connect to port %u of %s", port, name);
+        *ret_fd = call.fd;
+        return 0;
+}
+
+/* ---- the health check of an image ---------------------------------------------------------------------- */
+
+/* {"CMD", ARGS…}, {"CMD-SHELL", TEXT} or {"NONE"}, as Docker has it. */
+static int copy_test(char *const *test, char ***ret)
+{
+        static char *const shell[] = { (char *)"/bin/sh", (char *)"-c", NULL };
+        _cleanup_strv_ char **argv = NULL;
+
+        if (!test || !test[0] || !test[1] || zl_streq(test[0], "NONE"))
+                return 0;
+        if (zl_streq(test[0], "CMD-SHELL") && zl_strv_extend(&argv, shell) < 0)
+                return -ENOMEM;
+        if (zl_strv_extend(&argv, test + 1) < 0)
+                return -ENOMEM;
+        *ret = zl_take_ptr(argv);
+        return 0;
+}
+
+int native_image_health(struct zl_runtime *rt, const char *name, struct zl_image_health *ret,
+                        struct zl_error *err)
+{
+        _cleanup_image_ struct zl_image *image = NULL;
+        struct zl_image_store *images;
+        int r = native_images(native_from(rt), &images, err);
+
+        if (r >= 0)
+                r = zl_image_lookup(images, name, &image, err);
+        if (r < 0 || !image->healthcheck)
+                return r;
+        if (copy_test(image->healthcheck->test, &ret->test) < 0)
+                return zl_fail_oom(err);
+        ret->interval = image->healthcheck->interval;
+        ret->timeout = image->healthcheck->timeout;
+        ret->start_period = image->healthcheck->start_period;
+        ret->retries = image->healthcheck->retries;
+        return 0;
+}

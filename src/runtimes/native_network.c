@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Networks of native workloads. The request is made between create and start: the first process waits at the gate, its namespace is
+ * there, and when the command begins to run its addresses, routes and files are complete.
+ *
+ * The files (hosts, resolv.conf) are mounted into the container when it is created, so they are written in place.
+ */
+#include "runtimes/native_network.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <zlayer/spec.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "network/files.h"
+#include "network/names.h"
+#include "runtimes/native.h"
+
+#define DEFAULT_NETWORK "default"
+
+int native_network_init(struct native *n)
+{
+        const char *monitor = n->settings.monitor_path;
+
+        n->net_dir = zl_path_join(n->settings.runtime_dir, "net");
+        n->net_program = zl_path_beside(monitor, "zlayer-net");
+        return n->net_dir && (n->net_program || !monitor || !strchr(monitor, '/')) ? 0 : -ENOMEM;
+}
+
+void native_network_done(struct native *n)
+{
+        free(n->net_dir);
+        free(n->net_program);
+}
+
+static struct zl_net net_of(const struct native *n)
+{
+        return (struct zl_net){ .program = n->net_program,
+                                .dir = n->net_dir,
+                                .pool = getenv("ZLAYER_NETWORK_POOL") };
+}
+
+bool native_network_is_wanted(const struct zl_service_spec *spec)
+{
+        return !spec->host_network && spec->network_mode.kind == ZL_NETWORK_BRIDGE;
+}
+
+/* ---- the request ---------------------------------------------------------------------------------- */
+
+static int network_name(const struct zl_service_spec *spec, const struct zl_ident *ident,
+                        char ret[96])
+{
+        const char *name = spec->network_mode.name;
+
+        if (name && *name)
+                return snprintf(ret, 96, "%s", name);
+        if (zl_streq(ident->deployment, ZL_IDENT_RUN_DEPLOYMENT))
+                return snprintf(ret, 96, "%s", DEFAULT_NETWORK);
+        return snprintf(ret, 96, "%s_default", ident->deployment);
+}
+
+static json_t *forget(json_t *list)
+{
+        json_decref(list);
+        return NULL;
+}
+
+/* NULL without memory, as the next. */
+static json_t *json_strings(char *const *strv)
+{
+        json_t *list = json_array();
+
+        ZL_STRV_FOREACH(s, strv)
+                if (json_array_append_new(list, zl_json_string_lossy(*s, strlen(*s))) < 0)
+                        return forget(list);
+        return list;
+}
+
+static json_t *json_ports(const struct zl_service_spec *spec)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < spec->n_port_mappings; i++) {
+                const struct zl_port_mapping *p = &spec->port_mappings[i];
+                json_t *port = json_pack("{s:s*,s:i,s:i,s:b}", "ip", p->host_ip, "host",
+                                         p->has_host_port ? p->host_port : 0, "container",
+                                         p->container_port, "udp",
+                                         (int)(p->protocol == ZL_TRANSPORT_UDP));
+
+                if (json_array_append_new(list, port) < 0)
+                        return forget(list);
+        }
+        return list;
+}
+
+int native_network_describe(const struct zl_service_spec *spec, const struct zl_ident *ident,
+                            const char *hostname, json_t **ret, struct zl_error *err)
+{
+        char network[96];
+        json_t *d;
+
+        if (network_name(spec, ident, network) >= (int)sizeof(network))
+                return zl_fail(err, ZL_E_INVALID, 0, "network_mode: \"%s\" is too long",
+                               spec->network_mode.name);
+        d = json_pack(
+                "{s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:b}", "network", network, "service", ident->service,
+                "replica", (int)ident->replica, "hostname", hostname, "dns",
+                json_strings(spec->dns), "extra_hosts", json_strings(spec->extra_hosts), "ports",
+                json_ports(spec), "ready",
+                zl_streq(ident->deployment, ZL_IDENT_RUN_DEPLOYMENT)); /* nobody will say so */
+        if (!d)
+                return zl_fail_oom(err);
+        *ret = d;
+        return 0;
+}
+
+/* ---- files ---------------------------------------------------------------------------------------- */
+
+static int read_strings(const json_t *list, char ***ret)
+{
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach(list, i, v)
+        {
+                if (json_is_string(v) && zl_strv_push(ret, json_string_value(v)) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int write_in_place(int state_fd, const char *path, const char *text, struct zl_error *err)
+{
+        _cleanup_close_ int fd = openat(
+                state_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+        int r = fd < 0 ? -errno : zl_write_full(fd, text, strlen(text));
+
+        return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", path) : 0;
+}
+
+static int write_files(int state_fd, const json_t *d, const struct zl_net_info *info,
+                       struct zl_error *err)
+{
+        _cleanup_free_ char *resolv = zl_net_read_host_resolv(), *hosts = NULL, *resolv_file = NULL;
+        _cleanup_strv_ char **dns = NULL, **extra = NULL;
+        struct zl_net_files in = { .hostname = zl_json_str(d, "hostname", "localhost"),
+                                   .address = info->ipv4,
+                                   .gateway = info->gateway4,
+                                   .host_resolv = resolv };
+        int r;
+
+        if (!resolv || read_strings(json_object_get(d, "dns"), &dns) < 0 ||
+            read_strings(json_object_get(d, "extra_hosts"), &extra) < 0)
+                return zl_fail_oom(err);
+        if (!dns && info->resolver) {
+                if (zl_strv_push(&dns, info->resolver) < 0)
+                        return zl_fail_oom(err);
+                in.search = ZL_NAMES_DOMAIN;
+        }
+        in.dns = dns;
+        in.extra_hosts = extra;
+        r = zl_net_make_hosts(&in, &hosts, err);
+        if (r == 0)
+                r = zl_net_make_resolv_conf(&in, &resolv_file, NULL, err);
+        if (r == 0)
+                r = write_in_place(state_fd, "files/hosts", hosts, err);
+        return r < 0 ? r : write_in_place(state_fd, "files/resolv.conf", resolv_file, err);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+int native_network_attach(struct native *n, int state_fd, const struct native_record *record,
+                          struct zl_monitor *monitor, struct zl_error *err)
+{
+        const struct zl_net net = net_of(n);
+        struct zl_monitor_status status = ZL_MONITOR_STATUS_INIT;
+        _cleanup_net_info_ struct zl_net_info info = { 0 };
+        struct zl_net_request request = { .name = record->name,
+                                          .wish = record->network,
+                                          .network = zl_json_str(record->network, "network", "") };
+        int r = zl_monitor_get_status(monitor, &status, err);
+
+        if (r == 0) {
+                request.pid = status.pid;
+                r = zl_net_client_attach(&net, &request, &info, err);
+        }
+        zl_monitor_status_done(&status);
+        if (r == 0)
+                r = write_files(state_fd, record->network, &info, err);
+        return r;
+}
+
+int native_network_detach(struct native *n, const char *name, struct zl_error *err)
+{
+        const struct zl_net net = net_of(n);
+
+        return zl_net_client_detach(&net, name, err);
+}
+
+int native_network_set_ready(struct native *n, const char *name, bool ready, struct zl_error *err)
+{
+        const struct zl_net net = net_of(n);
+
+        return zl_net_client_ready(&net, name, ready, err);
+}
+
+static int add_ports(const json_t *list, struct zl_status *status, struct zl_error *err)
+{
+        const json_t *p;
+        size_t i;
+
+        if (json_array_size(list) == 0)
+                return 0;
+        status->ports = calloc(json_array_size(list), sizeof(*status->ports));
+        if (!status->ports)
+                return zl_fail_oom(err);
+        json_array_foreach(list, i, p)
+        {
+                const char *ip = zl_json_str(p, "ip", "");
+
+                struct zl_port *port = &status->ports[status->n_ports];
+
+                *port = (struct zl_port){
+                        .host_ip = strdup(*ip ? ip : "0.0.0.0"),
+                        .host_port = (uint16_t)zl_json_int(p, "host", 0),
+                        .container_port = (uint16_t)zl_json_int(p, "container", 0),
+                        .udp = zl_json_bool(p, "udp", false),
+                };
+                if (!port->host_ip)
+                        return zl_fail_oom(err);
+                status->n_ports++;
+        }
+        return 0;
+}
+
+int native_network_status(struct native *n, const struct native_record *record,
+                          struct zl_status *status, struct zl_error *err)
+{
+        const struct zl_net net = net_of(n);
+        _cleanup_net_info_ struct zl_net_info info = { 0 };
+        int r;
+
+        r = zl_net_client_get(&net, record->name, &info, err);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (zl_replace_str(&status->ip, info.ipv4) < 0)
+                return zl_fail_oom(err);
+        return add_ports(json_object_get(info.document, "ports"), status, err);
+}

@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bats
+# Networks of native containers with real clients: container to container, to the host, to the world outside and back, and what is
+# left when zlayer-net or a container is killed. The world outside is a network namespace behind a link of this one.
+
+load lib
+load network
+
+setup() { net_setup; }
+teardown() {
+        net_remove_all
+        [ -z "$WORLD" ] || ip link del uplink
+        zl_teardown
+}
+
+net_pid() { fuser "$NET/lock" 2>/dev/null | tr -d ' '; }
+has_link() { ip link show dev "$1" >/dev/null; }
+no_link() { ! has_link "$1" 2>/dev/null; }
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
+# Of what `run` started.
+address_of() { record_of "run.$1.1" "${2:-ipv4}"; } # NAME [KEY]
+# A container that serves /etc over HTTP on port 80.
+serve() { # NAME NETWORK [OPTION]...
+        local name=$1 network=$2
+        shift 2
+        zl run -d --name "$name" --network "$network" "$@" bb httpd -f -p 80 -h /etc >/dev/null
+}
+inside() { zl exec "$@"; }
+fetch() { curl -sS --max-time 5 "http://$1/hostname"; }
+inside_fetch() { # NAME ADDRESS [PORT]; the body is the last line
+        inside "$1" sh -c "printf 'GET /hostname HTTP/1.0\r\n\r\n' | nc -w 3 $2 ${3:-80}" | tail -1 | grep .
+}
+# Tries again: a server needs an instant to listen.
+eventually() { wait_until 20 "$@"; }
+
+# A namespace behind the link "uplink", with 192.0.2.2 and a server that tells who asks.
+make_world() {
+        background unshare --net sleep infinity
+        WORLD=$ZL_BG
+        wait_until 10 in_another_netns "$WORLD"
+        ip link add uplink type veth peer name eth0 netns "$WORLD"
+        ip addr add 192.0.2.1/24 dev uplink
+        ip addr add 2001:db8::1/64 dev uplink nodad
+        ip link set uplink up
+        ip route add default via 192.0.2.2
+        ip -6 route add default via 2001:db8::2
+        world ip addr add 192.0.2.2/24 dev eth0
+        world ip addr add 2001:db8::2/64 dev eth0 nodad
+        world ip link set eth0 up
+        world ip link set lo up
+}
+in_another_netns() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+world() { nsenter -t "$WORLD" -n "$@"; }
+
+@test "containers of a network reach each other and are reached by the host, by IPv4 and IPv6, and are in no other network" {
+        import_busybox
+        serve a bridge
+        serve b bridge
+        serve c bridge:other
+        local a b c
+        a=$(address_of a) b=$(address_of b) c=$(address_of c)
+        eventually inside_fetch a "$b"
+        eventually inside_fetch b "$(address_of a ipv6)"
+        eventually fetch "$a"
+        eventually fetch "[$(address_of b ipv6)]"
+        eventually fetch "$c"
+        assert_equal "$(fetch "$a")" a-rep-1
+        assert_equal "$(inside_fetch a "$b")" b-rep-1
+        # Its own name leads to its address, and the file says so.
+        run inside a cat /etc/hosts
+        assert_match "$a"$'\t'"a-rep-1"
+        run inside a ping -c 1 -W 5 a-rep-1
+        assert_match "$a"
+        # Another network is another world.
+        run inside_fetch a "$c"
+        [ "$status" -ne 0 ] || fail "a reaches c: $output"
+        run zl ps --json
+        assert_equal "$(jq -r '.[] | select(.name == "run.a.1").ip' <<<"$output")" "$a"
+}
+
+@test "addresses, routes and names are there before the command runs" {
+        import_busybox
+        run zl run --rm --network bridge bb sh -c 'ip -4 addr show dev eth0; ip route; grep rep-1 /etc/hosts; ip addr show lo'
+        assert_status 0
+        assert_match 'inet 10\.208\.0\.2/20'
+        assert_match 'default via 10\.208\.0\.1 dev eth0'
+        assert_match '10\.208\.0\.2.[a-z0-9-]*-rep-1'
+        assert_match '127.0.0.1/8'
+}
+
+@test "the world outside is reached under the host's address and comes in by no other way than a published port" {
+        make_world
+        import_busybox
+        serve a bridge
+        local a
+        a=$(address_of a)
+        background nsenter -t "$WORLD" -n python3 -c 'if True:
+                import http.server, socket
+                class Handler(http.server.BaseHTTPRequestHandler):
+                        def do_GET(self):
+                                self.send_response(200); self.end_headers()
+                                self.wfile.write(self.client_address[0].encode() + b"\n")
+                class Server(http.server.ThreadingHTTPServer):
+                        address_family = socket.AF_INET6
+                Server(("::", 80), Handler).serve_forever()'
+        eventually inside_fetch a 192.0.2.2
+        assert_equal "$(inside_fetch a 192.0.2.2)" "::ffff:192.0.2.1"
+        assert_equal "$(inside_fetch a 2001:db8::2)" "2001:db8::1"
+        world ip route add 10.208.0.0/12 via 192.0.2.1
+        run world curl -sS --max-time 1 "http://$a/hostname"
+        [ "$status" -ne 0 ] || fail "the world comes in: $output"
+}
+
+@test "an end, also by kill -9, releases the address and the last one takes bridge and table along" {
+        import_busybox
+        local pid link
+        zl run -d --name a --network bridge bb sleep 1000
+        zl run -d --name b --network bridge bb sleep 1000
+        link=$(jq -r .link "$NET/containers/run.a.1.json")
+        has_link "$link"
+        pid=$(zl ps --json | jq '.[] | select(.name == "run.a.1").pid')
+        kill -KILL "$pid"
+        wait_until 10 test ! -e "$NET/containers/run.a.1.json"
+        wait_until 10 no_link "$link"
+        [ -e "$NET/containers/run.b.1.json" ]
+        nft list ruleset | grep -q 'table inet zlayer-'
+        zl rm -f b
+        wait_until 10 net_is_gone
+        assert_equal "$(nft list ruleset)" ""
+        assert_equal "$(ls "$NET/networks" "$NET/containers" | grep json || :)" ""
+}
+
+@test "zlayer-net killed with containers running: they go on, the next start knows them, and what ended meanwhile is released" {
+        import_busybox
+        serve a bridge
+        serve b bridge
+        serve c bridge
+        local a b pid
+        a=$(address_of a) b=$(address_of b)
+        eventually inside_fetch a "$b"
+        kill -KILL "$(net_pid)"
+        inside_fetch a "$b"
+        pid=$(zl ps --json | jq '.[] | select(.name == "run.c.1").pid')
+        kill -KILL "$pid"
+        # Stale things of a crashed run, and rules that somebody destroyed.
+        ip link add "$(jq -r .link "$NET/containers/run.c.1.json" | cut -c1-7)dead00" type bridge
+        nft flush ruleset
+        serve d bridge
+        eventually inside_fetch d "$a"
+        assert_equal "$(address_of a)" "$a"
+        assert_no_match "^($a|$b)\$" "$(address_of d)"
+        wait_until 10 test ! -e "$NET/containers/run.c.1.json"
+        nft list ruleset | grep -q 'masquerade'
+        run ip -br link
+        assert_no_match dead00
+        [ "$(grep -c zv <<<"$output")" = 3 ] || fail "links:" "$output"
+}
+
+@test "a network whose process and last container were both killed is whole for the next container" {
+        import_busybox
+        local pid
+        zl run -d --name a --network bridge bb sleep 1000 >/dev/null
+        pid=$(zl ps --json | jq '.[] | select(.name == "run.a.1").pid')
+        kill -KILL "$(net_pid)"
+        kill -KILL "$pid"
+        wait_until 10 has_ended "$pid"
+        serve b bridge
+        eventually fetch "$(address_of b)"
+        assert_equal "$(address_of b resolver)" "$(address_of b gateway4)"
+        assert_equal "$(jq -r .link "$NET/containers/run.b.1.json")" "$(ip -br link | sed -n 's/^\(zv[^@ ]*\).*/\1/p')"
+}
+
+@test "killed at any instant: nothing is leaked after the next start" {
+        import_busybox
+        local i pid
+        for i in {1..12}; do
+                zl run -d --name "k$i" --network bridge bb sleep 1000 >/dev/null 2>&1 &
+                # Somewhere between the first step and the last.
+                sleep "0.0$((RANDOM % 6))"
+                pid=$(net_pid)
+                [ -z "$pid" ] || kill -KILL "$pid" || :
+                wait $! || :
+                [ $((i % 3)) != 0 ] || zl rm -f "k$((i - 1))" >/dev/null 2>&1 || :
+        done
+        zl run -d --name last --network bridge bb sleep 1000 >/dev/null
+        local links records
+        links=$(ip -br link | grep -c '^zv')
+        records=$(ls "$NET/containers" | grep -c 'json$')
+        assert_equal "$links" "$records"
+        assert_equal "$(zl ps --json | jq -r '.[] | select(.ip != null).ip' | sort -u | wc -l)" "$records"
+}
+
+@test "the pool: a subnet that the host uses is left out, an exhausted one is a clear error that leaves nothing" {
+        import_busybox
+        export ZLAYER_NETWORK_POOL=10.20.0.0/19
+        ip link add taken type bridge
+        ip addr add 10.20.3.1/24 dev taken
+        ip link set taken up
+        serve a bridge
+        assert_match '^10\.20\.16\.' "$(address_of a)"
+        run zl run -d --name b --network bridge:second bb sleep 1000
+        assert_status 125
+        assert_match "network second: no subnet is left"
+        assert_match "ZLAYER_NETWORK_POOL"
+        run zl ps -a --json
+        assert_equal "$(jq length <<<"$output")" 1
+        ip link del taken
+        zl run -d --name b --network bridge:second bb sleep 1000
+        assert_match '^10\.20\.0\.' "$(address_of b)"
+        export ZLAYER_NETWORK_POOL=nonsense
+        zl rm -f a b
+        wait_until 10 net_is_gone
+        run zl run --name c --network bridge bb true
+        assert_status 2
+        assert_match 'ZLAYER_NETWORK_POOL: "nonsense"'
+}
+
+@test "a name that is no network, and a service in a deployment's own network" {
+        import_busybox
+        run zl run --name x --network bridge:../x bb true
+        assert_status 2
+        assert_match 'network_mode: "../x" is not the name of a network'
+        cat >app.yaml <<'END'
+version: v1
+deployment: shop
+services:
+  web: {image: {name: bb}, network_mode: bridge, command: {entrypoint: [sleep, "1000"]}, scale: {mode: fixed, replicas: 2}}
+  db: {image: {name: bb}, network_mode: "bridge:shop_default", command: {entrypoint: [sleep, "1000"]},
+       extra_hosts: ["gw:host-gateway"]}
+END
+        background "$ZL_AGENT" up app.yaml
+        wait_until 40 test -e "$NET/containers/shop.web.2.json" -a -e "$NET/containers/shop.db.1.json"
+        wait_until 20 running 3
+        assert_equal "$(ls "$NET/networks")" shop_default.json
+        run zl exec shop.db.1 cat /etc/hosts
+        assert_match $'10.208.0.1\tgw'
+        zl exec shop.db.1 ping -c 1 -W 5 "$(jq -r .ipv4 "$NET/containers/shop.web.2.json")"
+        kill -TERM "$ZL_BG"
+        wait_until 40 running 0
+}
+running() { [ "$(zl ps --json | jq '[.[] | select(.state == "running")] | length')" = "$1" ]; }
+
+ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
+
+# --- published ports ---------------------------------------------------------------------------------
+
+@test "a published port is reached from outside, by the host, over loopback, by a neighbour and by itself" {
+        make_world
+        import_busybox
+        serve a bridge -p 8080:80
+        serve b bridge
+        eventually fetch 192.0.2.1:8080
+        assert_equal "$(fetch 192.0.2.1:8080)" a-rep-1
+        assert_equal "$(fetch 127.0.0.1:8080)" a-rep-1
+        assert_equal "$(fetch '[::1]:8080')" a-rep-1
+        assert_equal "$(fetch '[2001:db8::1]:8080')" a-rep-1
+        assert_equal "$(world curl -sS --max-time 5 http://192.0.2.1:8080/hostname)" a-rep-1
+        assert_equal "$(world curl -sS --max-time 5 'http://[2001:db8::1]:8080/hostname')" a-rep-1
+        assert_equal "$(inside_fetch b 192.0.2.1 8080)" a-rep-1
+        assert_equal "$(inside_fetch a 192.0.2.1 8080)" a-rep-1
+        assert_equal "$(inside_fetch b "$(address_of b gateway4)" 8080)" a-rep-1
+        zl ps --json | jq -e '.[] | select(.name == "run.a.1").ports | length > 0'
+        zl rm -f a >/dev/null
+        run fetch 127.0.0.1:8080
+        [ "$status" -ne 0 ]
+        assert_equal "$(nft list ruleset | grep -c 8080)" 0
+}
+
+@test "ports: a taken one is refused before anything starts, an ephemeral one is told, one address only" {
+        import_busybox
+        serve a bridge -p 127.0.0.1:8081:80 -p 80
+        eventually fetch 127.0.0.1:8081
+        local port
+        port=$(jq '.ports[1].host' "$NET/containers/run.a.1.json")
+        [ "$port" -gt 1023 ]
+        assert_equal "$(fetch "127.0.0.1:$port")" a-rep-1
+        run zl run -d --name b --network bridge -p 127.0.0.1:8081:80 bb sleep 1000
+        [ "$status" -ne 0 ]
+        assert_match 'port_mappings: tcp port 8081 of the host is published by run.a'
+        background nc -lk -p 8082
+        eventually nc -z 127.0.0.1 8082
+        run zl run -d --name b --network bridge -p 8082:80 bb sleep 1000
+        [ "$status" -ne 0 ]
+        assert_match 'port_mappings: cannot have tcp port 8082 of the host: Address already in use'
+        run zl ps -a --json
+        assert_equal "$(jq length <<<"$output")" 1
+}
+
+@test "rules that somebody flushed are made again, and a published port works on" {
+        import_busybox
+        serve a bridge -p 8086:80
+        local gateway
+        gateway=$(address_of a gateway4)
+        eventually fetch "$gateway:8086"
+        nft flush ruleset
+        rules_are_back() { nft list ruleset | grep -q 'tcp . 8086 : goto to-tcp-8086'; }
+        wait_until 10 rules_are_back
+        assert_equal "$(fetch "$gateway:8086")" a-rep-1
+        nft list ruleset | grep -q masquerade
+        grep -q 'somebody removed our table' "$NET/log"
+        # Once, not for ever: what it does itself does not count.
+        [ "$(grep -c 'somebody removed' "$NET/log")" = 1 ]
+}
+
+@test "a port published by udp leads datagrams in, and the answers out" {
+        import_busybox
+        zl run -d --name u --network bridge -p 8083:9/udp bb sleep 1000 >/dev/null
+        local pid
+        pid=$(zl ps --json | jq '.[] | select(.name == "run.u.1").pid')
+        # A server of this machine, in the container's network.
+        background nsenter -t "$pid" -n python3 -c 'if True:
+                import socket
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9))
+                while True:
+                        data, peer = s.recvfrom(100); s.sendto(b"got " + data, peer)'
+        # Over the loopback there is no way: who wants nothing else is told.
+        run zl run -d --name l --network bridge -p 127.0.0.1:8087:9/udp bb sleep 1000
+        assert_status 125
+        assert_match 'port_mappings: udp port 8087 cannot be published on the loopback address 127.0.0.1'
+        run zl ps -a --json
+        assert_equal "$(jq length <<<"$output")" 1
+        answered() { [ "$(echo hello | nc -u -w 1 "$(address_of u gateway4)" 8083)" = "got hello" ]; }
+        eventually answered
+}
+
+@test "a connection over loopback carries a lot in both directions, and an end of input" {
+        import_busybox
+        zl run -d --name a --network bridge -p 8084:80 bb sh -c 'while :; do nc -l -p 80 -e cat; done' >/dev/null
+        head -c 20000000 /dev/urandom >data
+        echoed() { nc -N -w 20 127.0.0.1 8084 <data >back && cmp data back; }
+        eventually echoed
+}
+
+@test "replicas of a service share a port, and who is not ready gets nothing new" {
+        import_busybox
+        cat >app.yaml <<'END'
+version: v1
+deployment: shop
+services:
+  web:
+    image: {name: bb}
+    network_mode: bridge
+    command: {entrypoint: [httpd, -f, -p, "80", -h, /etc]}
+    scale: {mode: fixed, replicas: 2}
+    port_mappings: [{container_port: 80, host_port: 8085}]
+END
+        background "$ZL_AGENT" up app.yaml
+        both() {
+                local got
+                got=$(for _ in {1..20}; do fetch "$(jq -r .gateway4 "$NET/containers/shop.web.1.json"):8085"; done | sort -u | tr '\n' ' ')
+                [ "$got" = "web-rep-1 web-rep-2 " ]
+        }
+        wait_until 40 both
+        assert_equal "$(jq .ready "$NET/containers/shop.web.2.json")" true
+        local gateway
+        gateway=$(jq -r .gateway4 "$NET/containers/shop.web.1.json")
+        assert_equal "$(ask A web | wc -l)" 2
+        kill -TERM "$ZL_BG"
+        wait_until 40 running 0
+}

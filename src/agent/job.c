@@ -32,7 +32,7 @@ static bool is_over(const struct execution *e)
 /* It is in the queue. */
 static bool is_waiting(const struct execution *e)
 {
-        return !is_over(e) && !e->replica && !e->wished;
+        return !is_over(e) && !e->replica && !e->wished && !e->cancelled;
 }
 
 /* Something of it is on the machine or about to be. */
@@ -432,11 +432,22 @@ static void conclude(struct execution *e)
                 finish(e, ZL_EXECUTION_FAILED, r->reason);
 }
 
+/* Somebody cancelled it, and nothing of it is on the machine. */
+static bool end_cancelled(struct execution *e)
+{
+        if (is_over(e) || !e->cancelled)
+                return false;
+        finish(e, ZL_EXECUTION_CANCELLED, "somebody cancelled it");
+        return true;
+}
+
 static bool step_execution(struct execution *e)
 {
         struct replica *r = e->replica;
 
-        if (!is_active(e))
+        if (!r)
+                return end_cancelled(e);
+        if (is_over(e))
                 return false;
         if (r->has_started && e->record.state == ZL_EXECUTION_QUEUED) {
                 e->record.state = ZL_EXECUTION_RUNNING;
@@ -445,6 +456,10 @@ static bool step_execution(struct execution *e)
         }
         if (zl_replica_is_terminal(r) && !zl_replica_is_busy(r)) {
                 conclude(e);
+                return true;
+        }
+        if (e->cancelled && r->goal == ZL_GOAL_RUN) {
+                stop(e);
                 return true;
         }
         if (e->deadline <= zl_agent_now(e->job->d->agent) && !e->timed_out) {
@@ -624,8 +639,9 @@ static void cancel(struct execution *e)
         e->cancelled = true;
         if (e->replica)
                 stop(e);
-        else
-                finish(e, ZL_EXECUTION_CANCELLED, "somebody cancelled it");
+        else if (e->job->d->listed)
+                end_cancelled(e);
+        /* else it may be on the machine, and not have been found yet: the first step ends it */
         e->job->d->dirty = true;
 }
 

@@ -66,7 +66,7 @@ zl_snapshot() { # FILE
                 awk 'FNR > 1 && $4 == "0A" { print "listener", $2 }' /proc/net/tcp /proc/net/tcp6 || :
                 awk '$8 ~ /^\// { print "socket", $8 }' /proc/net/unix
                 # Not the directories of tests that run at the same time.
-                find /tmp /var/tmp /dev/shm /run -maxdepth 1 -name '*zl*' ! -name 'zlt.*' ! -name 'zl-unit-*' \
+                find /tmp /var/tmp /var/lib /dev/shm /run -maxdepth 1 -name '*zl*' ! -name 'zlt.*' ! -name 'zl-unit-*' \
                         ! -name 'zlayer-example.*' ! -name 'zlayer-bench*' ! -name 'zlayer-vm-*' -printf 'file %p\n' || :
                 cat /proc/[0-9]*/stat >"$1.stat" || : # some end meanwhile
                 sed -E 's/^([0-9]+) \((.*)\) (.*)$/\1 \3 \2/' "$1.stat" >"$1.fields"

@@ -36,6 +36,7 @@ struct creation {
         bool made_state;
         struct zl_seccomp_program seccomp; /* compiled here */
         _Bool compiled;
+        struct zl_net_devices devices;
 };
 
 static bool id_is_valid(const char *id)
@@ -107,30 +108,11 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
         if (p->seccomp && p->seccomp->n)
                 zl_debug("seccomp filter flags: %u",
                          p->seccomp->flags & ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC);
-        if (p->seccomp && p->seccomp->notify && config && config->listener_path) {
+        if (p->seccomp && p->seccomp->notify && config) {
                 _cleanup_free_ char *state = zl_state_document(o->config, o->id, "creating", 0,
                                                                o->bundle);
-                _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(2 << 20);
-                const char *metadata = config->listener_metadata ? config->listener_metadata : "";
 
-                p->seccomp_socket = zl_unix_connect_at(AT_FDCWD, config->listener_path,
-                                                       SOCK_STREAM);
-                if (p->seccomp_socket < 0)
-                        return zl_fail_errno(
-                                err, -p->seccomp_socket,
-                                "linux.seccomp.listenerPath: failed to connect with seccomp agent %s",
-                                config->listener_path);
-                if (!state)
-                        return zl_fail_oom(err);
-                zl_buf_puts(&text,
-                            "{\"ociVersion\":\"1.2.0\",\"fds\":[\"seccompFd\"],\"metadata\":");
-                zl_json_quote(&text, metadata, strlen(metadata));
-                zl_buf_putf(&text, ",\"state\":%s,\"pid\":", state);
-                if (zl_buf_error(&text))
-                        return zl_fail_oom(err);
-                p->seccomp_state = zl_arena_strndup(k->plan.arena, text.data, text.len);
-                if (!p->seccomp_state)
-                        return zl_fail_oom(err);
+                return zl_listener_connect(&k->plan, config, state, err);
         }
         return 0;
 }
@@ -574,6 +556,8 @@ static int launch(struct creation *k, struct zl_error *err)
                 r = send_doors(k, err);
         zl_cgroup_doors_close(&k->plan.doors);
         if (r == 0)
+                r = zl_net_devices_move(&k->plan, k->c->pid, &k->devices, err);
+        if (r == 0)
                 r = remember(k, err);
         zl_test_stop("remembered");
         /* It waits there for the child, and not the child for it. */
@@ -589,6 +573,7 @@ static void undo(struct creation *k)
 {
         struct zl_container *c = k->c;
 
+        zl_net_devices_return(&k->plan, &k->devices);
         if (c->pid > 0) {
                 siginfo_t info;
 
@@ -664,7 +649,10 @@ static int keep_seccomp(struct creation *k, struct zl_error *err)
 int zl_container_create(const struct zl_container_options *options, struct zl_container **ret,
                         struct zl_error *err)
 {
-        struct creation k = { .options = options, .parent_fd = -EBADF, .null_fd = -EBADF };
+        struct creation k = { .options = options,
+                              .parent_fd = -EBADF,
+                              .null_fd = -EBADF,
+                              .devices.netns_fd = -EBADF };
         int r;
 
         if (!id_is_valid(options->id))
@@ -684,6 +672,7 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
         if (r < 0)
                 undo(&k);
         zl_seccomp_program_done(&k.seccomp);
+        zl_net_devices_done(&k.devices);
         zl_close(k.plan.process.seccomp_socket);
         zl_cgroup_doors_close(&k.plan.doors);
         zl_plan_done(&k.plan);

@@ -134,9 +134,13 @@ static int plan_seccomp(struct execution *x, struct zl_error *err)
                         return r;
                 x->plan.process.seccomp = &x->seccomp;
         }
-        if (x->plan.process.seccomp && x->plan.process.seccomp->notify)
-                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                               "exec in a container with a seccomp listener is not supported");
+        if (x->plan.process.seccomp && x->plan.process.seccomp->notify && l->seccomp) {
+                _cleanup_free_ char *state = zl_state_document(
+                        x->c->config, x->c->id, zl_container_status_name(zl_container_status(x->c)),
+                        x->c->pid, x->c->bundle);
+
+                return zl_listener_connect(&x->plan, l->seccomp, state, err);
+        }
         return 0;
 }
 
@@ -368,8 +372,10 @@ static _Noreturn void make_inside(struct zl_child *c, struct execution *x)
                 long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, NULL,
                                    x->born, NULL, NULL);
 
-                if (pid == 0)
+                if (pid == 0) {
+                        c->host_pid = *x->born;
                         finish(c);
+                }
                 if (pid > 0)
                         _exit(0);
                 zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "pid");
@@ -399,8 +405,10 @@ static _Noreturn void child(struct execution *x)
                 zl_child_send_report(c);
                 _exit(255);
         }
-        if (x->plan.join_pid_fd < 0)
+        if (x->plan.join_pid_fd < 0) {
+                c->host_pid = getpid();
                 finish(c);
+        }
         make_inside(c, x);
 }
 
@@ -566,6 +574,7 @@ int zl_container_exec(struct zl_container *c, const struct zl_exec_process *proc
         struct execution x = {
                 .c = c,
                 .want = process,
+                .plan.process.seccomp_socket = -EBADF,
                 .user_fd = -EBADF,
                 .mount_fd = -EBADF,
                 .parent_fd = -EBADF,
@@ -580,6 +589,7 @@ int zl_container_exec(struct zl_container *c, const struct zl_exec_process *proc
         else
                 *ret = (struct zl_exec_result){ x.pid, x.pidfd, x.console_fd };
         zl_cgroup_doors_close(&x.plan.doors);
+        zl_close(x.plan.process.seccomp_socket);
         if (x.plan.arena)
                 zl_plan_done(&x.plan);
         zl_seccomp_program_done(&x.seccomp);

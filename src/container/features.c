@@ -92,7 +92,7 @@ int zl_container_features_json(char **ret, struct zl_error *err)
                 "\"memoryPolicy\":{\"modes\":[\"MPOL_DEFAULT\",\"MPOL_PREFERRED\",\"MPOL_BIND\","
                 "\"MPOL_INTERLEAVE\",\"MPOL_LOCAL\",\"MPOL_PREFERRED_MANY\",\"MPOL_WEIGHTED_INTERLEAVE\"],"
                 "\"flags\":[\"MPOL_F_NUMA_BALANCING\",\"MPOL_F_RELATIVE_NODES\",\"MPOL_F_STATIC_NODES\"]},"
-                "\"netDevices\":{\"enabled\":false},"
+                "\"netDevices\":{\"enabled\":true},"
                 "\"mountExtensions\":{\"idmap\":{\"enabled\":true}}},");
         zl_buf_putf(
                 &b,

@@ -374,6 +374,21 @@ int zl_gate_pass(int fd, const char *command, struct zl_error *err);
 int zl_gate_hear(int fd, const char *command, struct zl_error *err);
 /* Sends a pty master to a console socket, as runc does: the descriptor and a name. */
 int zl_console_send(int socket_fd, int master, struct zl_error *err);
+/* A filter with SCMP_ACT_NOTIFY: connects `plan`'s process to the agent of config->listener_path, with the container's `state` (JSON; NULL is
+ * want of memory). Nothing to do for other filters. The caller closes plan->process.seccomp_socket. */
+int zl_listener_connect(struct zl_plan *plan, const struct zl_oci_seccomp *config,
+                        const char *state, struct zl_error *err);
+
+/* Moves the devices of linux.netDevices to where `pid` is. After a failure, of this or of what follows, zl_net_devices_return(). */
+struct zl_net_devices {
+        int netns_fd;
+        size_t n_moved;
+};
+int zl_net_devices_move(const struct zl_plan *plan, pid_t pid, struct zl_net_devices *d,
+                        struct zl_error *err);
+void zl_net_devices_return(const struct zl_plan *plan, struct zl_net_devices *d);
+void zl_net_devices_done(struct zl_net_devices *d);
+
 /* Fills what the process needs beyond its plan: seccomp (compiled into `own` if need be), stdio, personality. `null_fd` is
  * opened here and closed by the caller. */
 int zl_process_equip(struct zl_process_plan *p, const int stdio[3], int *null_fd,

@@ -35,6 +35,11 @@ struct zl_veth {
 };
 int zl_link_add_veth(struct zl_nl *nl, const struct zl_veth *veth, struct zl_error *err);
 
+/* Moves a link into another network namespace, where it is called `new_name`, with its permanent global addresses (at most 64), and up.
+ * `to` and `to_fd` are a socket of that namespace and the namespace itself. Where it fails after the move the link is there. */
+int zl_link_move(struct zl_nl *from, const char *name, struct zl_nl *to, int to_fd,
+                 const char *new_name, struct zl_error *err);
+
 /* Missing is success. */
 int zl_link_delete(struct zl_nl *nl, const char *name, struct zl_error *err);
 

@@ -9,7 +9,10 @@
 #include "linux/nl.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,6 +36,22 @@ int zl_nl_open(struct zl_nl *nl, int protocol, struct zl_error *err)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         *nl = (struct zl_nl){ .fd = zl_take_fd(fd), .protocol = protocol, .seq = 1 };
         return 0;
+}
+
+int zl_nl_open_in(struct zl_nl *nl, int protocol, int netns_fd, struct zl_error *err)
+{
+        _cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+        int r;
+
+        if (own < 0)
+                return zl_fail_errno(err, errno, "cannot open our own network namespace");
+        if (setns(netns_fd, CLONE_NEWNET) < 0)
+                return zl_fail_errno(err, errno, "cannot enter the network namespace");
+        r = zl_nl_open(nl, protocol, err);
+        /* In the wrong namespace nothing may go on. */
+        if (setns(own, CLONE_NEWNET) < 0)
+                abort();
+        return r;
 }
 
 void zl_nl_close(struct zl_nl *nl)

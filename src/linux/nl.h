@@ -24,6 +24,8 @@ struct zl_nl {
 
 /* `protocol` is NETLINK_ROUTE or NETLINK_NETFILTER; the socket belongs to the network namespace of the caller. */
 int zl_nl_open(struct zl_nl *nl, int protocol, struct zl_error *err);
+/* The same in another namespace, which the calling thread enters for it and leaves again. */
+int zl_nl_open_in(struct zl_nl *nl, int protocol, int netns_fd, struct zl_error *err);
 void zl_nl_close(struct zl_nl *nl);
 #define _cleanup_nl_ _cleanup_(zl_nl_close)
 

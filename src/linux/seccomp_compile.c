@@ -165,6 +165,19 @@ static int add_call(scmp_filter_ctx ctx, uint32_t action, int call,
                      : 0;
 }
 
+/* The listener is on its way by sendmsg when the filter is loaded already: nobody could answer. write is refused by runc, too. */
+static bool hides_listener(const struct zl_oci_seccomp_rule *rule, struct zl_error *err)
+{
+        for (char *const *name = rule->names; name && *name; name++)
+                if (zl_streq(*name, "sendmsg") || zl_streq(*name, "write")) {
+                        zl_fail(err, ZL_E_INVALID, 0,
+                                "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the %s syscall",
+                                *name);
+                        return true;
+                }
+        return false;
+}
+
 static int add_rules(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config,
                      uint32_t default_action, bool *ret_notify, struct zl_error *err)
 {
@@ -179,6 +192,8 @@ static int add_rules(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config,
                 if (action == default_action)
                         continue;
                 *ret_notify = *ret_notify || action == SCMP_ACT_NOTIFY;
+                if (action == SCMP_ACT_NOTIFY && hides_listener(rule, err))
+                        return -EINVAL;
                 for (char *const *name = rule->names; name && *name; name++) {
                         int call = seccomp_syscall_resolve_name(*name), r;
 
@@ -213,6 +228,108 @@ static int export_program(scmp_filter_ctx ctx, struct zl_seccomp_program *ret, s
         return 0;
 }
 
+/* --- calls that are newer than the profile --------------------------------------------------------------------------- */
+
+/* A profile with an errno as its default means "not this one" for calls it knew of, and knows nothing of those that came later. Of these
+ * programs expect ENOSYS, on which they take an older way; EPERM makes them fail. So calls with numbers beyond the largest that the
+ * profile names are answered first, as runc does. A default that kills or traps means what it says and stays. */
+
+#define X32_BIT UINT32_C(0x40000000)
+
+enum { LOAD = BPF_LD | BPF_W | BPF_ABS, RETURN = BPF_RET | BPF_K, TO_FILTER = -1 };
+
+struct newer {
+        struct sock_filter insns[64];
+        size_t n;
+};
+
+static void put(struct newer *b, struct sock_filter insn)
+{
+        if (b->n < ZL_ARRAY_SIZE(b->insns))
+                b->insns[b->n] = insn;
+        b->n++;
+}
+
+static uint32_t largest_call(const struct zl_oci_seccomp *config, uint32_t arch)
+{
+        int largest = 0;
+
+        for (size_t i = 0; i < config->n_syscalls; i++)
+                for (char *const *name = config->syscalls[i].names; name && *name; name++)
+                        largest = ZL_MAX(largest, seccomp_syscall_resolve_name_arch(arch, *name));
+        return (uint32_t)largest;
+}
+
+/* Beyond `largest` it is ENOSYS; anything else is for the filter. */
+static void put_limit(struct newer *b, uint32_t largest)
+{
+        if (largest > 0) {
+                put(b, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, largest, 0, 1));
+                put(b, (struct sock_filter)BPF_STMT(RETURN, SECCOMP_RET_ERRNO | ENOSYS));
+        }
+        put(b, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)TO_FILTER));
+}
+
+static void put_arch(struct newer *b, const struct zl_oci_seccomp *config, uint32_t arch, bool x32)
+{
+        size_t begin = b->n, branch;
+
+        put(b, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arch, 0, 0));
+        put(b, (struct sock_filter)BPF_STMT(LOAD, offsetof(struct seccomp_data, nr)));
+        branch = b->n;
+        if (arch == SCMP_ARCH_X86_64)
+                put(b, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 0));
+        put_limit(b, largest_call(config, arch));
+        if (arch == SCMP_ARCH_X86_64) {
+                uint32_t largest = x32 ? largest_call(config, SCMP_ARCH_X32) : 0;
+
+                b->insns[branch].jt = (uint8_t)(b->n - branch - 1);
+                put_limit(b, largest > 0 ? largest | X32_BIT : 0);
+        }
+        b->insns[begin].jf = (uint8_t)(b->n - begin - 1);
+}
+
+static bool has_arch(scmp_filter_ctx ctx, uint32_t arch)
+{
+        return seccomp_arch_exist(ctx, arch) == 0;
+}
+
+/* Puts the part in front of the program. Architectures that are not the filter's are its own affair. */
+static int answer_newer(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config,
+                        struct zl_seccomp_program *prog)
+{
+        const uint32_t archs[] = { seccomp_arch_native(), SCMP_ARCH_X86_64, SCMP_ARCH_X86,
+                                   SCMP_ARCH_AARCH64,     SCMP_ARCH_ARM,    SCMP_ARCH_RISCV64 };
+        struct newer b = { .n = 0 };
+        struct sock_filter *insns;
+
+        put(&b, (struct sock_filter)BPF_STMT(LOAD, offsetof(struct seccomp_data, arch)));
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(archs); i++)
+                if (has_arch(ctx, archs[i]) && (i == 0 || archs[i] != archs[0]))
+                        put_arch(&b, config, archs[i], has_arch(ctx, SCMP_ARCH_X32));
+        if (b.n > ZL_ARRAY_SIZE(b.insns) || prog->n + b.n > BPF_MAXINSNS)
+                return -E2BIG;
+        for (size_t i = 0; i < b.n; i++)
+                if (b.insns[i].code == (BPF_JMP | BPF_JA) && b.insns[i].k == (uint32_t)TO_FILTER)
+                        b.insns[i].k = (uint32_t)(b.n - i - 1);
+        insns = reallocarray(prog->insns, prog->n + b.n, sizeof *insns);
+        if (!insns)
+                return -ENOMEM;
+        memmove(insns + b.n, insns, prog->n * sizeof *insns);
+        memcpy(insns, b.insns, b.n * sizeof *insns);
+        prog->insns = insns;
+        prog->n += b.n;
+        return 0;
+}
+
+static bool is_errno_but_enosys(uint32_t action)
+{
+        return (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
+               (action & SECCOMP_RET_DATA) != ENOSYS;
+}
+
+/* --- the whole -------------------------------------------------------------------------------------------------------- */
+
 static int build(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config, uint32_t default_action,
                  struct zl_seccomp_program *prog, struct zl_error *err)
 {
@@ -226,7 +343,10 @@ static int build(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config, uint3
                 r = add_rules(ctx, config, default_action, &prog->notify, err);
         if (r == 0)
                 r = export_program(ctx, prog, err);
-        return r;
+        if (r < 0 || !is_errno_but_enosys(default_action))
+                return r;
+        r = answer_newer(ctx, config, prog);
+        return r < 0 ? zl_fail_errno(err, -r, "cannot complete the seccomp filter") : 0;
 }
 
 int zl_seccomp_compile(const struct zl_oci_seccomp *config, struct zl_seccomp_program *ret,

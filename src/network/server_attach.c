@@ -51,20 +51,6 @@ void zl_net_forget(struct zl_net_server *s, const char *room, const char *name)
 
 /* ---- the link ------------------------------------------------------------------------------------- */
 
-/* A netlink socket of another namespace. */
-static int open_inside(struct zl_net_server *s, int netns, struct zl_nl *ret, struct zl_error *err)
-{
-        int r;
-
-        if (setns(netns, CLONE_NEWNET) < 0)
-                return zl_fail_errno(err, errno, "cannot enter the container's network namespace");
-        r = zl_nl_open(ret, NETLINK_ROUTE, err);
-        /* In the wrong namespace nothing may go on. */
-        if (setns(s->netns_fd, CLONE_NEWNET) < 0)
-                abort();
-        return r;
-}
-
 int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                 struct zl_error *err)
 {
@@ -84,7 +70,7 @@ int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                                              .gateways = n->gateway,
                                              .n_gateways = 2 };
         _cleanup_nl_ struct zl_nl inside = ZL_NL_INIT;
-        int r = open_inside(s, netns, &inside, err);
+        int r = zl_nl_open_in(&inside, NETLINK_ROUTE, netns, err);
 
         /* From the address: who knows the one from a cache knows the other. */
         memcpy(mac + 2, addresses[0].bytes, 4);

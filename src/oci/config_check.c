@@ -47,6 +47,35 @@ static int check_namespaces(const struct zl_oci_linux *l, struct zl_error *err)
         return 0;
 }
 
+/* What the kernel takes for a name. "%d" would be a pattern for it. */
+static bool is_link_name(const char *name)
+{
+        size_t len = strlen(name);
+
+        return len > 0 && len < 16 && strcspn(name, "/:% \t\n\v\f\r") == len &&
+               !zl_streq(name, ".") && !zl_streq(name, "..");
+}
+
+static int check_net_devices(const struct zl_oci_linux *l, struct zl_error *err)
+{
+        bool path;
+
+        if (l->n_net_devices && !type_of(l, "network", &path))
+                return bad(err, "linux.netDevices: there is no network namespace for them%s", "");
+        for (size_t i = 0; i < l->n_net_devices; i++) {
+                const char *name = zl_oci_net_device_name(&l->net_devices[i]);
+
+                if (!is_link_name(l->net_devices[i].host_name) || !is_link_name(name))
+                        return bad(err, "linux.netDevices: \"%s\" is no name of a device",
+                                   is_link_name(name) ? l->net_devices[i].host_name : name);
+                for (size_t k = 0; k < i; k++)
+                        if (zl_streq(name, zl_oci_net_device_name(&l->net_devices[k])))
+                                return bad(err, "linux.netDevices: two devices become \"%s\"",
+                                           name);
+        }
+        return 0;
+}
+
 static int check_linux(const struct zl_oci_config *c, const struct zl_oci_linux *l,
                        struct zl_error *err)
 {
@@ -74,9 +103,7 @@ static int check_linux(const struct zl_oci_config *c, const struct zl_oci_linux 
                 return bad(err, "linux.timeOffsets: there is no new time namespace%s", "");
         if (l->intel_rdt)
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0, "linux.intelRdt is not supported");
-        if (l->n_net_devices)
-                return zl_fail(err, ZL_E_UNSUPPORTED, 0, "linux.netDevices is not supported");
-        return 0;
+        return check_net_devices(l, err);
 }
 
 static int check_process(const struct zl_oci_process *p, struct zl_error *err)

@@ -156,6 +156,10 @@ struct zl_oci_net_device {
         char *host_name; /* the key */
         struct zl_oci_net_device_target target;
 };
+static inline const char *zl_oci_net_device_name(const struct zl_oci_net_device *d)
+{
+        return d->target.name && *d->target.name ? d->target.name : d->host_name;
+}
 
 struct zl_oci_device_rule {
         bool allow;

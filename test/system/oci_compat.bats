@@ -169,3 +169,128 @@ can_map_ids() {
         assert_status 1
         assert_match 'cannot open the log'
 }
+
+@test "seccomp: a call that is newer than the profile is ENOSYS, one that it does not allow is what it says" {
+        local profile='.linux.seccomp = {defaultAction:"SCMP_ACT_ERRNO",architectures:["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"],
+                syscalls:[{names:["read","write","close","exit","exit_group","execve","brk","mmap","mprotect","arch_prctl","set_tid_address",
+                "set_robust_list","rseq","prlimit64","readlink","readlinkat","getrandom","newfstatat","fstat","fcntl","close_range","dup3","getpid"],
+                action:"SCMP_ACT_ALLOW"}]}'
+        make_bundle "$ZL_DIR/b"
+        cc -static -o "$ZL_DIR/b/rootfs/newer" "$ZL_SOURCE/test/system/seccomp_newer.c"
+        run run_in "$profile" /newer
+        assert_output '0 1 38 38 38'
+        run run_in "$profile | .linux.seccomp.defaultErrnoRet = 6" /newer
+        assert_output '0 6 38 38 38'
+        # A default that lets calls through has nothing to say about those that come later.
+        run run_in "$profile | .linux.seccomp.defaultAction = \"SCMP_ACT_LOG\" | .linux.seccomp.syscalls = [{names:[\"unshare\"],action:\"SCMP_ACT_ERRNO\"}]" /newer
+        assert_output '0 1 38 38 38'
+        # And one that kills does.
+        run run_in "$profile | .linux.seccomp.defaultAction = \"SCMP_ACT_KILL_PROCESS\"" /newer
+        assert_status 159
+}
+
+@test "seccomp: the agent of a listener gets the process of run and of exec; calls that would lock it out are refused" {
+        local out=$ZL_DIR/told pid
+        background python3 "$ZL_SOURCE/test/system/seccomp_agent.py" "$ZL_DIR/agent" "$out"
+        wait_until 10 test -S "$ZL_DIR/agent"
+        local filter=".linux.seccomp = {defaultAction:\"SCMP_ACT_ALLOW\",listenerPath:\"$ZL_DIR/agent\",listenerMetadata:\"m\\\"1\",
+                syscalls:[{names:[\"mkdir\",\"mkdirat\"],action:\"SCMP_ACT_NOTIFY\"}]}"
+        for nnp in true false; do
+                run run_in "$filter | .process.noNewPrivileges = $nnp" mkdir /tmp/x
+                assert_match 'No medium found'
+                start_idle "$filter | .process.noNewPrivileges = $nnp"
+                run oci exec "c$ZL_ID" mkdir /tmp/x
+                assert_match 'No medium found'
+                oci exec -d --pid-file "$ZL_DIR/pid" "c$ZL_ID" sleep 100
+                wait_until 10 same_pid "$out" "$(cat "$ZL_DIR/pid")"
+                assert_equal "$(tail -n1 "$out" | jq -r '[.metadata,.fds[0],.state.id,.state.status] | join(" ")')" "m\"1 seccompFd c$ZL_ID running"
+                pid=$(oci state "c$ZL_ID" | jq .pid)
+                assert_equal "$(tail -n1 "$out" | jq .state.pid)" "$pid"
+                oci delete --force "c$ZL_ID"
+        done
+        for call in write sendmsg; do
+                run run_in "$filter | .linux.seccomp.syscalls[0].names = [\"$call\"]" true
+                assert_status 1
+                assert_match "SCMP_ACT_NOTIFY cannot be used for the $call syscall"
+        done
+        stop_server "$ZL_BG"
+}
+same_pid() { [ "$(tail -n1 "$1" | jq .pid)" = "$2" ]; }
+
+@test "pidfd-socket: whoever listens gets a pidfd of what run, create and exec have made" {
+        cat >"$ZL_DIR/take.py" <<-'END'
+		import os, select, signal, socket, sys
+		s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+		data, fds, _, _ = socket.recv_fds(s.accept()[0], 64, 1)
+		info = open(f"/proc/self/fdinfo/{fds[0]}").read()
+		print(data.decode(), info.split("Pid:")[1].split()[0], flush=True)
+		signal.pidfd_send_signal(fds[0], signal.SIGKILL)
+		END
+        take() { rm -f "$ZL_DIR/sock"; background python3 "$ZL_DIR/take.py" "$ZL_DIR/sock"; wait_until 10 test -S "$ZL_DIR/sock"; }
+        make_bundle "$ZL_DIR/b" '.process.args = ["sleep","100"]'
+        run oci run --pidfd-socket "$ZL_DIR/nobody" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null
+        assert_status 1
+        assert_match -- '--pidfd-socket: cannot connect to '
+        take
+        oci create --pidfd-socket "$ZL_DIR/sock" --pid-file "$ZL_DIR/pid" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        wait "$ZL_BG"
+        assert_equal "$(cat "$ZL_BG_LOG")" "pidfd $(cat "$ZL_DIR/pid")"
+        wait_until 10 container_is "c$ZL_ID" stopped
+        oci delete "c$ZL_ID"
+        take
+        oci run -d --pidfd-socket "$ZL_DIR/sock" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        wait "$ZL_BG"
+        wait_until 10 container_is "c$ZL_ID" stopped
+        oci delete "c$ZL_ID"
+        start_idle .
+        take
+        run -137 oci exec --pidfd-socket "$ZL_DIR/sock" "c$ZL_ID" sleep 100
+        container_is "c$ZL_ID" running
+        oci delete --force "c$ZL_ID"
+}
+container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
+
+@test "netDevices: moved with their addresses, renamed, up before the command; back where the creation fails" {
+        skip_unless "expected: only in namespaces of its own (test/run)" test -n "$ZL_ISOLATED"
+        local ns=$ZL_DIR/ns netns='.linux.namespaces |= map(select(.type != "network")) + [{type:"network"}]'
+        # Not every kernel has devices of the type dummy.
+        ip link add zld0 mtu 1789 type veth peer name zlp0
+        ip link add zld1 type veth peer name zlp1
+        ip address add 169.254.169.77/32 dev zld0
+        ip address add 127.0.0.33/32 dev zld0 scope host
+        run run_in "$netns | .linux.netDevices = {zld0:{name:\"eth0\"},zld1:{}}" ip address
+        assert_status 0
+        assert_match 'eth0@[^ ]+ <[A-Z,_-]*UP[^>]*> mtu 1789'
+        assert_match '169.254.169.77/32'
+        assert_no_match '127.0.0.33'
+        assert_match 'zld1@[^ ]+ <[A-Z,_-]*UP[^>]*>'
+        # What is not physical ends with a namespace of the container's own.
+        [ ! -e /sys/class/net/zld0 ] && [ ! -e /sys/class/net/zld1 ]
+
+        : >"$ns"
+        unshare --net="$ns" true
+        ip link add zld2 type veth peer name zlp2
+        ip address add 169.254.169.78/32 dev zld2
+        run run_in ".linux.namespaces |= map(select(.type != \"network\")) + [{type:\"network\",path:\"$ns\"}] |
+                .linux.netDevices = {zld2:{name:\"in0\"}} | .hooks = {createRuntime:[{path:\"/bin/false\"}]}" true
+        assert_status 1
+        assert_match 'createRuntime hook'
+        run -0 ip address show dev zld2
+        assert_match '169.254.169.78/32'
+        run run_in ".linux.namespaces |= map(select(.type != \"network\")) + [{type:\"network\",path:\"$ns\"}] |
+                .linux.netDevices = {zld2:{name:\"in0\"}}" true
+        assert_status 0
+        nsenter --net="$ns" ip link show in0 | grep -q UP
+        nsenter --net="$ns" ip link delete in0
+        umount "$ns"
+
+        run run_in "$netns | .linux.netDevices = {zlno:{}}" true
+        assert_status 1
+        assert_match 'linux.netDevices: there is no network device zlno'
+        run run_in "$netns | .linux.netDevices = {a:{name:\"x\"},b:{name:\"x\"}}" true
+        assert_match 'two devices become "x"'
+        run run_in "$netns | .linux.netDevices = {a:{name:\"e%d\"}}" true
+        assert_match '"e%d" is no name of a device'
+        run run_in '.linux.namespaces |= map(select(.type != "network")) | .linux.netDevices = {lo:{}}' true
+        assert_match 'no network namespace for them'
+}

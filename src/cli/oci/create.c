@@ -17,7 +17,7 @@
 #include "cli/terminal.h"
 
 struct create_options {
-        const char *bundle, *config, *console_socket, *pid_file;
+        const char *bundle, *config, *console_socket, *pidfd_socket, *pid_file;
         struct zl_cli_u64 preserve_fds;
         bool no_pivot, no_new_keyring, detach, no_subreaper, keep;
 };
@@ -32,6 +32,9 @@ struct create_options {
                 { "console-socket", 0,                                                                \
                   ZL_CLI_STRING,    offsetof(struct create_options, console_socket),                  \
                   "PATH",           "unix socket that gets the master of the container's terminal" }, \
+                { "pidfd-socket", 0,                                                                  \
+                  ZL_CLI_STRING,  offsetof(struct create_options, pidfd_socket),                      \
+                  "PATH",         "unix socket that gets a pidfd of the first process" },             \
                 { "pid-file",    0,                                                                   \
                   ZL_CLI_STRING, offsetof(struct create_options, pid_file),                           \
                   "PATH",        "write the pid of the first process there" },                        \
@@ -66,7 +69,7 @@ static const struct zl_cli_option run_table[] = {
 struct launch {
         struct zl_oci_config *config;
         char *bundle;
-        int console_socket;
+        int console_socket, pidfd_socket;
         int *fds;
         size_t n_fds;
         bool detached;
@@ -81,6 +84,7 @@ static void launch_done(struct launch *l)
         zl_strv_free(l->env);
         zl_oci_config_free(l->config);
         zl_close(l->console_socket);
+        zl_close(l->pidfd_socket);
         free(l->bundle);
         free(l->fds);
 }
@@ -130,9 +134,14 @@ static int prepare(const struct zl_oci *oci, struct launch *l, const struct crea
         if (r < 0)
                 return r;
         if (o->console_socket) {
-                l->console_socket = zl_oci_connect_console(o->console_socket, err);
+                l->console_socket = zl_oci_connect("console-socket", o->console_socket, err);
                 if (l->console_socket < 0)
                         return l->console_socket;
+        }
+        if (o->pidfd_socket) {
+                l->pidfd_socket = zl_oci_connect("pidfd-socket", o->pidfd_socket, err);
+                if (l->pidfd_socket < 0)
+                        return l->pidfd_socket;
         }
         r = zl_oci_preserved_fds(o->preserve_fds.value, listen, &l->fds, &l->n_fds, err);
         return r < 0 ? r : pass_listen_fds(l, listen, err);
@@ -172,7 +181,7 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         options.start_here = l->start_here;
         /* Not where something has to be there before the command is: the pid file, the terminal's mode. */
         options.start_at_once = l->start_here && l->config->process &&
-                                !l->config->process->terminal && !o->pid_file;
+                                !l->config->process->terminal && !o->pid_file && !o->pidfd_socket;
         for (int i = 0; i < 3; i++)
                 options.stdio[i] = i;
         options.console_socket_fd = l->console_socket;
@@ -187,12 +196,12 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         r = zl_container_create(&options, &c, err);
         if (r < 0)
                 return r;
-        if (o->pid_file) {
+        r = zl_oci_send_pidfd(l->pidfd_socket, zl_container_pidfd(c), err);
+        if (r == 0 && o->pid_file)
                 r = zl_oci_write_pid(o->pid_file, zl_container_pid(c), err);
-                if (r < 0) {
-                        zl_container_delete(c, true, NULL);
-                        return r;
-                }
+        if (r < 0) {
+                zl_container_delete(c, true, NULL);
+                return r;
         }
         *ret = zl_take_ptr(c);
         return 0;
@@ -200,7 +209,9 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
 
 static int cmd_create(struct zl_cli *cli, void *options, int argc _unused_, char **argv)
 {
-        _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF, .detached = true };
+        _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF,
+                                                   .pidfd_socket = -EBADF,
+                                                   .detached = true };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
@@ -214,6 +225,7 @@ static int run(struct zl_oci *oci, const char *id, const struct create_options *
                struct zl_error *err)
 {
         _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF,
+                                                   .pidfd_socket = -EBADF,
                                                    .detached = o->detach,
                                                    .start_here = true };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;

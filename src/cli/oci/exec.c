@@ -16,7 +16,8 @@
 enum { MAX_PROCESS_FILE = 1 << 20, MAX_GROUPS = 1024 };
 
 struct exec_options {
-        const char *process, *cwd, *user, *pid_file, *console_socket, *cgroup, *label, *apparmor;
+        const char *process, *cwd, *user, *pid_file, *console_socket, *pidfd_socket, *cgroup,
+                *label, *apparmor;
         char **env, **groups, **caps;
         struct zl_cli_u64 preserve_fds;
         bool tty, detach, no_new_privs, ignore_paused;
@@ -36,6 +37,8 @@ static const struct zl_cli_option table[] = {
         { "pid-file", 0, ZL_CLI_STRING, AT(pid_file), "PATH", "write its pid there" },
         { "console-socket", 0, ZL_CLI_STRING, AT(console_socket), "PATH",
           "unix socket that gets the master of its terminal" },
+        { "pidfd-socket", 0, ZL_CLI_STRING, AT(pidfd_socket), "PATH",
+          "unix socket that gets a pidfd of it" },
         { "no-new-privs", 0, ZL_CLI_FLAG, AT(no_new_privs), NULL,
           "no gain of privileges by execve" },
         { "cap", 'c', ZL_CLI_LIST, AT(caps), "CAP", "add a capability; repeatable" },
@@ -55,7 +58,7 @@ struct request {
         char **env, **config_env;
         gid_t *gids;
         int *fds;
-        int console_socket;
+        int console_socket, pidfd_socket;
 };
 
 static void request_done(struct request *q)
@@ -64,6 +67,7 @@ static void request_done(struct request *q)
         free(q->gids);
         free(q->fds);
         zl_close(q->console_socket);
+        zl_close(q->pidfd_socket);
         zl_arena_free(q->arena);
 }
 
@@ -217,10 +221,15 @@ static int fill(struct request *q, struct zl_container *c, const struct exec_opt
         if (p->tty && o->detach && !o->console_socket)
                 return zl_fail(err, ZL_E_INVALID, 0, "--tty with --detach needs --console-socket");
         if (o->console_socket) {
-                q->console_socket = zl_oci_connect_console(o->console_socket, err);
+                q->console_socket = zl_oci_connect("console-socket", o->console_socket, err);
                 if (q->console_socket < 0)
                         return q->console_socket;
                 p->console_socket_fd = q->console_socket;
+        }
+        if (o->pidfd_socket) {
+                q->pidfd_socket = zl_oci_connect("pidfd-socket", o->pidfd_socket, err);
+                if (q->pidfd_socket < 0)
+                        return q->pidfd_socket;
         }
         zl_terminal_size(STDIN_FILENO, &p->rows, &p->cols);
         return 0;
@@ -245,7 +254,8 @@ static int exec_in(struct zl_oci *oci, const char *id, const struct exec_options
                    int *ret_code, struct zl_error *err)
 {
         _cleanup_(request_done) struct request q = { .process = ZL_EXEC_PROCESS_INIT,
-                                                     .console_socket = -EBADF };
+                                                     .console_socket = -EBADF,
+                                                     .pidfd_socket = -EBADF };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_exec_result result = { .pidfd = -EBADF, .console_fd = -EBADF };
         enum zl_container_status status;
@@ -267,7 +277,9 @@ static int exec_in(struct zl_oci *oci, const char *id, const struct exec_options
                 r = zl_container_exec(c, &q.process, &result, err);
         if (r < 0)
                 return r;
-        r = finish(o, &result, ret_code, err);
+        r = zl_oci_send_pidfd(q.pidfd_socket, result.pidfd, err);
+        if (r == 0)
+                r = finish(o, &result, ret_code, err);
         zl_close(result.pidfd);
         zl_close(result.console_fd);
         return r;

@@ -57,12 +57,19 @@ int zl_oci_preserved_fds(uint64_t preserve, uint64_t listen, int **ret, size_t *
         return 0;
 }
 
-int zl_oci_connect_console(const char *path, struct zl_error *err)
+int zl_oci_connect(const char *option, const char *path, struct zl_error *err)
 {
         int fd = zl_unix_connect_at(AT_FDCWD, path, SOCK_STREAM);
 
-        return fd < 0 ? zl_fail_errno(err, -fd, "cannot connect to the console socket %s", path)
-                      : fd;
+        return fd < 0 ? zl_fail_errno(err, -fd, "--%s: cannot connect to %s", option, path) : fd;
+}
+
+int zl_oci_send_pidfd(int socket_fd, int pidfd, struct zl_error *err)
+{
+        static const char word[] = "pidfd";
+        ssize_t n = socket_fd < 0 ? 0 : zl_send_fds(socket_fd, word, sizeof word - 1, &pidfd, 1, 0);
+
+        return n < 0 ? zl_fail_errno(err, (int)-n, "--pidfd-socket: cannot send the pidfd") : 0;
 }
 
 static void pass_signal(int sig, void *data)

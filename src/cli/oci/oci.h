@@ -40,8 +40,10 @@ int zl_oci_load(struct zl_oci *oci, const char *id, struct zl_container **ret,
 
 /* Writes a pid and nothing else; an empty path is refused. */
 int zl_oci_write_pid(const char *path, pid_t pid, struct zl_error *err);
-/* Connects to the socket that takes the pty master. Returns the descriptor. */
-int zl_oci_connect_console(const char *path, struct zl_error *err);
+/* Connects to the unix socket that an option names. Returns the descriptor. */
+int zl_oci_connect(const char *option, const char *path, struct zl_error *err);
+/* Hands a pidfd to whoever listens for it; nothing to do if `socket_fd` is negative. */
+int zl_oci_send_pidfd(int socket_fd, int pidfd, struct zl_error *err);
 
 /* 3, 4 … for --preserve-fds and LISTEN_FDS; -1 for those that are not open. `*ret` is freed by the caller. */
 int zl_oci_preserved_fds(uint64_t preserve, uint64_t listen, int **ret, size_t *ret_n,

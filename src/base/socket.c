@@ -61,7 +61,7 @@ int zl_unix_listen_at(int dirfd, const char *path, int type, mode_t mode)
         /* The mode of the socket file is 0777 & ~umask, cut by fchmod() of the unbound socket. */
         if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
                 return -errno;
-        if (chmod(sa.sun_path, mode) < 0 || listen(fd, SOMAXCONN) < 0) {
+        if (chmod(sa.sun_path, mode) < 0 || (type != SOCK_DGRAM && listen(fd, SOMAXCONN) < 0)) {
                 r = -errno;
                 unlink(sa.sun_path);
                 return r;

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-/* `type` is SOCK_STREAM or SOCK_SEQPACKET; `path` may be relative to dirfd. Listening replaces nothing: -EADDRINUSE if the
+/* `type` is SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM (which is bound and no more); `path` may be relative to dirfd. Listening replaces nothing: -EADDRINUSE if the
  * name exists. Both return a descriptor (blocking, O_CLOEXEC). */
 int zl_unix_listen_at(int dirfd, const char *path, int type, mode_t mode);
 int zl_unix_connect_at(int dirfd, const char *path, int type);

@@ -3,6 +3,8 @@
 #include "base/systemd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +12,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/parse.h"
+#include "base/socket.h"
 
 enum { FIRST_FD = 3 };
 
-int zl_systemd_notify(const char *state)
+/* A socket that is connected to $NOTIFY_SOCKET; -ENOENT where there is none. */
+static int connect_notify(void)
 {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -24,7 +29,7 @@ int zl_systemd_notify(const char *state)
         size_t len;
 
         if (!path || !*path)
-                return 0;
+                return -ENOENT;
         len = strlen(path);
         if ((path[0] != '/' && path[0] != '@') || len >= sizeof(addr.sun_path))
                 return -EINVAL;
@@ -34,10 +39,45 @@ int zl_systemd_notify(const char *state)
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
-        if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&addr,
-                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+        if (connect(fd, (struct sockaddr *)&addr,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
                 return -errno;
-        return 0;
+        return zl_take_fd(fd);
+}
+
+int zl_systemd_notify(const char *state)
+{
+        _cleanup_close_ int fd = connect_notify();
+
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0)
+                return fd;
+        return send(fd, state, strlen(state), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int zl_systemd_barrier(int64_t timeout_nsec)
+{
+        static const char text[] = "BARRIER=1";
+        _cleanup_close_ int fd = connect_notify(), end = -EBADF, other = -EBADF;
+        struct pollfd p = { 0 };
+        int fds[2], r;
+
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0)
+                return fd;
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        end = fds[0];
+        other = fds[1];
+        r = (int)zl_send_fds(fd, text, sizeof(text) - 1, &other, 1, 0);
+        if (r < 0)
+                return r;
+        other = zl_close(other);
+        p.fd = end; /* no events asked for: that the other end is closed is always told */
+        r = poll(&p, 1, (int)(timeout_nsec / ZL_NSEC_PER_MSEC));
+        return r < 0 ? -errno : r == 0 ? -ETIMEDOUT : 0;
 }
 
 static bool is_listening_stream(int fd)

@@ -37,6 +37,8 @@ struct zl_rootfs_overlay {
 };
 
 /* Begin with ZL_CONTAINER_OPTIONS_INIT. */
+#define ZL_NOTIFY_DIR "notify"
+
 struct zl_container_options {
         const char *id;
         const char *bundle; /* absolute path; relative root.path and mount sources begin here */
@@ -68,6 +70,7 @@ struct zl_container_options {
         bool no_pivot;
         bool no_new_keyring;
         bool systemd_cgroup;
+        bool notify_dir; /* make ZL_NOTIFY_DIR in the state directory, for a mount of the config to lead to */
         bool no_cgroup; /* the process stays in the group of the caller; resources have no effect */
 };
 #define ZL_CONTAINER_OPTIONS_INIT                                                                  \

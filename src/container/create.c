@@ -84,6 +84,8 @@ static int prepare_state(struct creation *k, struct zl_error *err)
                 return zl_fail_errno(err, errno, "cannot open %s", dir);
         r = zl_container_lock(k->c, err);
         k->made_state = r == 0;
+        if (r == 0 && o->notify_dir && mkdirat(k->c->state_fd, ZL_NOTIFY_DIR, 0755) < 0)
+                return zl_fail_errno(err, errno, "cannot create %s/" ZL_NOTIFY_DIR, dir);
         return r;
 }
 

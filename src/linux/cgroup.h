@@ -73,6 +73,10 @@ int zl_cgroup_doors_enter(const struct zl_cgroup_doors *doors);
 /* Figures; those of missing controllers are 0. Fills all but the net_ members. */
 int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error *err);
 
+/* A file of the group in the hierarchy of a controller ("memory"; NULL: any that tells about processes). The caller frees. -ENOENT where there
+ * is no such controller or file. */
+int zl_cgroup_read_file(struct zl_cgroup *cg, const char *controller, const char *file, char **ret);
+
 /* How often the out-of-memory killer struck in the group so far. 0 if it cannot be known. */
 uint64_t zl_cgroup_oom_kills(struct zl_cgroup *cg);
 /* A descriptor that becomes ready when that counter may have changed: an inotify on memory.events (v2) or an eventfd

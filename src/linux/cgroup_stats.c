@@ -129,6 +129,14 @@ int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error 
         return 0;
 }
 
+int zl_cgroup_read_file(struct zl_cgroup *cg, const char *controller, const char *file, char **ret)
+{
+        const struct zl_hierarchy *h = controller ? zl_cgroup_controller(cg, controller)
+                                                  : zl_cgroup_any(cg);
+
+        return h ? zl_cgroup_read(cg, h, file, ret) : -ENOENT;
+}
+
 uint64_t zl_cgroup_oom_kills(struct zl_cgroup *cg)
 {
         const struct zl_hierarchy *h = cg ? zl_cgroup_controller(cg, "memory") : NULL;

@@ -294,3 +294,68 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
         run run_in '.linux.namespaces |= map(select(.type != "network")) | .linux.netDevices = {lo:{}}' true
         assert_match 'no network namespace for them'
 }
+
+@test "events: every figure that runc tells, under its name" {
+        local figures
+        start_idle '.linux.resources.memory = {limit:67108864} | .linux.resources.pids = {limit:100}'
+        oci exec "c$ZL_ID" sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'
+        run -0 oci events --stats "c$ZL_ID"
+        assert_match "^\{\"type\":\"stats\",\"id\":\"c$ZL_ID\",\"data\":\{"
+        figures=$output
+        for path in cpu.usage.kernel cpu.usage.user cpu.throttling cpuset.cpus cpuset.mems cpuset.sched_relax_domain_level memory.cache memory.usage.failcnt \
+                memory.swap.limit blkio.ioServiceBytesRecursive hugetlb intel_rdt pids.current; do
+                jq -e ".data.$path != null" <<<"$figures" >/dev/null || fail "no $path in $figures"
+        done
+        [ "$(jq .data.cpu.usage.total <<<"$figures")" -gt 1000000 ]
+        assert_equal "$(jq -c '[.data.pids.limit,.data.memory.usage.limit,.data.pids.current]' <<<"$figures")" '[100,67108864,1]'
+        [ "$(jq '.data.memory.raw | length' <<<"$figures")" -gt 20 ]
+        if is_cgroup_v1; then
+                assert_equal "$(jq '.data.cpu.usage.percpu | length' <<<"$figures")" "$(nproc --all)"
+        fi
+        # No name that runc tells here is missing.
+        if has_program runc; then
+                cp -r "$ZL_DIR/b" "$ZL_DIR/other"
+                jq '.linux.cgroupsPath += "-r"' "$ZL_DIR/b/config.json" >"$ZL_DIR/other/config.json"
+                runc --root "$ZL_DIR/runc" run -d -b "$ZL_DIR/other" "r$ZL_ID" </dev/null >/dev/null 2>&1
+                runc --root "$ZL_DIR/runc" events --stats "r$ZL_ID" >"$ZL_DIR/theirs"
+                runc --root "$ZL_DIR/runc" delete -f "r$ZL_ID"
+                names() { jq -r 'paths | map(tostring) | join(".")' | grep -v '[0-9]' | sort -u; }
+                assert_equal "$(comm -13 <(names <<<"$figures") <(names <"$ZL_DIR/theirs"))" ''
+        fi
+        oci delete --force "c$ZL_ID"
+}
+
+@test "sd_notify: READY=1 of the container goes on with its pid and a barrier, and nothing else does" {
+        local pid
+        cat >"$ZL_DIR/manager.py" <<-'END'
+		import os, socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1])
+		while True:
+		    data, fds, _, _ = socket.recv_fds(s, 4096, 4)
+		    print(data.decode().replace("\n", " "), len(fds), flush=True)
+		    for fd in fds: os.close(fd)
+		END
+        background python3 "$ZL_DIR/manager.py" "$ZL_DIR/manager"
+        wait_until 10 test -S "$ZL_DIR/manager"
+        export NOTIFY_SOCKET=$ZL_DIR/manager
+        make_bundle "$ZL_DIR/b" '.process.args = ["/ready", "STATUS=soon", "WATCHDOG=1", "X=1\nREADY=1\nMAINPID=1"]'
+        cc -static -o "$ZL_DIR/b/rootfs/ready" "$ZL_SOURCE/test/system/notify_ready.c"
+        oci run -d --pid-file "$ZL_DIR/pid" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        assert_equal "$(cat "$ZL_BG_LOG")" "READY=1 MAINPID=$(cat "$ZL_DIR/pid") 0"$'\n''BARRIER=1 1'
+        oci delete --force "c$ZL_ID"
+        : >"$ZL_BG_LOG"
+        # In two steps, the second being what waits.
+        oci create --pid-file "$ZL_DIR/pid" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        oci start "c$ZL_ID"
+        assert_match "READY=1 MAINPID=$(cat "$ZL_DIR/pid")" "$(cat "$ZL_BG_LOG")"
+        oci delete --force "c$ZL_ID"
+        # In the foreground we are what is watched. One that ends without a word holds nobody up.
+        : >"$ZL_BG_LOG"
+        background env NOTIFY_SOCKET="$ZL_DIR/manager" "$ZL_OCI" --root "$ZL_DIR/oci" run -b "$ZL_DIR/b" "c$ZL_ID"
+        pid=$ZL_BG
+        wait_until 10 grep -q "READY=1 MAINPID=$pid " "$ZL_DIR/bg.1"
+        wait "$pid"
+        make_bundle "$ZL_DIR/b" '.process.args = ["true"]'
+        oci run -d -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        oci delete --force "c$ZL_ID"
+}

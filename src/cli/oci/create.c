@@ -74,13 +74,15 @@ struct launch {
         size_t n_fds;
         bool detached;
         bool start_here;          /* the same process starts it: no gate for others */
-        char **env, **config_env; /* the environment with LISTEN_FDS, and the one it replaces */
+        char **env, **config_env; /* the environment with what we add, and the one it replaces */
+        struct zl_oci_notify notify;
 };
 
 static void launch_done(struct launch *l)
 {
         if (l->env && l->config->process)
                 l->config->process->env = l->config_env;
+        zl_oci_notify_done(&l->notify);
         zl_strv_free(l->env);
         zl_oci_config_free(l->config);
         zl_close(l->console_socket);
@@ -106,25 +108,27 @@ static int load_bundle(struct launch *l, const char *path, const char *config, s
         return r;
 }
 
-/* Socket activation: descriptors that were passed to us go on to the container, which must find itself named. */
-static int pass_listen_fds(struct launch *l, uint64_t listen, struct zl_error *err)
+/* Socket activation: descriptors that were passed to us go on to the container, which must find itself named. And the socket on which it
+ * may tell that it is ready. */
+static int pass_services(struct launch *l, uint64_t listen, struct zl_error *err)
 {
         char text[24];
 
-        if (listen == 0 || !l->config->process)
+        if ((listen == 0 && !l->notify.mounts) || !l->config->process)
                 return 0;
         snprintf(text, sizeof(text), "%llu", (unsigned long long)listen);
         if (zl_strv_dup(l->config->process->env, &l->env) < 0 ||
-            zl_env_set(&l->env, "LISTEN_FDS", text) < 0 ||
-            zl_env_set(&l->env, "LISTEN_PID", "1") < 0)
+            (listen > 0 && (zl_env_set(&l->env, "LISTEN_FDS", text) < 0 ||
+                            zl_env_set(&l->env, "LISTEN_PID", "1") < 0)) ||
+            (l->notify.mounts && zl_env_set(&l->env, "NOTIFY_SOCKET", ZL_OCI_NOTIFY_INSIDE) < 0))
                 return zl_fail_oom(err);
         l->config_env = l->config->process->env;
         l->config->process->env = l->env;
         return 0;
 }
 
-static int prepare(const struct zl_oci *oci, struct launch *l, const struct create_options *o,
-                   struct zl_error *err)
+static int prepare(const struct zl_oci *oci, const char *id, struct launch *l,
+                   const struct create_options *o, struct zl_error *err)
 {
         uint64_t listen = zl_oci_listen_fds();
         int r = load_bundle(l, o->bundle, o->config, err);
@@ -144,7 +148,9 @@ static int prepare(const struct zl_oci *oci, struct launch *l, const struct crea
                         return l->pidfd_socket;
         }
         r = zl_oci_preserved_fds(o->preserve_fds.value, listen, &l->fds, &l->n_fds, err);
-        return r < 0 ? r : pass_listen_fds(l, listen, err);
+        if (r == 0)
+                r = zl_oci_notify_prepare(oci, id, l->config, &l->notify, err);
+        return r < 0 ? r : pass_services(l, listen, err);
 }
 
 static int check_terminal(const struct launch *l, const struct create_options *o, bool detached,
@@ -168,7 +174,7 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
 {
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_container_options options = ZL_CONTAINER_OPTIONS_INIT;
-        int r = prepare(oci, l, o, err);
+        int r = prepare(oci, id, l, o, err);
 
         if (r == 0)
                 r = check_terminal(l, o, l->detached, err);
@@ -181,13 +187,15 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         options.start_here = l->start_here;
         /* Not where something has to be there before the command is: the pid file, the terminal's mode. */
         options.start_at_once = l->start_here && l->config->process &&
-                                !l->config->process->terminal && !o->pid_file && !o->pidfd_socket;
+                                !l->config->process->terminal && !o->pid_file && !o->pidfd_socket &&
+                                !l->notify.mounts;
         for (int i = 0; i < 3; i++)
                 options.stdio[i] = i;
         options.console_socket_fd = l->console_socket;
         options.preserve_fds = l->fds;
         options.n_preserve_fds = l->n_fds;
         options.seccomp_compile = zl_seccomp_compile;
+        options.notify_dir = l->notify.mounts != NULL;
         options.no_pivot = o->no_pivot;
         options.no_new_keyring = o->no_new_keyring;
         options.systemd_cgroup = oci->systemd_cgroup;
@@ -211,6 +219,7 @@ static int cmd_create(struct zl_cli *cli, void *options, int argc _unused_, char
 {
         _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF,
                                                    .pidfd_socket = -EBADF,
+                                                   .notify.fd = -EBADF,
                                                    .detached = true };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_error err = ZL_ERROR_INIT;
@@ -226,6 +235,7 @@ static int run(struct zl_oci *oci, const char *id, const struct create_options *
 {
         _cleanup_(launch_done) struct launch l = { .console_socket = -EBADF,
                                                    .pidfd_socket = -EBADF,
+                                                   .notify.fd = -EBADF,
                                                    .detached = o->detach,
                                                    .start_here = true };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
@@ -245,7 +255,11 @@ static int run(struct zl_oci *oci, const char *id, const struct create_options *
         if (!o->detach && !o->console_socket)
                 console = zl_container_take_console(c);
         zl_oci_plain_lines(console);
-        r = zl_container_start(c, err);
+        r = zl_oci_notify_listen(oci, c, &l.notify, err);
+        if (r == 0)
+                r = zl_container_start(c, err);
+        if (r == 0)
+                zl_oci_notify_forward(&l.notify, c, o->detach);
         if (r == 0 && !o->detach) {
                 struct zl_oci_wait w = { zl_container_pid(c), zl_container_pidfd(c), console };
 

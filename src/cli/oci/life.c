@@ -35,11 +35,13 @@ static const struct zl_cli_option delete_table[] = {
 
 static int cmd_start(struct zl_cli *cli, void *options _unused_, int argc _unused_, char **argv)
 {
+        _cleanup_(zl_oci_notify_done) struct zl_oci_notify notify = { .fd = -EBADF };
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_oci *oci = zl_oci_of(cli);
 
-        if (zl_oci_load(oci, argv[0], &c, &err) < 0)
+        if (zl_oci_load(oci, argv[0], &c, &err) < 0 ||
+            zl_oci_notify_listen(oci, c, &notify, &err) < 0)
                 return zl_oci_fail(oci, &err);
         if (zl_container_start(c, &err) < 0) {
                 /* A poststart hook failed: the container ends with it. */
@@ -47,6 +49,7 @@ static int cmd_start(struct zl_cli *cli, void *options _unused_, int argc _unuse
                         zl_container_delete(c, true, NULL);
                 return zl_oci_fail(oci, &err);
         }
+        zl_oci_notify_forward(&notify, c, true);
         return ZL_EXIT_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "container/container.h"
 
 struct zl_arena;
+struct zl_buf;
 
 /* One invocation. `cli` is first, so commands of the common frame find their way. */
 struct zl_oci {
@@ -50,6 +51,30 @@ int zl_oci_preserved_fds(uint64_t preserve, uint64_t listen, int **ret, size_t *
                          struct zl_error *err);
 /* LISTEN_FDS of our own environment, 0 if it is not meant for us. */
 uint64_t zl_oci_listen_fds(void);
+
+/* The figures of a group as runc's events tell them (JSON). */
+int zl_oci_put_figures(struct zl_buf *out, struct zl_cgroup *cg, struct zl_error *err);
+
+/* notify.c. A container under a service manager that has given us $NOTIFY_SOCKET gets a socket of its own, on which it may say that it
+ * is ready; that is told on, with the pid of what is to be watched. Begin with `.fd = -EBADF`. */
+#define ZL_OCI_NOTIFY_INSIDE "/run/notify/notify.sock"
+struct zl_oci_notify {
+        int fd;
+        char *dir;
+        struct zl_oci_mount
+                *mounts; /* the config's and ours, which stand in it until zl_oci_notify_done() */
+        struct zl_oci_config *config;
+        struct zl_oci_mount *config_mounts;
+};
+/* Adds the mount; nothing to do without $NOTIFY_SOCKET. */
+int zl_oci_notify_prepare(const struct zl_oci *oci, const char *id, struct zl_oci_config *config,
+                          struct zl_oci_notify *n, struct zl_error *err);
+/* Before the start: the socket, if the container was created for one. */
+int zl_oci_notify_listen(const struct zl_oci *oci, const struct zl_container *c,
+                         struct zl_oci_notify *n, struct zl_error *err);
+/* After it. With `wait` blocks until the container is ready or has ended; else a process of its own does so. */
+void zl_oci_notify_forward(struct zl_oci_notify *n, const struct zl_container *c, bool wait);
+void zl_oci_notify_done(struct zl_oci_notify *n);
 
 /* wasm.c. A bundle whose annotations say that its command is WebAssembly becomes one that runs it by zlayer-wasm; others stay as they
  * are. Blocks for as long as the module has to be compiled. */

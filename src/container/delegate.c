@@ -108,18 +108,27 @@ static int run(char *const *argv, const int stdio[3])
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* The last message of the program's log, in which the usual escapes are undone; the caller frees. NULL if there is none. */
+/* What follows the last `key` of a text; NULL if it has none. */
+static const char *behind_last(const char *text, const char *key)
+{
+        const char *found = NULL, *p = text;
+
+        for (; (p = strstr(p, key)); p += strlen(key))
+                found = p + strlen(key);
+        return found;
+}
+
+/* The last message of the program's log, in which the usual escapes are undone; the caller frees. NULL if there is none. The
+ * member is called "msg" by runc and crun, "message" by youki. */
 static char *last_message(const struct zl_container *c)
 {
-        static const char key[] = "\"msg\":";
         _cleanup_free_ char *log = state_file(c, "log.json"), *text = NULL;
-        const char *found = NULL, *p;
+        const char *found, *p;
         char *out, *to;
 
         if (!log || zl_read_file_at(AT_FDCWD, log, LOG_MAX, &text, NULL) < 0)
                 return NULL;
-        for (p = text; (p = strstr(p, key)); p += sizeof(key) - 1)
-                found = p + sizeof(key) - 1;
+        found = behind_last(text, "\"msg\":") ?: behind_last(text, "\"message\":");
         if (!found || !(found = strchr(found, '"')) || !(out = to = malloc(strlen(found) + 1)))
                 return NULL;
         for (p = found + 1; *p && *p != '"'; p++) {
@@ -136,7 +145,8 @@ static enum zl_code code_of(const char *message)
         if (strstr(message, "exec") &&
             (strstr(message, "not found in $PATH") || strstr(message, "no such file or directory")))
                 return ZL_E_NO_COMMAND;
-        if (strstr(message, "exec") && strcasestr(message, "permission denied"))
+        if (strstr(message, "exec") && (strcasestr(message, "permission denied") ||
+                                        strstr(message, "does not have correct permissions")))
                 return ZL_E_NOT_RUNNABLE;
         if (strstr(message, "not running") || strstr(message, "does not exist"))
                 return ZL_E_STATE;
@@ -531,8 +541,8 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
 
 /* ---- exec -------------------------------------------------------------------------------------------- */
 
-/* "UID:GID" for what the workload's own files call a user: the programs take numbers only. */
-static int lookup_user(const struct zl_container *c, const char *text, char **ret,
+/* What the workload's own files call a user, in numbers: the programs know no others. */
+static int lookup_user(const struct zl_container *c, const char *text, struct zl_oci_user *ret,
                        struct zl_error *err)
 {
         gid_t groups[ZL_GROUPS_MAX];
@@ -546,44 +556,82 @@ static int lookup_user(const struct zl_container *c, const char *text, char **re
         r = root < 0 ? -errno : zl_user_lookup(root, text, &user);
         if (r < 0)
                 return zl_fail(err, ZL_E_CREATE, -r, "there is no user \"%s\" in %s", text, c->id);
-        return asprintf(ret, "%u:%u", user.uid, user.gid) < 0 ? zl_fail_oom(err) : 0;
+        ret->uid = user.uid;
+        ret->gid = user.gid;
+        ret->username = NULL;
+        return 0;
 }
 
-static int exec_command(const struct zl_container *c, const struct zl_exec_process *p,
-                        const char *pid_file, const char *console, char ***ret,
-                        struct zl_error *err)
+/* The process of the container as it is to be this time. A file says all of it in one form, options do not: youki takes no
+ * --tty. And what is in a command line, everybody can read. */
+static int write_process(const struct zl_container *c, const struct zl_exec_process *p,
+                         const char *path, struct zl_error *err)
 {
-        _cleanup_free_ char *user = NULL;
-        int r = p->user ? lookup_user(c, p->user, &user, err) : 0;
+        struct zl_oci_process process = *c->config->process;
+        struct zl_oci_console_size size = { .height = p->rows, .width = p->cols };
+        _cleanup_free_ char *text = NULL;
+        int r = p->user ? lookup_user(c, p->user, &process.user, err) : 0;
 
         if (r < 0)
                 return r;
-        r = begin_command(c, "exec", ret);
+        process.args = (char **)(uintptr_t)p->argv;
+        if (p->env)
+                process.env = (char **)(uintptr_t)p->env;
+        if (p->cwd)
+                process.cwd = (char *)(uintptr_t)p->cwd;
+        process.terminal = p->tty;
+        process.console_size = p->tty ? &size : NULL;
+        r = zl_oci_process_dump(&process, &text, err);
+        if (r < 0)
+                return r;
+        r = zl_write_file_at(AT_FDCWD, path, text, strlen(text), 0600, 0);
+        explicit_bzero(text, strlen(text));
+        return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", path) : 0;
+}
+
+static int exec_command(const struct zl_container *c, const char *file, const char *pid_file,
+                        const char *console, char ***ret, struct zl_error *err)
+{
+        int r = begin_command(c, "exec", ret);
+
         r = r ? r : zl_strv_push(ret, "--detach");
         r = r ? r : zl_strv_push(ret, "--pid-file");
         r = r ? r : zl_strv_push(ret, pid_file);
+        r = r ? r : zl_strv_push(ret, "--process");
+        r = r ? r : zl_strv_push(ret, file);
         if (r == 0 && console) {
-                r = zl_strv_push(ret, "--tty");
-                r = r ? r : zl_strv_push(ret, "--console-socket");
+                r = zl_strv_push(ret, "--console-socket");
                 r = r ? r : zl_strv_push(ret, console);
         }
-        if (r == 0 && user)
-                r = zl_strv_pushf(ret, "--user=%s", user);
-        if (r == 0 && p->cwd)
-                r = zl_strv_pushf(ret, "--cwd=%s", p->cwd);
-        ZL_STRV_FOREACH(e, p->env)
-                if (r == 0)
-                        r = zl_strv_pushf(ret, "--env=%s", *e);
         r = r ? r : zl_strv_push(ret, c->id);
-        r = r ? r : zl_strv_extend(ret, p->argv);
         return r < 0 ? zl_fail_oom(err) : 0;
+}
+
+/* Writes what is to run, runs it, takes the file away. */
+static int perform_exec(const struct zl_container *c, const struct zl_exec_process *p,
+                        const char *pid_file, const char *console, struct zl_error *err)
+{
+        _cleanup_free_ char *file = state_file(c, "process.json");
+        _cleanup_strv_ char **argv = NULL;
+        int r;
+
+        if (!file || !pid_file)
+                return zl_fail_oom(err);
+        r = write_process(c, p, file, err);
+        if (r == 0)
+                r = exec_command(c, file, pid_file, console, &argv, err);
+        if (r == 0) {
+                unlink(pid_file);
+                r = perform(c, argv, p->tty ? NULL : p->stdio, err);
+        }
+        unlink(file);
+        return r;
 }
 
 int zl_container_exec(struct zl_container *c, const struct zl_exec_process *p,
                       struct zl_exec_result *ret, struct zl_error *err)
 {
         _cleanup_free_ char *pid_file = state_file(c, "exec-pid"), *console = NULL;
-        _cleanup_strv_ char **argv = NULL;
         struct zl_exec_result result = { .pidfd = -EBADF, .console_fd = -EBADF };
         int r, listener;
 
@@ -595,11 +643,7 @@ int zl_container_exec(struct zl_container *c, const struct zl_exec_process *p,
         listener = p->tty ? listen_console(c, &console) : -EBADF;
         if (p->tty && listener < 0)
                 return zl_fail_errno(err, -listener, "cannot make a socket for the terminal");
-        r = pid_file ? exec_command(c, p, pid_file, console, &argv, err) : zl_fail_oom(err);
-        if (r == 0) {
-                unlink(pid_file);
-                r = perform(c, argv, p->tty ? NULL : p->stdio, err);
-        }
+        r = perform_exec(c, p, pid_file, console, err);
         if (r == 0 && p->tty)
                 result.console_fd = accept_console(listener);
         end_console(c, listener);

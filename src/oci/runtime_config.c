@@ -425,14 +425,24 @@ int zl_oci_resources_parse(const char *text, size_t len, const char *what, struc
         return zl_schema_read_json(&resources_type, text, len, what, arena, ret, err);
 }
 
-int zl_oci_config_dump(const struct zl_oci_config *config, char **ret, struct zl_error *err)
+static int dump(const struct zl_type *type, const void *object, char **ret, struct zl_error *err)
 {
-        char *text = zl_schema_dump_json(&config_type, config, 0);
+        char *text = zl_schema_dump_json(type, object, 0);
 
         if (!text)
                 return zl_fail_oom(err);
         *ret = text;
         return 0;
+}
+
+int zl_oci_config_dump(const struct zl_oci_config *config, char **ret, struct zl_error *err)
+{
+        return dump(&config_type, config, ret, err);
+}
+
+int zl_oci_process_dump(const struct zl_oci_process *process, char **ret, struct zl_error *err)
+{
+        return dump(&process_type, process, ret, err);
 }
 
 int zl_oci_config_compact(struct zl_oci_config **config, struct zl_error *err)

@@ -371,6 +371,7 @@ int zl_oci_resources_parse(const char *text, size_t len, const char *what, struc
 
 /* Writes the document as JSON text that the caller frees; absent members are left out. */
 int zl_oci_config_dump(const struct zl_oci_config *config, char **ret, struct zl_error *err);
+int zl_oci_process_dump(const struct zl_oci_process *process, char **ret, struct zl_error *err);
 
 /* Replaces a loaded config by a copy that takes a quarter of the memory: the arena also holds the text and the tree that
  * it was read from. For whoever keeps it for long. */

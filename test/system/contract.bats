@@ -5,6 +5,8 @@ load lib
 setup_file() {
         export CALLERS=$BATS_FILE_TMPDIR
         export CONTRACT_IMAGE=$CALLERS/bb.tar
+        YOUKI=$("$ZL_SOURCE/tools/youki" find) || YOUKI=
+        export YOUKI
         [ "$(id -u)" = 0 ] || return 0
         skopeo copy -q --insecure-policy "oci:$(busybox_layout):latest" "docker-archive:$CONTRACT_IMAGE:bb:latest" || return
         [ ! -x "$ZL_BUILD/zlayer-wasm" ] ||
@@ -24,13 +26,15 @@ setup() {
         export ZLAYER_MONITOR=$ZL_BUILD/zlayer-monitor
 }
 
-# The suite against one backend; its table column goes to $CALLERS/ops.NAME for the last test.
-contract() { # KIND NAME
+# The suite against one backend; its table column goes to $CALLERS/ops.NAME for the last test. Exactly the cases of FAULTS fail: what
+# the program behind it is known not to do.
+contract() { # KIND NAME [FAULTS]
         run timeout -k 5 100 "$ZL_BUILD/test/system/contract" "$1" 3>&-
         printf '%s\n' "$output"
         sed -n 's/^op //p' <<<"$output" >"$CALLERS/ops.$2"
-        assert_status 0
-        assert_no_match 'FAILED'
+        assert_equal "$(sed -n 's/^case \(.*\) FAILED.*/\1/p' <<<"$output")" "${3:-}"
+        [ -n "${3:-}" ] || assert_status 0
+        assert_match 'case life ok'
 }
 
 @test "contract: native" {
@@ -57,6 +61,14 @@ contract() { # KIND NAME
                 chmod +x "$crun"
         fi
         contract "oci:$crun" oci:crun
+}
+
+# youki 0.7 cannot mount version 1 of control groups where it joins the processes of another: it looks itself up there.
+@test "contract: youki under our monitor" {
+        skip_unless "expected: youki is not there (tools/youki)" test -x "$YOUKI"
+        contract "oci:$YOUKI" oci:youki "$(! is_cgroup_v1 || echo joined)"
+        # So the table needs no column for it.
+        [ ! -s "$CALLERS/ops.oci:runc" ] || diff "$CALLERS/ops.oci:runc" "$CALLERS/ops.oci:youki"
 }
 
 @test "contract: WebAssembly" {

@@ -5,6 +5,8 @@
 load lib
 
 setup_file() {
+        YOUKI=$("$ZL_SOURCE/tools/youki" find) || YOUKI=
+        export YOUKI
         [ "$(id -u)" = 0 ] || return 0
         start_registry "$BATS_FILE_TMPDIR/registry" || return
         push_image "$(busybox_layout)" hello/busybox:1 || return
@@ -71,6 +73,11 @@ compare_hello() { # RUNTIME
 @test "runtimes: up of the example is the same by runc as native" {
         skip_unless "runc is not installed" has_program runc
         compare_hello oci:runc
+}
+
+@test "runtimes: up of the example is the same by youki as native" {
+        skip_unless "expected: youki is not there (tools/youki)" test -x "$YOUKI"
+        compare_hello "oci:$YOUKI"
 }
 
 @test "runtimes: run gives output and exit codes on Docker" {

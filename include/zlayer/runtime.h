@@ -264,7 +264,8 @@ enum zl_wait_condition {
 ZL_PUBLIC int zl_runtime_wait_for(struct zl_runtime *rt, const char *name,
                                   enum zl_wait_condition condition, int64_t timeout_nsec,
                                   struct zl_status *ret, struct zl_error *err);
-/* Gives a workload another name. ZL_E_EXISTS if that is taken. */
+/* Gives a workload another name. ZL_E_EXISTS if that is taken; ZL_E_STATE if it runs and the backend (all but Docker) cannot rename
+ * what runs. */
 ZL_PUBLIC int zl_runtime_rename(struct zl_runtime *rt, const char *name, const char *new_name,
                                 struct zl_error *err);
 /* Removes every workload that has ended. `*ret_names` (may be NULL): a vector of their names, freed by the caller, element

@@ -81,9 +81,8 @@ static int connect_or_explain(struct native *n, const char *name, const char *op
         return r;
 }
 
-/* Starts an ended workload once more: a new monitor, the same writable layer and log. The lock is held. */
-static int launch_again(struct native *n, int state, const char *name, struct native_record *record,
-                        struct zl_error *err)
+int native_relaunch(struct native *n, int state, struct native_record *record, uint32_t generation,
+                    struct zl_error *err)
 {
         _cleanup_close_ int seccomp = -EBADF;
         _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
@@ -93,19 +92,19 @@ static int launch_again(struct native *n, int state, const char *name, struct na
         if (r < 0)
                 return r;
         if (record->seccomp) {
-                seccomp = native_seccomp_again(n, state, name, err);
+                seccomp = native_seccomp_again(n, state, record->name, err);
                 if (seccomp < 0)
                         return seccomp;
         }
-        record->generation++;
+        record->generation = generation;
         r = native_record_save_status(n, state, record, err);
         if (r < 0)
                 return r;
-        r = native_launch(n, record, record->generation, seccomp, &own);
+        r = native_launch(n, record, generation, seccomp, &own);
         if (r < 0) {
                 /* The old end is gone, so this one has to be on record. */
                 native_settle(n, state, record, zl_error_message(&own), NULL);
-                zl_error_prefix(&own, "cannot start %s again", name);
+                zl_error_prefix(&own, "cannot start %s again", record->name);
                 zl_error_move(err, &own);
         }
         return r;
@@ -133,7 +132,9 @@ static int native_start(struct zl_runtime *rt, const char *name, struct zl_error
 
                 r = native_record_load(n, state, name, &record, err);
                 if (r == 0)
-                        r = launch_again(n, state, name, &record, err);
+                        r = native_rename_finish(n, state, &record, err);
+                if (r == 0)
+                        r = native_relaunch(n, state, &record, record.generation + 1, err);
         } else if (status.state != ZL_STATE_PENDING) {
                 r = wrong_state(&status, "start", err);
         }
@@ -283,12 +284,12 @@ static int native_set_ready(struct zl_runtime *rt, const char *name, bool ready,
         .free = native_free, .pull = native_pull, .create = native_create, .start = native_start,  \
         .stop = native_stop, .kill = native_kill, .pause = native_pause,                           \
         .set_ready = native_set_ready, .remove = native_remove, .state = native_state,             \
-        .list = native_list, .inspect = native_inspect, .recover = native_recover,                 \
-        .watch_open = native_watch_open, .watch_open_all = native_watch_open_all,                  \
-        .watch_fd = native_watch_fd, .watch_next = native_watch_next,                              \
-        .watch_close = native_watch_close, .logs_open = native_logs_open,                          \
-        .logs_fd = native_logs_fd, .logs_next = native_logs_next, .logs_close = native_logs_close, \
-        .exec_open = native_exec_open, .exec_fd = native_exec_fd,                                  \
+        .rename = native_rename, .list = native_list, .inspect = native_inspect,                   \
+        .recover = native_recover, .watch_open = native_watch_open,                                \
+        .watch_open_all = native_watch_open_all, .watch_fd = native_watch_fd,                      \
+        .watch_next = native_watch_next, .watch_close = native_watch_close,                        \
+        .logs_open = native_logs_open, .logs_fd = native_logs_fd, .logs_next = native_logs_next,   \
+        .logs_close = native_logs_close, .exec_open = native_exec_open, .exec_fd = native_exec_fd, \
         .exec_tty_fd = native_exec_tty_fd, .exec_resize = native_exec_resize,                      \
         .exec_kill = native_exec_kill, .exec_result = native_exec_result,                          \
         .exec_close = native_exec_close, .dial = native_dial, .image_health = native_image_health, \

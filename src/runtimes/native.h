@@ -126,6 +126,9 @@ int native_bundle_path(struct native *n, const struct native_record *record, cha
 int native_make_run(struct native *n, const char *name, struct zl_error *err);
 /* The compiled filter of a workload that is started again; -EBADF if it has none. */
 int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err);
+/* A new monitor for a workload that has none: the same writable layer and log. The lock is held. If it fails the end is on record. */
+int native_relaunch(struct native *n, int state_fd, struct native_record *record,
+                    uint32_t generation, struct zl_error *err);
 
 /* ---- native_recover.c ------------------------------------------------------------------------------- */
 
@@ -135,6 +138,14 @@ int native_erase(struct native *n, const char *name, char *const *volumes, struc
 int native_erase_wreck(struct native *n, int state_fd, const char *name, struct zl_error *err);
 int native_recover(struct zl_runtime *rt, struct zl_error *err);
 int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err);
+
+/* ---- native_rename.c -------------------------------------------------------------------------------- */
+
+int native_rename(struct zl_runtime *rt, const char *name, const char *new_name,
+                  struct zl_error *err);
+/* Brings everything into line with the name of the directory, if its documents are written for another. The lock is held. */
+int native_rename_finish(struct native *n, int state_fd, struct native_record *record,
+                         struct zl_error *err);
 
 /* ---- native_streams.c, native_view.c ------------------------------------------------------------------ */
 

@@ -232,8 +232,9 @@ int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
 
 /* ---- recovering ---------------------------------------------------------------------------------- */
 
-/* Holds are not synced when they are made, so after a power cut one may be missing that is still needed. */
-static void hold_again(struct native *n, const char *name)
+/* Holds are not synced when they are made, so after a power cut one may be missing that is still needed. And a rename may have
+ * been interrupted. */
+static void tidy(struct native *n, const char *name)
 {
         _cleanup_close_ int state = native_lock_state(n, name, false, NULL);
         _cleanup_record_ struct native_record record = { 0 };
@@ -242,6 +243,10 @@ static void hold_again(struct native *n, const char *name)
 
         if (state < 0 || native_record_load(n, state, name, &record, NULL) < 0 || !record.digest)
                 return;
+        if (native_rename_finish(n, state, &record, &why) < 0) {
+                zl_log_error(ZL_LOG_WARNING, &why, "%s", name);
+                zl_error_done(&why);
+        }
         if (native_images(n, &images, &why) < 0 ||
             zl_image_hold(images, record.digest, name, &why) < 0)
                 zl_log_error(ZL_LOG_WARNING, &why, "cannot hold the image of %s", name);
@@ -255,7 +260,7 @@ static void recover_one(struct native *n, const char *name)
 
         if (native_status(n, name, &status, &why) == 0) {
                 if (!remove_ended(n, name, &status))
-                        hold_again(n, name);
+                        tidy(n, name);
                 zl_status_done(&status);
                 return;
         }

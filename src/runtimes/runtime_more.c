@@ -206,6 +206,8 @@ int zl_runtime_rename(struct zl_runtime *rt, const char *name, const char *new_n
         if (r < 0)
                 return r;
         BEGIN(rename, "rename workloads");
+        if (zl_streq(name, new_name))
+                return zl_fail(err, ZL_E_EXISTS, 0, "%s is called that already", name);
         return rt->ops->rename(rt, name, new_name, err);
 }
 

@@ -577,6 +577,26 @@ int zl_volume_make_anonymous(struct zl_volumes *v, const char *user, unsigned in
         return 0;
 }
 
+char *zl_volume_anonymous_path(const struct zl_volumes *v, const char *user)
+{
+        char *path = NULL;
+
+        return asprintf(&path, "%s/" ANONYMOUS "/%s", v->path, user) < 0 ? NULL : path;
+}
+
+int zl_volume_rename_anonymous(struct zl_volumes *v, const char *user, const char *new_user,
+                               struct zl_error *err)
+{
+        _cleanup_free_ char *old = zl_path_join(ANONYMOUS, user);
+        _cleanup_free_ char *name = zl_path_join(ANONYMOUS, new_user);
+
+        if (!old || !name)
+                return zl_fail_oom(err);
+        if (renameat(v->fd, old, v->fd, name) < 0 && errno != ENOENT)
+                return zl_fail_errno(err, errno, "cannot rename the anonymous volumes of %s", user);
+        return 0;
+}
+
 int zl_volume_remove_anonymous(struct zl_volumes *v, const char *user, struct zl_error *err)
 {
         _cleanup_free_ char *name = zl_path_join(ANONYMOUS, user);

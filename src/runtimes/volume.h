@@ -74,5 +74,10 @@ int zl_volume_detach_all(struct zl_volumes *volumes, const char *user, struct zl
 /* Makes anonymous volume number `index` of a container; if it is there already, it is used again. */
 int zl_volume_make_anonymous(struct zl_volumes *volumes, const char *user, unsigned index,
                              char **ret_path, bool *ret_fresh, struct zl_error *err);
+/* Where they all are; the caller frees. NULL without memory. */
+char *zl_volume_anonymous_path(const struct zl_volumes *volumes, const char *user);
+/* The container has another name now; there is no other one of that name. None is success. */
+int zl_volume_rename_anonymous(struct zl_volumes *volumes, const char *user, const char *new_user,
+                               struct zl_error *err);
 /* Removes all anonymous volumes of a container. None is success. */
 int zl_volume_remove_anonymous(struct zl_volumes *volumes, const char *user, struct zl_error *err);

@@ -222,16 +222,61 @@ static int case_list(const char *name)
         return 0;
 }
 
+#define RENAMED "contract.renamed.9"
+
+/* One that waits for its start, one that has ended: it is there under the new name only, whole, and starts. */
 static int case_rename(const char *name)
 {
+        const struct zl_log_options out = { .tail = -1, .no_stderr = true };
         struct zl_status s;
+        int code;
 
-        OK(create_with(name, "true", ""));
-        OK(zl_runtime_rename(rt, name, "contract.renamed.9", &err));
+        OK(create_with(name, "echo one; exit 3", ""));
+        FAILS(zl_runtime_rename(rt, "contract.nobody.1", RENAMED, &err), ZL_E_NOT_FOUND);
+        FAILS(zl_runtime_rename(rt, name, name, &err), ZL_E_EXISTS);
+        OK(zl_runtime_rename(rt, name, RENAMED, &err));
         FAILS(zl_runtime_state(rt, name, &s, &err), ZL_E_NOT_FOUND);
-        OK(zl_runtime_state(rt, "contract.renamed.9", &s, &err));
+        if (expect_state(RENAMED, ZL_STATE_PENDING) < 0)
+                return -1;
+        OK(zl_runtime_start(rt, RENAMED, &err));
+        if (wait_end(RENAMED, &code, NULL) < 0)
+                return -1;
+        CHECK(code == 3);
+        /* The old name is free. */
+        OK(create_with(name, "true", ""));
+        FAILS(zl_runtime_rename(rt, RENAMED, name, &err), ZL_E_EXISTS);
+        OK(zl_runtime_remove(rt, name, true, &err));
+        OK(zl_runtime_rename(rt, RENAMED, name, &err));
+        OK(zl_runtime_state(rt, name, &s, &err));
+        CHECK(zl_streq(s.name, name) && s.state == ZL_STATE_EXITED && s.exit_code == 3);
         zl_status_done(&s);
-        OK(zl_runtime_remove(rt, "contract.renamed.9", true, &err));
+        if (expect_log(name, &out, "1:one|") < 0)
+                return -1;
+        OK(zl_runtime_start(rt, name, &err));
+        return wait_end(name, &code, NULL) < 0 || expect_log(name, &out, "1:one|1:one|") < 0 ? -1
+                                                                                             : 0;
+}
+
+/* One that runs: another name and nothing else, or it is refused and nothing happens. */
+static int case_rename_running(const char *name)
+{
+        const char *now = name;
+        int code;
+
+        OK(start_with(name, "trap \"exit 4\" TERM; echo ready; while :; do sleep 0.02; done", ""));
+        OK(wait_line(name, "ready"));
+        zl_error_done(&err);
+        if (zl_runtime_rename(rt, name, RENAMED, &err) == 0)
+                now = RENAMED;
+        else
+                CHECK(err.code == ZL_E_STATE);
+        if (expect_state(now, ZL_STATE_RUNNING) < 0)
+                return -1;
+        OK(zl_runtime_stop(rt, now, 10 * SEC, &err));
+        if (wait_end(now, &code, NULL) < 0)
+                return -1;
+        CHECK(code == 4);
+        OK(zl_runtime_remove(rt, now, true, &err));
         return 0;
 }
 
@@ -395,7 +440,8 @@ const struct contract_case life_cases[] = {
         { "pause", "pause logs", case_pause },
         { "list", "list", case_list },
         { "recover", "recover process", case_recover },
-        { "rename", "rename", case_rename },
+        { "rename", "rename start logs shell", case_rename },
+        { "rename_running", "rename stop logs shell", case_rename_running },
         { "prune", "list remove", case_prune },
         { "watch", "watch", case_watch },
         { "watch_all", "watch_all", case_watch_all },

@@ -380,6 +380,65 @@ network_mode: host"
         native rm "$D.s.1" force
 }
 
+# A workload with a named and an anonymous volume that writes into both.
+create_keeper() {
+        printf '%s\n' "$(sh_service 'echo x >>/named/f; echo x >>/anon/f; wc -l </named/f; wc -l </anon/f; cat /etc/hostname; pwd')" \
+                'storage: [{type: named, name: kept, target: /named}, {type: anonymous, target: /anon}]' >"$ZL_DIR/keeper"
+        create "$(cat "$ZL_DIR/keeper")" "$1"
+}
+# It is whole under its name and under no other: started once more, it finds what it wrote before.
+check_keeper() { # NAME RUNS
+        native start "$1"
+        native wait "$1" >"$ZL_DIR/end"
+        assert_match "^$1 exited 0 " "$(cat "$ZL_DIR/end")"
+        assert_equal "$(native logs "$1" | tail -n 4 | cut -c3- | head -n 2 | xargs)" "$2 $2"
+        assert_equal "$(ls "$ZLAYER_ROOT_DIR/images/holds" "$ZLAYER_ROOT_DIR/volumes/_anon" "$ZLAYER_ROOT_DIR/volumes/$D.kept/users" |
+                grep -c "^$D")" 3
+        assert_equal "$(ls "$ZLAYER_ROOT_DIR/images/holds")" "$1"
+        run native inspect "$1"
+        assert_no_match "$D\.s\.[0-9]*[^0-9].*" "${output//$1/}"
+}
+
+@test "rename: files, volumes, log and end go along; one that runs is refused; the old name is free" {
+        import_bb
+        create_keeper 1
+        native rename "$D.s.1" "$D.s.2" # not started yet
+        check_keeper "$D.s.2" 1
+        native rename "$D.s.2" "$D.s.3" # ended
+        check_keeper "$D.s.3" 2
+        create "$(sh_service 'exec sleep 60')" 2
+        native start "$D.s.2"
+        run native rename "$D.s.2" "$D.s.4"
+        assert_status 1
+        assert_match "^wrong_state: cannot rename $D.s.2: it is running"
+        run native rename "$D.s.3" "$D.s.2"
+        assert_match "^exists: "
+        native rm "$D.s.2" force
+        native rm "$D.s.3"
+        assert_equal "$(ls -A "$ZLAYER_ROOT_DIR/containers" "$ZLAYER_RUNTIME_DIR/containers" "$ZLAYER_ROOT_DIR/volumes/_anon" | grep -c "$D")" 0
+}
+
+@test "a rename that is killed at any instant is finished, or has not begun" {
+        import_bb
+        create_keeper 1
+        check_keeper "$D.s.1" 1
+        # Just after the instant at which the name changes; a start finishes it, too.
+        mv "$ZLAYER_ROOT_DIR/containers/$D.s.1" "$ZLAYER_ROOT_DIR/containers/$D.s.2"
+        check_keeper "$D.s.2" 2
+        local name=$D.s.2 n
+        for n in {3..22}; do
+                background "$ZL_BUILD/test/system/native-driver" rename "$name" "$D.s.$n"
+                sleep "0.0$(printf %03d $((RANDOM % 250)))"
+                kill -KILL "$ZL_BG" 2>/dev/null || :
+                wait "$ZL_BG" || :
+                native recover
+                assert_equal "$(native list | wc -l)" 1
+                name=$(native list | cut -d' ' -f1)
+                check_keeper "$name" "$n"
+        done
+        native rm "$name"
+}
+
 @test "a create that is killed at any instant leaves a whole container or nothing" {
         import_bb
         make_spec "$(sh_service 'sleep 60')"

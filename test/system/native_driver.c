@@ -7,6 +7,7 @@
  *         native-driver import PATH NAME            an image into the store
  *         native-driver create NAME FILE            the service of NAME in the spec FILE; warnings to standard error
  *         native-driver start|state|inspect|stats|recover|list|logs NAME …
+ *         native-driver rename NAME NAME
  *         native-driver stop NAME [SECONDS]         native-driver kill NAME SIGNAL
  *         native-driver pause|resume NAME           native-driver rm NAME [force]
  *         native-driver wait NAME [SECONDS]         native-driver exec NAME COMMAND …
@@ -72,6 +73,11 @@ static int create(int argc, char **argv)
         int r = zl_spec_load_file(argv[1], &spec, NULL, &err);
 
         return r < 0 ? r : create_named(argv[0], spec);
+}
+
+static int rename_it(int argc, char **argv)
+{
+        return zl_runtime_rename(rt, argv[0], argv[1], &err);
 }
 
 static int start(int argc, char **argv)
@@ -298,7 +304,8 @@ static const struct {
         { "wait", 1, wait_for },       { "logs", 1, logs },
         { "exec", 2, run_exec },       { "inspect", 1, inspect },
         { "stats", 1, stats },         { "recover", 0, recover },
-        { "latency", 1, latency },     { "repeat", 2, repeat },
+        { "rename", 2, rename_it },    { "latency", 1, latency },
+        { "repeat", 2, repeat },
 };
 
 /* native, or what ZLAYER_RUNTIME says */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What our side of a foreign runtime costs: the library over the Docker Engine beside plain requests to it. Budgets: at most
-1 ms per operation, a list of 500 containers in at most 100 ms."""
+"""What our side of a foreign runtime costs. The library over the Docker Engine beside plain requests to it: at most 1 ms per operation, a list
+of 500 containers in at most 100 ms. Workloads by an external OCI runtime beside the time that its program takes: at most 2 ms more."""
 import http.client
 import json
 import os
@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 CONTAINERS = 500
 
 
@@ -26,11 +27,67 @@ class Connection(http.client.HTTPConnection):
 
 
 class Runtimes:
-    def __init__(self, build):
+    def __init__(self, bench, build):
+        self.bench = bench
+        self.build = build
         self.driver = os.path.join(build, "test/system/native-driver")
 
     def names(self):
-        return {"docker_overhead": self.overhead} if shutil.which("dockerd") and shutil.which("busybox") else {}
+        found = {}
+        if shutil.which("busybox"):
+            if shutil.which("dockerd"):
+                found["docker_overhead"] = self.overhead
+            if shutil.which("runc") or shutil.which("crun"):
+                found["delegate_overhead"] = self.delegates
+        return found
+
+    def delegates(self):
+        """operations on workloads by an external runtime: what they take beyond the runs of its program"""
+        youki = subprocess.run([os.path.join(HERE, "../tools/youki"), "find"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               text=True).stdout.strip()
+        for name, path in (("runc", shutil.which("runc")), ("crun", shutil.which("crun")), ("youki", youki)):
+            if path:
+                self.delegate(name, path)
+
+    def delegate(self, name, path):
+        top = tempfile.mkdtemp(prefix="zlayer-bench-delegate.")
+        try:
+            shutil.copy(self.bench.compile("timed", "-static"), top + "/timed")
+            os.symlink(path, top + "/real")
+            os.makedirs(top + "/image/bin")
+            for applet in ("true", "sleep"):
+                shutil.copy(shutil.which("busybox"), top + "/image/bin/" + applet)
+            subprocess.run(["tar", "-C", top + "/image", "-cf", top + "/image.tar", "."], check=True)
+            with open(top + "/spec.yaml", "w") as f:
+                f.write("{version: v1, deployment: lat, services: {s: {image: {name: bb}, network_mode: none, "
+                        "command: {entrypoint: [/bin/sleep, '1000']}}}}")
+            env = dict(os.environ, ZLAYER_ROOT_DIR=top + "/root", ZLAYER_RUNTIME_DIR=top + "/run",
+                       ZLAYER_MONITOR=os.path.join(self.build, "zlayer-monitor"), ZLAYER_RUNTIME="oci:" + top + "/timed")
+
+            def drive(*command):
+                return subprocess.run([self.driver, *command], env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+            drive("import", top + "/image.tar", "bb")
+            ours = self.series(drive("phases", top + "/spec.yaml", str(self.bench.rounds)))
+            with open(top + "/times") as f:
+                theirs = self.series(f.read())
+            for operation, all_of_it in ours.items():
+                program = theirs[operation][:len(all_of_it)]
+                rest = [a - b for a, b in zip(all_of_it, program)]
+                print(f"{name:6} {operation:7} program {self.quantiles(program)}  beyond it {self.quantiles(rest)}")
+        finally:
+            shutil.rmtree(top, ignore_errors=True)
+
+    @staticmethod
+    def series(text):
+        found = {}
+        for line in text.splitlines():
+            operation, nsec = line.split()
+            found.setdefault(operation, []).append(int(nsec) / 1e6)
+        return found
+
+    @staticmethod
+    def quantiles(times):
+        return f"p50 {statistics.median(times):6.2f} min {min(times):6.2f} ms"
 
     def ask(self, method, path, body=None, kind="application/json"):
         c = Connection(self.top + "/sock")

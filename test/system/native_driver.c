@@ -13,6 +13,7 @@
  *         native-driver wait NAME [SECONDS]         native-driver exec NAME COMMAND …
  *         native-driver repeat N state NAME|list    how long that takes
  *         native-driver latency FILE N              create + start of N containers one after the other
+ *         native-driver phases FILE N               the same, and more operations: a line "OPERATION NANOSECONDS" for each call
  *
  * `state`, `list` and `wait` print "NAME STATE EXIT SIGNAL OOM GENERATION REASON". Errors go to standard error as
  * "CODE: message"; the exit code is then 1 (exec: that of the command).
@@ -291,6 +292,57 @@ static int latency(int argc, char **argv)
         return 0;
 }
 
+static int open_exec(const char *name)
+{
+        char *argv[] = { (char *)(uintptr_t) "/bin/true", NULL };
+        const struct zl_exec_options o = { .argv = argv, .stdio = { -1, -1, -1 } };
+        struct zl_exec *exec;
+        int r = zl_exec_open(rt, name, &o, &exec, &err);
+
+        if (r == 0)
+                zl_exec_close(exec);
+        return r;
+}
+
+static int phase(const char *name, const char *what, const struct zl_deployment_spec *spec)
+{
+        int64_t begin = zl_now_monotonic();
+        int r = zl_streq(what, "create")  ? create_named(name, spec)
+                : zl_streq(what, "start") ? zl_runtime_start(rt, name, &err)
+                : zl_streq(what, "exec")  ? open_exec(name)
+                : zl_streq(what, "kill")
+                        ? zl_runtime_kill(rt, name, 9, false, &err)
+                        : zl_runtime_pause(rt, name, zl_streq(what, "pause"), &err);
+
+        if (r == 0)
+                printf("%s %lld\n", what, (long long)(zl_now_monotonic() - begin));
+        return r;
+}
+
+static int phases(int argc, char **argv)
+{
+        static const char *const order[] = { "create", "start", "exec", "pause", "resume", "kill" };
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+        size_t n = strtoul(argv[1], NULL, 10), i;
+        struct zl_status s;
+        int r = zl_spec_load_file(argv[0], &spec, NULL, &err);
+
+        for (i = 0; r == 0 && i < n; i++) {
+                char name[128];
+
+                snprintf(name, sizeof(name), "lat.%s.%zu", spec->services[0].name, i + 1);
+                for (size_t k = 0; r == 0 && k < ZL_ARRAY_SIZE(order); k++)
+                        r = phase(name, order[k], spec);
+                if (r == 0)
+                        r = zl_runtime_wait(rt, name, 20 * ZL_NSEC_PER_SEC, &s, &err);
+                if (r == 0) {
+                        zl_status_done(&s);
+                        r = zl_runtime_remove(rt, name, false, &err);
+                }
+        }
+        return r;
+}
+
 static const struct {
         const char *name;
         int min_args;
@@ -305,6 +357,8 @@ static const struct {
         { "exec", 2, run_exec },       { "inspect", 1, inspect },
         { "stats", 1, stats },         { "recover", 0, recover },
         { "rename", 2, rename_it },    { "latency", 1, latency },
+        { "phases", 2, phases },
+
         { "repeat", 2, repeat },
 };
 

@@ -71,11 +71,23 @@ static int open_mapping(struct zl_plan *plan, const struct zl_oci_mount *m, stru
         return map_namespace(m, uid, gid, err);
 }
 
+/* What we clone is a twin of the host's mount: whatever the container mounts on it would show up there. Ours only follows, like all
+ * mounts of a container, unless it is to be shared. */
+static int unshare_twin(const struct zl_plan *plan, const struct zl_mount_plan *p)
+{
+        bool shared = plan->root_propagation & MS_SHARED;
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(p->options.propagation); i++)
+                shared = shared || p->options.propagation[i] & MS_SHARED;
+        return shared ? 0 : zl_mount_set_propagation(p->tree_fd, MS_SLAVE | MS_REC);
+}
+
 /* By us and now: in a user namespace nobody could. */
 static int plan_idmapped(struct zl_plan *plan, const struct zl_oci_mount *m,
                          struct zl_mount_plan *p, struct zl_error *err)
 {
         _cleanup_close_ int userns = open_mapping(plan, m, err), source = -EBADF;
+        int r;
 
         if (userns < 0)
                 return userns;
@@ -84,19 +96,36 @@ static int plan_idmapped(struct zl_plan *plan, const struct zl_oci_mount *m,
         if (source < 0)
                 return zl_fail_errno(err, errno, "mounts: cannot open the source %s", p->source);
         p->tree_fd = zl_mount_clone_idmapped(source, p->options.rbind, userns, p->options.ridmap);
-        return p->tree_fd < 0 ? zl_fail_errno(err, -p->tree_fd, "mounts: cannot map the ids of %s",
-                                              m->destination)
-                              : 0;
+        if (p->tree_fd < 0)
+                return zl_fail_errno(err, -p->tree_fd, "mounts: cannot map the ids of %s",
+                                     m->destination);
+        r = unshare_twin(plan, p);
+        return r < 0 ? zl_fail_errno(err, -r, "mounts: %s: propagation", m->destination) : 0;
 }
 
 /* A source that only we may reach; best effort. */
-static void take_along(struct zl_mount_plan *p)
+static void take_along(const struct zl_plan *plan, struct zl_mount_plan *p)
 {
         _cleanup_close_ int source = open(
                 p->source, O_PATH | O_CLOEXEC | (p->options.source_nofollow ? O_NOFOLLOW : 0));
 
         if (source >= 0)
                 p->tree_fd = zl_mount_clone(source, p->options.rbind);
+        if (p->tree_fd >= 0 && unshare_twin(plan, p) < 0)
+                p->tree_fd = zl_close(p->tree_fd);
+}
+
+/* As runc: a destination that begins with the path of the root file system on the host means the place below it. */
+static char *below_root(const struct zl_plan *plan, char *destination)
+{
+        size_t len = plan->rootfs ? strlen(plan->rootfs) : 0;
+
+        while (len > 0 && plan->rootfs[len - 1] == '/')
+                len--;
+        if (len == 0 || strncmp(destination, plan->rootfs, len) != 0 ||
+            (destination[len] && destination[len] != '/'))
+                return destination;
+        return destination[len] ? destination + len : (char *)"/";
 }
 
 static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct zl_mount_plan *p,
@@ -107,7 +136,7 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         int r;
 
         p->tree_fd = -EBADF;
-        p->destination = m->destination;
+        p->destination = below_root(plan, m->destination);
         r = zl_mount_options_parse(m->options, &p->options, err);
         if (r < 0)
                 return r;
@@ -143,7 +172,7 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         if (mapped)
                 return plan_idmapped(plan, m, p, err);
         if (p->kind == ZL_MOUNT_BIND && (plan->new_user_ns || plan->join_user_fd >= 0))
-                take_along(p);
+                take_along(plan, p);
         return 0;
 }
 

@@ -359,3 +359,54 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
         oci run -d -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
         oci delete --force "c$ZL_ID"
 }
+
+@test "mounts are made in their order: what one has mounted is the source of a later one; destinations with the path of the root" {
+        local i r=$ZL_DIR/b/rootfs filter='.mounts += ['
+        make_bundle "$ZL_DIR/b"
+        for i in a/x b/y c/z; do
+                mkdir -p "$ZL_DIR/src/$i"
+                echo "$i" >"$ZL_DIR/src/$i/file"
+                ln -s "${i%/*}" "$ZL_DIR/src/to-${i%/*}"
+        done
+        mkdir -p "$r"/{mnt,final}
+        chmod 755 "$ZL_DIR"
+        chmod o-rwx "$ZL_DIR/src"
+        # Three trees into one another, then parts of that into itself, then all of it to another place.
+        for i in "src/a:/mnt" "src/to-b:/mnt/x" "src/c:/mnt/x/y" "src/to-a:/mnt/x/y/z" "b/rootfs/mnt/x:$r/mnt/x/y/z/x" "b/rootfs/mnt/x/y:$r/mnt/x/y/z" \
+                "b/rootfs/mnt:$r/final"; do
+                filter+="{type:\"bind\",source:\"$ZL_DIR/${i%%:*}\",destination:\"${i#*:}\",options:[\"rbind\"]},"
+        done
+        filter=${filter%,}']'
+        run run_in "$filter" cat /final/x/y/z/z/x/y/z/x/file
+        assert_output a/x
+        [ ! -e "$r$r" ] || fail "the path of the host was made inside"
+        chown -R 100000:100000 "$r"
+        run run_in "$userns | $filter" cat /final/x/y/z/z/x/y/z/x/file
+        assert_output a/x
+}
+
+@test "what a container mounts on something of the host does not show up there" {
+        local i
+        mkdir -p "$ZL_DIR/shared"
+        mount -t tmpfs shared "$ZL_DIR/shared"
+        mount --make-shared "$ZL_DIR/shared"
+        mkdir -p "$ZL_DIR/shared/src/sub"
+        chmod 755 "$ZL_DIR"
+        chmod 700 "$ZL_DIR/shared"
+        make_bundle "$ZL_DIR/b"
+        chown -R 100000:100000 "$ZL_DIR/b/rootfs"
+        for i in . "$userns"; do
+                for options in '"rbind"' '"bind"' '"rbind","idmap"'; do
+                        [[ $options != *idmap* || $i != . ]] || continue
+                        make_bundle "$ZL_DIR/b" "$i | .process.args = [\"sleep\",\"100\"] | .mounts += [
+                                {destination:\"/in\",type:\"bind\",source:\"$ZL_DIR/shared/src\",options:[$options]},
+                                {destination:\"/in/sub\",type:\"tmpfs\",source:\"tmpfs\"}]"
+                        [ "$i" = . ] || chown -R 100000:100000 "$ZL_DIR/b/rootfs"
+                        oci run -d -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+                        oci exec "c$ZL_ID" grep -q ' /in/sub ' /proc/self/mountinfo
+                        ! grep -q "$ZL_DIR/shared/src/sub" /proc/self/mountinfo || fail "$i $options: it is on the host"
+                        oci delete --force "c$ZL_ID"
+                done
+        done
+        umount "$ZL_DIR/shared"
+}

@@ -311,11 +311,30 @@ static int settle(struct zl_child *c)
         return r;
 }
 
+static void give_up(int sig)
+{
+        _exit(128 + sig);
+}
+
+/* The first process of a pid namespace is deaf to signals that it does not handle. One that waits for its start shall end by them, as
+ * in runc; the exec makes the handlers those of the command. */
+static void hear_signals(void)
+{
+        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+        struct sigaction action = { .sa_handler = give_up };
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(signals); i++)
+                sigaction(signals[i], &action, NULL);
+}
+
 /* Waits at the gate; from then on errors go to whoever opened it. */
 static int pass_gate(struct zl_child *c)
 {
-        int r = tell(c, ZL_MSG_READY);
+        int r;
 
+        if (c->plan->gate_fd >= 0)
+                hear_signals();
+        r = tell(c, ZL_MSG_READY);
         if (r < 0)
                 return r;
         if (c->plan->gate_fd < 0)
@@ -416,6 +435,9 @@ static int run(struct zl_child *c)
         zl_test_stop("child-privileges");
         if (r == 0)
                 r = pass_gate(c);
+        /* The hooks are programs of the container, and under its filter. */
+        if (r == 0 && h && h->n_start_container)
+                r = zl_child_seccomp(c, true);
         if (r == 0 && h)
                 r = run_hooks(c, h->start_container, h->n_start_container, true);
         if (r < 0)

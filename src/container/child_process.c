@@ -402,11 +402,12 @@ int zl_child_seccomp(struct zl_child *c, bool late)
         const struct zl_process_plan *p = c->process;
         int r;
 
-        if (!p->seccomp || p->seccomp->n == 0 || late != p->no_new_privs)
+        if (!p->seccomp || p->seccomp->n == 0 || late != p->no_new_privs || c->filtered)
                 return 0;
         r = zl_seccomp_load(p->seccomp);
         if (r < 0)
                 return zl_child_fail(c, ZL_STAGE_SECCOMP, -r, "");
+        c->filtered = true;
         if (p->seccomp->notify) {
                 int listener = r;
 

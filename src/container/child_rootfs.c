@@ -350,10 +350,17 @@ static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
         mode_t mode = mode_to_keep(c, m);
         _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, below = -EBADF;
         unsigned long flags = m->options.flags;
+        const char *data = m->options.data;
+        char with_mode[4096];
         int r;
 
         if (target < 0)
                 return target;
+        if (mode) {
+                snprintf(with_mode, sizeof with_mode, "%s%smode=%o", data ? data : "",
+                         data && *data ? "," : "", mode & 07777);
+                data = with_mode;
+        }
         /* The nodes in /dev are still to be made. */
         if (flags & MS_RDONLY && is_dev(m->destination)) {
                 c->readonly_dev = true;
@@ -368,13 +375,11 @@ static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
                         return zl_child_fail(c, ZL_STAGE_COPY_UP, errno, m->destination);
                 flags &= ~(unsigned long)MS_RDONLY;
         }
-        fd = zl_mount_fs_on(target, m->type, m->source, flags, m->options.data);
+        fd = zl_mount_fs_on(target, m->type, m->source, flags, data);
         if (fd == -EPERM && zl_streq(m->type, "sysfs"))
                 fd = bind_host_sys(c, m, target);
         if (fd < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT, -fd, m->destination);
-        if (mode && fchmodat(fd, ".", mode & 07777, 0) < 0 && errno != EROFS)
-                return zl_child_fail(c, ZL_STAGE_MOUNT_FLAGS, errno, m->destination);
         if (below >= 0) {
                 r = zl_child_copy_up(below, fd);
                 if (r == 0 && m->options.flags & MS_RDONLY)

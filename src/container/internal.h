@@ -271,6 +271,7 @@ struct zl_child {
         bool readonly_dev;   /* once all is in it */
         int listener_socket; /* seccomp_socket once it was moved, or 0 */
         pid_t host_pid;
+        bool filtered;            /* the seccomp filter is loaded */
         uint64_t ignored_signals; /* what we were started with */
         bool in_cgroup, start_came;
         struct zl_message report;

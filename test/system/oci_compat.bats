@@ -219,31 +219,35 @@ same_pid() { [ "$(tail -n1 "$1" | jq .pid)" = "$2" ]; }
 
 @test "pidfd-socket: whoever listens gets a pidfd of what run, create and exec have made" {
         cat >"$ZL_DIR/take.py" <<-'END'
-		import os, select, signal, socket, sys
+		import os, signal, socket, sys, time
 		s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
 		data, fds, _, _ = socket.recv_fds(s.accept()[0], 64, 1)
 		info = open(f"/proc/self/fdinfo/{fds[0]}").read()
 		print(data.decode(), info.split("Pid:")[1].split()[0], flush=True)
+		while not os.path.exists(sys.argv[2]): time.sleep(0.02)
 		signal.pidfd_send_signal(fds[0], signal.SIGKILL)
 		END
-        take() { rm -f "$ZL_DIR/sock"; background python3 "$ZL_DIR/take.py" "$ZL_DIR/sock"; wait_until 10 test -S "$ZL_DIR/sock"; }
+        take() { rm -f "$ZL_DIR/sock" "$ZL_DIR/go"; background python3 "$ZL_DIR/take.py" "$ZL_DIR/sock" "$ZL_DIR/go"; wait_until 10 test -S "$ZL_DIR/sock"; }
         make_bundle "$ZL_DIR/b" '.process.args = ["sleep","100"]'
         run oci run --pidfd-socket "$ZL_DIR/nobody" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null
         assert_status 1
         assert_match -- '--pidfd-socket: cannot connect to '
         take
         oci create --pidfd-socket "$ZL_DIR/sock" --pid-file "$ZL_DIR/pid" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        : >"$ZL_DIR/go"
         wait "$ZL_BG"
         assert_equal "$(cat "$ZL_BG_LOG")" "pidfd $(cat "$ZL_DIR/pid")"
         wait_until 10 container_is "c$ZL_ID" stopped
         oci delete "c$ZL_ID"
         take
         oci run -d --pidfd-socket "$ZL_DIR/sock" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        : >"$ZL_DIR/go"
         wait "$ZL_BG"
         wait_until 10 container_is "c$ZL_ID" stopped
         oci delete "c$ZL_ID"
         start_idle .
         take
+        : >"$ZL_DIR/go"
         run -137 oci exec --pidfd-socket "$ZL_DIR/sock" "c$ZL_ID" sleep 100
         container_is "c$ZL_ID" running
         oci delete --force "c$ZL_ID"
@@ -409,4 +413,25 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
                 done
         done
         umount "$ZL_DIR/shared"
+}
+
+@test "a container that waits for its start ends by TERM; a tmpfs says the mode that it keeps; startContainer hooks are under the filter" {
+        local r=$ZL_DIR/b/rootfs
+        make_bundle "$ZL_DIR/b" '.process.args = ["sleep","100"]'
+        for sig in TERM INT HUP; do
+                oci create -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+                oci kill "c$ZL_ID" $sig
+                wait_until 10 container_is "c$ZL_ID" stopped
+                oci delete "c$ZL_ID"
+        done
+        mkdir -m 710 "$r/t"
+        run run_in '.mounts += [{destination:"/t",type:"tmpfs",source:"tmpfs",options:["size=1m"]}]' grep ' /t ' /proc/mounts
+        assert_match 'mode=710'
+        for nnp in true false; do
+                run run_in ".process.noNewPrivileges = $nnp | .linux.seccomp = {defaultAction:\"SCMP_ACT_ALLOW\",
+                        syscalls:[{names:[\"mkdir\",\"mkdirat\"],action:\"SCMP_ACT_ERRNO\"}]} |
+                        .hooks = {startContainer:[{path:\"/bin/sh\",args:[\"sh\",\"-c\",\"mkdir /dev/shm/x\"]}]}" true
+                assert_status 1
+                assert_match 'startContainer hook'
+        done
 }

@@ -211,6 +211,15 @@ int zl_plan_personality(const struct zl_oci_personality *p, struct zl_process_pl
 }
 
 /* runtime-spec 1.3, config-linux.md "Memory policy"; the numbers are those of linux/mempolicy.h. */
+static size_t count_bits(const unsigned long *words, size_t n_words)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; words && i < n_words; i++)
+                n += (size_t)__builtin_popcountl(words[i]);
+        return n;
+}
+
 int zl_plan_memory_policy(struct zl_arena *arena, const struct zl_oci_memory_policy *policy,
                           struct zl_process_plan *ret, struct zl_error *err)
 {
@@ -230,30 +239,35 @@ int zl_plan_memory_policy(struct zl_arena *arena, const struct zl_oci_memory_pol
                 { "MPOL_F_STATIC_NODES", 1 << 15 },
         };
         struct zl_memory_policy_plan *plan = zl_arena_alloc(arena, sizeof *plan);
-        size_t k = 0;
+        const char *mode = policy->mode ? policy->mode : "";
+        size_t k = 0, n;
         int r;
 
         if (!plan)
                 return zl_fail_oom(err);
-        while (k < ZL_ARRAY_SIZE(modes) && !zl_streq(policy->mode, modes[k]))
+        while (k < ZL_ARRAY_SIZE(modes) && !zl_streq(mode, modes[k]))
                 k++;
         if (k == ZL_ARRAY_SIZE(modes))
-                return zl_fail(err, ZL_E_INVALID, 0, "linux.memoryPolicy: invalid mode \"%s\"",
-                               policy->mode);
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "linux.memoryPolicy: invalid memory policy mode \"%s\"", mode);
         plan->mode = (int)k;
         for (char *const *f = policy->flags; f && *f; f++) {
                 for (k = 0; k < ZL_ARRAY_SIZE(flags) && !zl_streq(*f, flags[k].name); k++)
                         ;
                 if (k == ZL_ARRAY_SIZE(flags))
                         return zl_fail(err, ZL_E_INVALID, 0,
-                                       "linux.memoryPolicy: invalid flag \"%s\"", *f);
+                                       "linux.memoryPolicy: invalid memory policy flag \"%s\"", *f);
                 plan->mode |= flags[k].flag;
         }
         r = plan_list(arena, policy->nodes, ZL_NODE_WORDS, &plan->nodes, err);
         if (r < 0) {
-                zl_error_prefix(err, "linux.memoryPolicy.nodes");
+                zl_error_prefix(err, "linux.memoryPolicy.nodes: invalid memory policy node");
                 return r;
         }
+        n = count_bits(plan->nodes, ZL_NODE_WORDS);
+        if (n > 0 && (zl_streq(mode, "MPOL_DEFAULT") || zl_streq(mode, "MPOL_LOCAL")))
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "linux.memoryPolicy: %s mode requires 0 nodes but got %zu", mode, n);
         ret->memory_policy = plan;
         return 0;
 }

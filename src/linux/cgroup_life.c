@@ -124,6 +124,15 @@ static int kill_listed(struct zl_cgroup *cg, int sig, size_t *ret_n, struct zl_e
         return 0;
 }
 
+/* Frozen processes of version 1 take their signal only when thawed. A group that others have frozen, and that was there before us, is
+ * theirs to thaw. */
+static bool must_thaw(struct zl_cgroup *cg)
+{
+        const struct zl_hierarchy *h = cg->v2 ? NULL : zl_cgroup_controller(cg, "freezer");
+
+        return h && h->created && zl_cgroup_is_frozen(cg);
+}
+
 int zl_cgroup_kill_all(struct zl_cgroup *cg, int sig, struct zl_error *err)
 {
         const struct zl_hierarchy *h = zl_cgroup_any(cg);
@@ -138,13 +147,12 @@ int zl_cgroup_kill_all(struct zl_cgroup *cg, int sig, struct zl_error *err)
                 _cleanup_close_ int fd = zl_cgroup_open_file(cg, h, "cgroup.kill", O_WRONLY);
 
                 if (fd >= 0 && write(fd, "1", 1) == 1) {
-                        if (!cg->v2 && zl_cgroup_is_frozen(cg))
+                        if (must_thaw(cg))
                                 zl_cgroup_freeze(cg, false, NULL);
                         return 0;
                 }
         }
-        /* Frozen processes of version 1 take their signal only when thawed. */
-        frozen = !cg->v2 && zl_cgroup_is_frozen(cg);
+        frozen = must_thaw(cg);
         for (;;) {
                 r = kill_listed(cg, SIGKILL, &n, err);
                 if (frozen)

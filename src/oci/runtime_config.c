@@ -336,7 +336,7 @@ static const struct zl_type time_offsets_type = ZL_TYPE_MAP(struct zl_oci_time_o
                                                             time_span_type);
 
 static const struct zl_field memory_policy_fields[] = {
-        REQ(memory_policy, "mode", mode, zl_type_str),
+        STR(memory_policy, "mode", mode),
         STR(memory_policy, "nodes", nodes),
         STRV(memory_policy, "flags", flags),
 };

@@ -61,7 +61,8 @@ run_in() {
         run run_in '.linux.memoryPolicy = {mode:"MPOL_BIND",nodes:"0"}' grep -m 1 -o 'bind:0' /proc/self/numa_maps
         # A kernel without NUMA has no such file.
         [ -e /proc/self/numa_maps ] && assert_output bind:0
-        for policy in '{mode:"MPOL_NO"}' '{mode:"MPOL_BIND",nodes:"x"}' '{mode:"MPOL_BIND",nodes:"0",flags:["X"]}' '{mode:"MPOL_BIND"}'; do
+        for policy in '{mode:"MPOL_NO"}' '{mode:"MPOL_BIND",nodes:"x"}' '{mode:"MPOL_BIND",nodes:"0",flags:["X"]}' '{mode:"MPOL_BIND"}' '{nodes:"0"}' \
+                '{mode:"MPOL_DEFAULT",nodes:"0-7"}'; do
                 run run_in ".linux.memoryPolicy = $policy" true
                 assert_status 1
                 assert_match 'linux.memoryPolicy'

@@ -109,7 +109,9 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
         }
         if (p->seccomp && p->seccomp->n)
                 zl_debug("seccomp filter flags: %u",
-                         p->seccomp->flags & ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC);
+                         (p->seccomp->flags & ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC) |
+                                 (p->seccomp->notify ? (unsigned)SECCOMP_FILTER_FLAG_NEW_LISTENER
+                                                     : 0U));
         if (p->seccomp && p->seccomp->notify && config) {
                 _cleanup_free_ char *state = zl_state_document(o->config, o->id, "creating", 0,
                                                                o->bundle);

@@ -161,6 +161,12 @@ static int cpu_v1(struct zl_cgroup *cg, const struct zl_oci_cpu *c, struct zl_er
                 { c->has_idle, "cpu.idle", c->idle },
         };
 
+        bool both = numbers[1].has && numbers[2].has;
+
+        /* Each of the two is checked with the other as it is, against the limit of the parent: a shorter period with the old quota may be
+         * too much, and so may be the new quota with the old period. */
+        if (both && put_numbers(cg, "cpu", &numbers[1], 1, NULL) < 0)
+                put_numbers(cg, "cpu", &numbers[2], 1, NULL);
         return put_numbers(cg, "cpu", numbers, ZL_ARRAY_SIZE(numbers), err);
 }
 

@@ -437,3 +437,23 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
                 assert_match 'startContainer hook'
         done
 }
+
+@test "update: sizes are powers of 1024, period and quota come through a limit of the parent" {
+        local dir
+        skip_unless "expected: version 1 of control groups" is_cgroup_v1
+        start_idle ".linux.cgroupsPath = \"/zlayer/$ZL_ID-pod/c\" | .linux.resources.memory = {limit:33554432}"
+        oci update --memory 50M "c$ZL_ID"
+        assert_equal "$(cat "$(cgroup_dir memory "zlayer/$ZL_ID-pod/c")/memory.limit_in_bytes")" $((50 << 20))
+        oci update --memory 50MiB "c$ZL_ID"
+        dir=$(cgroup_dir cpu "zlayer/$ZL_ID-pod")
+        echo 50000 >"$dir/cpu.cfs_quota_us"
+        run oci update --cpu-quota 60000 "c$ZL_ID"
+        assert_status 1
+        oci update --cpu-quota 40000 "c$ZL_ID"
+        oci update --cpu-period 10000 --cpu-quota 3000 "c$ZL_ID"
+        assert_equal "$(cat "$dir/c/cpu.cfs_period_us" "$dir/c/cpu.cfs_quota_us")" $'10000\n3000'
+        oci update --cpu-period 100000 --cpu-quota 45000 "c$ZL_ID"
+        assert_equal "$(cat "$dir/c/cpu.cfs_period_us" "$dir/c/cpu.cfs_quota_us")" $'100000\n45000'
+        oci delete --force "c$ZL_ID"
+        find /sys/fs/cgroup -type d -name "$ZL_ID-pod" -exec rmdir {} + 2>/dev/null || :
+}

@@ -54,6 +54,21 @@ static void update_done(struct update *u)
         zl_arena_free(u->arena);
 }
 
+/* As runc (and Docker) reads sizes on its command line: K, M … are powers of 1024, with and without an "i". */
+static int parse_bytes(const char *text, uint64_t *ret)
+{
+        size_t n = strspn(text, "0123456789");
+        char binary[32];
+
+        if (text[n] && strchr("KMGTPkmgtp", text[n]) && text[n + 1] != 'i') {
+                if (snprintf(binary, sizeof(binary), "%.*si%s", (int)n + 1, text, text + n + 1) >=
+                    (int)sizeof(binary))
+                        return -ERANGE;
+                text = binary;
+        }
+        return zl_parse_size(text, ret);
+}
+
 /* A number of bytes with an optional unit, or -1. */
 static int take_amount(const char *name, const char *text, bool *has, int64_t *ret,
                        struct zl_error *err)
@@ -67,7 +82,7 @@ static int take_amount(const char *name, const char *text, bool *has, int64_t *r
                 *ret = -1;
                 return 0;
         }
-        if (zl_parse_size(text, &v) < 0 || v > INT64_MAX)
+        if (parse_bytes(text, &v) < 0 || v > INT64_MAX)
                 return zl_fail(err, ZL_E_INVALID, 0, "--%s: \"%s\" is not a size", name, text);
         *ret = (int64_t)v;
         return 0;

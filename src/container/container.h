@@ -137,7 +137,8 @@ struct zl_exec_process {
         const int *preserve_fds;
         size_t n_preserve_fds;
         bool ignore_paused; /* it waits for the thaw, instead of an error */
-        const char *cgroup; /* group below the container's own, or NULL */
+        /* Groups below the container's own: one PATH, or CONTROLLERS:PATH of version 1, a comma between controllers. NULL: its own. */
+        char *const *cgroups;
         const struct zl_seccomp_program
                 *seccomp; /* the container's, when it was not created by this object */
         int (*seccomp_compile)(const struct zl_oci_seccomp *config, struct zl_seccomp_program *ret,

@@ -37,7 +37,7 @@ struct execution {
         struct zl_plan plan;
         struct zl_seccomp_program seccomp;
         struct zl_cgroup *cgroup; /* below the container's own, or NULL */
-        int join_flags;           /* all at once through the pidfd */
+        size_t n_doors;           /* of the group; those behind are for single controllers */
         int user_fd, mount_fd;
         int parent_fd, null_fd;
         pid_t pid, helper;
@@ -258,26 +258,75 @@ static int check_alive(struct execution *x, struct zl_error *err)
         return 0;
 }
 
+static bool is_own_group(const char *path)
+{
+        return !*path || zl_streq(path, "/");
+}
+
+static int check_group_path(const char *path, struct zl_error *err)
+{
+        if (is_own_group(path) || zl_path_is_clean_relative(path + strspn(path, "/")))
+                return 0;
+        return zl_fail(err, ZL_E_INVALID, 0,
+                       "bad sub cgroup path \"%s\": empty, `.` and `..` components are not allowed",
+                       path);
+}
+
+/* The group for all controllers, if one is named. */
 static int open_cgroup(struct execution *x, struct zl_error *err)
 {
-        struct zl_cgroup_options options = { 0 };
-        _cleanup_free_ char *path = NULL;
-        int r;
+        for (char *const *g = x->want->cgroups; g && *g; g++) {
+                struct zl_cgroup_options options = { 0 };
+                _cleanup_free_ char *path = NULL;
+                int r = strchr(*g, ':') ? 0 : check_group_path(*g, err);
 
-        if (!x->want->cgroup || !*x->want->cgroup || zl_streq(x->want->cgroup, "/"))
-                return 0;
-        if (!zl_path_is_clean_relative(x->want->cgroup + strspn(x->want->cgroup, "/")))
-                return zl_fail(
-                        err, ZL_E_INVALID, 0,
-                        "bad sub cgroup path \"%s\": empty, `.` and `..` components are not allowed",
-                        x->want->cgroup);
-        path = zl_path_join(x->c->cgroup_path, x->want->cgroup + strspn(x->want->cgroup, "/"));
-        options.path = path;
-        if (!path)
+                if (r < 0)
+                        return r;
+                if (strchr(*g, ':') || is_own_group(*g))
+                        continue;
+                if (x->cgroup)
+                        return zl_fail(err, ZL_E_INVALID, 0,
+                                       "a second group for all controllers: \"%s\"", *g);
+                path = zl_path_join(x->c->cgroup_path, *g + strspn(*g, "/"));
+                options.path = path;
+                if (!path)
+                        return zl_fail_oom(err);
+                r = zl_cgroup_open(&options, &x->cgroup, err);
+                if (r < 0) {
+                        zl_error_prefix(err, "error adding pid to the sub cgroup");
+                        return r;
+                }
+        }
+        return 0;
+}
+
+/* Those for some, "CONTROLLER,CONTROLLER:PATH": entered after the others, so they are the last word. */
+static int open_controllers(struct execution *x, const char *group, struct zl_error *err)
+{
+        const char *colon = strchr(group, ':');
+        _cleanup_free_ char *names = colon ? strndup(group, (size_t)(colon - group)) : NULL;
+        char *save = NULL;
+        int r = colon ? check_group_path(colon + 1, err) : 0;
+
+        if (r < 0 || !colon)
+                return r;
+        if (!names)
                 return zl_fail_oom(err);
-        r = zl_cgroup_open(&options, &x->cgroup, err);
-        if (r < 0)
-                zl_error_prefix(err, "error adding pid to the sub cgroup");
+        for (char *name = strtok_r(names, ",", &save); name && r == 0;
+             name = strtok_r(NULL, ",", &save))
+                r = zl_cgroup_doors_add(x->c->cgroup, name, colon + 1 + strspn(colon + 1, "/"),
+                                        &x->plan.doors, err);
+        return r;
+}
+
+static int open_doors(struct execution *x, struct zl_error *err)
+{
+        struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
+        int r = cg ? zl_cgroup_doors_open(cg, &x->plan.doors, err) : 0;
+
+        x->n_doors = x->plan.doors.n;
+        for (char *const *g = x->want->cgroups; g && *g && r == 0; g++)
+                r = open_controllers(x, *g, err);
         return r;
 }
 
@@ -476,11 +525,14 @@ static int take_over(struct execution *x, int r, struct zl_error *err)
 
 static int attach(struct execution *x, struct zl_error *err)
 {
-        int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup,
-                                 x->helper > 0 ? x->helper : x->pid, err);
+        pid_t pid = x->helper > 0 ? x->helper : x->pid;
+        int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup, pid, err);
 
         if (r < 0)
                 return r;
+        for (size_t i = x->n_doors; i < x->plan.doors.n; i++)
+                if (dprintf(x->plan.doors.fds[i], "%d", pid) < 0)
+                        return zl_fail_errno(err, errno, "error adding pid to the sub cgroup");
         r = zl_sync_tell(x->parent_fd, ZL_MSG_JOINED, 0);
         return r < 0 ? zl_fail_errno(err, -r, "the process has ended") : 0;
 }
@@ -519,8 +571,7 @@ static int talk(struct execution *x, struct zl_error *err)
 
 static int launch(struct execution *x, struct zl_error *err)
 {
-        struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
-        int fds[2], r = cg ? zl_cgroup_doors_open(cg, &x->plan.doors, err) : 0;
+        int fds[2], r = open_doors(x, err);
 
         if (r < 0)
                 return r;
@@ -530,8 +581,9 @@ static int launch(struct execution *x, struct zl_error *err)
         x->plan.sync_fd = fds[1];
         r = do_clone(x, err);
         x->plan.sync_fd = zl_close(x->plan.sync_fd);
-        zl_cgroup_doors_close(&x->plan.doors);
         zl_close(x->want->idle_fd);
+        if (r == 0 && x->plan.process.cpu_initial)
+                zl_debug("nsexec container setup: affinity: 0x%lx", *x->plan.process.cpu_initial);
         if (r == 0)
                 zl_debug(
                         "nsexec container setup: child process in init() of container %s; setns_init: about to exec %s",

@@ -564,6 +564,27 @@ int zl_cgroup_doors_open(struct zl_cgroup *cg, struct zl_cgroup_doors *ret, stru
         return 0;
 }
 
+int zl_cgroup_doors_add(struct zl_cgroup *cg, const char *controller, const char *below,
+                        struct zl_cgroup_doors *doors, struct zl_error *err)
+{
+        const struct zl_hierarchy *h = cg && !cg->v2 ? zl_cgroup_controller(cg, controller) : NULL;
+        _cleanup_free_ char *file = *below ? zl_path_join(below, "tasks") : strdup("tasks");
+        int fd;
+
+        if (!h)
+                return zl_fail(err, ZL_E_INVALID, 0, "unknown controller %s", controller);
+        if (!file)
+                return zl_fail_oom(err);
+        if (doors->n == ZL_CGROUP_DOORS_MAX)
+                return zl_fail(err, ZL_E_INVALID, 0, "too many groups");
+        fd = zl_cgroup_open_file(cg, h, file, O_WRONLY);
+        if (fd < 0)
+                return zl_fail_errno(err, -fd, "error adding pid to the sub cgroup %s of %s in %s",
+                                     below, cg->shown_path, h->dir);
+        doors->fds[doors->n++] = fd;
+        return 0;
+}
+
 /* They were opened one after the other, so that most numbers follow one another. */
 void zl_cgroup_doors_close(struct zl_cgroup_doors *doors)
 {

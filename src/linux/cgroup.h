@@ -66,6 +66,9 @@ struct zl_cgroup_doors {
 };
 /* Opens them, before the process is made; zl_cgroup_doors_close() when that is done. Nothing is left open on failure. */
 int zl_cgroup_doors_open(struct zl_cgroup *cg, struct zl_cgroup_doors *ret, struct zl_error *err);
+/* After that: one more, into a group below in the hierarchy of one controller of version 1. It is entered last. */
+int zl_cgroup_doors_add(struct zl_cgroup *cg, const char *controller, const char *below,
+                        struct zl_cgroup_doors *doors, struct zl_error *err);
 void zl_cgroup_doors_close(struct zl_cgroup_doors *doors);
 /* Called by the process. Async-signal-safe. On failure (a negative errno) it may be in some of the groups: attach it. */
 int zl_cgroup_doors_enter(const struct zl_cgroup_doors *doors);

@@ -457,3 +457,40 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
         oci delete --force "c$ZL_ID"
         find /sys/fs/cgroup -type d -name "$ZL_ID-pod" -exec rmdir {} + 2>/dev/null || :
 }
+
+@test "exec: groups below the container's own, for all controllers or for some; an affinity is told" {
+        local g
+        skip_unless "expected: version 1 of control groups" is_cgroup_v1
+        start_idle .
+        for g in memory cpu pids; do mkdir "$(cgroup_dir $g "zlayer/$ZL_ID-b")/sub"; done
+        where() { oci exec "$@" "c$ZL_ID" cat /proc/self/cgroup | awk -F: '{ n = split($2, c, ","); for (i = 1; i <= n; i++) print c[i] ":" $3 }' | grep -E '^(memory|cpu|pids):'; }
+        assert_equal "$(where --cgroup memory:sub --cgroup cpu:/sub | sort)" $'cpu:/sub\nmemory:/sub\npids:/'
+        assert_equal "$(where --cgroup memory,pids:sub --cgroup / | sort)" $'cpu:/\nmemory:/sub\npids:/sub'
+        # Where the process cannot go by itself it is sent.
+        assert_equal "$(ZL_FORBID=clone3 where --cgroup memory:sub | sort)" $'cpu:/\nmemory:/sub\npids:/'
+        run oci exec --cgroup whaaat:/ "c$ZL_ID" true
+        assert_match 'unknown controller whaaat'
+        run oci exec --cgroup cpu:nothere "c$ZL_ID" true
+        assert_match 'error adding pid .*no such file or directory'
+        run oci exec --cgroup memory:../.. "c$ZL_ID" true
+        assert_match 'bad sub cgroup path'
+        echo '{"args":["true"],"cwd":"/","execCPUAffinity":{"initial":"0"}}' >"$ZL_DIR/process"
+        run oci --debug exec --process "$ZL_DIR/process" "c$ZL_ID"
+        assert_match 'nsexec.*: affinity: 0x1'
+        oci delete --force "c$ZL_ID"
+}
+
+@test "events: every kill for want of memory is told, and the command ends with the container" {
+        local i
+        start_idle '.linux.resources.memory = {limit:16777216,swap:16777216}'
+        background "$ZL_OCI" --root "$ZL_DIR/oci" events --interval 100ms "c$ZL_ID"
+        wait_until 10 grep -q stats "$ZL_BG_LOG"
+        for i in 1 2 3 4 5; do
+                run oci exec "c$ZL_ID" sh -c 'x=$(dd if=/dev/zero bs=1M count=64 | tr "\\000" x)'
+                wait_until 5 kills_told "$ZL_BG_LOG" $i
+        done
+        grep -q "^{\"type\":\"oom\",\"id\":\"c$ZL_ID\"}\$" "$ZL_BG_LOG"
+        oci delete --force "c$ZL_ID"
+        wait "$ZL_BG"
+}
+kills_told() { [ "$(grep -c '"oom"' "$1")" -ge "$2" ]; }

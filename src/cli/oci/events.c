@@ -46,12 +46,25 @@ static int print_event(const char *type, struct zl_container *c, bool figures, s
         return 0;
 }
 
-/* Figures at every interval and each out-of-memory kill at once, until the container ends. */
+/* Each kill for want of memory that was not told yet. */
+static int tell_kills(struct zl_container *c, uint64_t *told, struct zl_error *err)
+{
+        uint64_t now = zl_cgroup_oom_kills(zl_container_cgroup(c));
+        int r = 0;
+
+        for (; r == 0 && *told < now; (*told)++)
+                r = print_event("oom", c, false, err);
+        return r;
+}
+
+/* Figures at every interval and each out-of-memory kill at once, until the container ends. Version 1 notifies when memory runs out, which is
+ * a moment before the kill is counted: until then we look again, for as long as that can take. */
 static int follow(struct zl_container *c, int64_t interval, struct zl_error *err)
 {
-        uint64_t kills = zl_cgroup_oom_kills(zl_container_cgroup(c));
+        enum { AGAIN_MSEC = 20, AGAIN_SEC = 2 };
+        uint64_t told = zl_cgroup_oom_kills(zl_container_cgroup(c));
         _cleanup_close_ int oom = zl_cgroup_oom_fd(zl_container_cgroup(c), err);
-        int64_t next = zl_now_monotonic() + interval;
+        int64_t next = zl_now_monotonic() + interval, again = 0;
         int r = 0;
 
         if (oom < 0)
@@ -59,21 +72,25 @@ static int follow(struct zl_container *c, int64_t interval, struct zl_error *err
         while (r == 0) {
                 struct pollfd p[] = { { .fd = zl_container_pidfd(c), .events = POLLIN },
                                       { .fd = oom, .events = POLLIN } };
-                int64_t left = (next - zl_now_monotonic()) / ZL_NSEC_PER_MSEC;
+                int64_t now = zl_now_monotonic();
+                int64_t left = ZL_MAX(next - now, 0) / ZL_NSEC_PER_MSEC + 1;
+                uint64_t before = told;
 
-                if (poll(p, 2, left < 0 ? 0 : (int)ZL_MIN(left + 1, (int64_t)INT_MAX)) < 0 &&
-                    errno != EINTR)
+                if (now < again)
+                        left = ZL_MIN(left, (int64_t)AGAIN_MSEC);
+                if (poll(p, 2, (int)ZL_MIN(left, (int64_t)INT_MAX)) < 0 && errno != EINTR)
                         return zl_fail_errno(err, errno, "poll");
-                if (p[0].revents)
-                        return 0;
                 if (p[1].revents) {
                         char drop[4096];
-                        uint64_t now = zl_cgroup_oom_kills(zl_container_cgroup(c));
 
                         (void)!read(oom, drop, sizeof(drop));
-                        for (; r == 0 && kills < now; kills++)
-                                r = print_event("oom", c, false, err);
+                        again = zl_now_monotonic() + AGAIN_SEC * ZL_NSEC_PER_SEC;
                 }
+                r = tell_kills(c, &told, err);
+                if (told != before)
+                        again = 0;
+                if (p[0].revents)
+                        return r;
                 if (r == 0 && zl_now_monotonic() >= next) {
                         next += interval;
                         r = print_event("stats", c, true, err);

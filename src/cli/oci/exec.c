@@ -16,9 +16,9 @@
 enum { MAX_PROCESS_FILE = 1 << 20, MAX_GROUPS = 1024 };
 
 struct exec_options {
-        const char *process, *cwd, *user, *pid_file, *console_socket, *pidfd_socket, *cgroup,
-                *label, *apparmor;
-        char **env, **groups, **caps;
+        const char *process, *cwd, *user, *pid_file, *console_socket, *pidfd_socket, *label,
+                *apparmor;
+        char **env, **groups, **caps, **cgroups;
         struct zl_cli_u64 preserve_fds;
         bool tty, detach, no_new_privs, ignore_paused;
 };
@@ -43,7 +43,8 @@ static const struct zl_cli_option table[] = {
           "no gain of privileges by execve" },
         { "cap", 'c', ZL_CLI_LIST, AT(caps), "CAP", "add a capability; repeatable" },
         { "preserve-fds", 0, ZL_CLI_U64, AT(preserve_fds), "N", "pass descriptors 3 … 3+N-1 on" },
-        { "cgroup", 0, ZL_CLI_STRING, AT(cgroup), "PATH", "group below the container's own" },
+        { "cgroup", 0, ZL_CLI_LIST, AT(cgroups), "[CONTROLLERS:]PATH",
+          "group below the container's own; repeatable for controllers of version 1" },
         { "process-label", 0, ZL_CLI_STRING, AT(label), "LABEL", "SELinux label" },
         { "apparmor", 0, ZL_CLI_STRING, AT(apparmor), "PROFILE", "AppArmor profile" },
         { "ignore-paused", 0, ZL_CLI_FLAG, AT(ignore_paused), NULL, "also in a paused container" },
@@ -195,7 +196,7 @@ static int fill(struct request *q, struct zl_container *c, const struct exec_opt
         p->caps = o->caps;
         p->no_new_privs = o->no_new_privs;
         p->tty = o->tty;
-        p->cgroup = o->cgroup;
+        p->cgroups = o->cgroups;
         p->ignore_paused = o->ignore_paused;
         p->seccomp_compile = zl_seccomp_compile;
         for (int i = 0; i < 3; i++)

@@ -284,13 +284,23 @@ static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
         bool detached;
         int r;
 
-        if (!m->mapped)
+        if (!m->mapped || m->map_fd >= 0)
                 source = openat(AT_FDCWD, m->source,
                                 O_PATH | O_CLOEXEC | (m->options.source_nofollow ? O_NOFOLLOW : 0));
         /* Root of the user namespace may not reach it: then what our creator took along. */
         detached = m->tree_fd >= 0 && (m->mapped || (source < 0 && errno == EACCES));
         if (detached)
                 source = fcntl(m->tree_fd, F_DUPFD_CLOEXEC, 3);
+        if (source >= 0 && m->map_fd >= 0) {
+                int tree = zl_mount_clone_idmapped(source, m->options.rbind, m->map_fd,
+                                                   m->options.ridmap);
+
+                if (tree < 0)
+                        return zl_child_fail(c, ZL_STAGE_MOUNT, -tree, m->destination);
+                zl_close(source);
+                source = tree;
+                detached = true;
+        }
         if (source < 0 || fstat(source, &st) < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT_SOURCE, errno, m->source);
         target = open_target(c, m, S_ISDIR(st.st_mode));

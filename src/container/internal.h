@@ -110,6 +110,7 @@ struct zl_mount_plan {
         const char *destination, *type, *source;
         struct zl_mount_options options;
         int tree_fd; /* the detached mount to put there, or -1 */
+        int map_fd; /* the user namespace whose ids it shall have, where the child is to clone it; or -1 */
         bool mapped; /* its ids are: it must be that one. Otherwise it serves where the source cannot be reached */
 };
 

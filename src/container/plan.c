@@ -456,6 +456,7 @@ void zl_plan_done(struct zl_plan *plan)
                 zl_close(plan->joins[i].fd);
         for (size_t i = 0; i < plan->n_mounts; i++) {
                 zl_close(plan->mounts[i].tree_fd);
+                zl_close(plan->mounts[i].map_fd);
                 free(plan->mounts[i].options.data);
         }
         for (size_t i = 0; i < plan->n_devices; i++)

@@ -82,7 +82,15 @@ static int unshare_twin(const struct zl_plan *plan, const struct zl_mount_plan *
         return shared ? 0 : zl_mount_set_propagation(p->tree_fd, MS_SLAVE | MS_REC);
 }
 
-/* By us and now: in a user namespace nobody could. */
+/* Is the source what an earlier mount of the container will have put there? */
+static bool is_inside(const struct zl_plan *plan, const char *source)
+{
+        size_t len = strlen(plan->rootfs);
+
+        return strncmp(source, plan->rootfs, len) == 0 && source[len] == '/';
+}
+
+/* By us and now, for in a user namespace nobody could; but what lies in the container's root is to be seen as the child will. */
 static int plan_idmapped(struct zl_plan *plan, const struct zl_oci_mount *m,
                          struct zl_mount_plan *p, struct zl_error *err)
 {
@@ -91,6 +99,10 @@ static int plan_idmapped(struct zl_plan *plan, const struct zl_oci_mount *m,
 
         if (userns < 0)
                 return userns;
+        if (is_inside(plan, p->source) && !plan->new_user_ns && plan->join_user_fd < 0) {
+                p->map_fd = zl_take_fd(userns);
+                return 0;
+        }
         source = open(p->source,
                       O_PATH | O_CLOEXEC | (p->options.source_nofollow ? O_NOFOLLOW : 0));
         if (source < 0)
@@ -135,7 +147,7 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         bool mapped;
         int r;
 
-        p->tree_fd = -EBADF;
+        p->tree_fd = p->map_fd = -EBADF;
         p->destination = below_root(plan, m->destination);
         r = zl_mount_options_parse(m->options, &p->options, err);
         if (r < 0)

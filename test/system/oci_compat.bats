@@ -386,6 +386,11 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
         run run_in "$filter" cat /final/x/y/z/z/x/y/z/x/file
         assert_output a/x
         [ ! -e "$r$r" ] || fail "the path of the host was made inside"
+        if can_map_ids; then
+                run run_in "$filter | .mounts[-3:] |= map(.uidMappings = [{containerID:0,hostID:100000,size:65536}] | .gidMappings = .uidMappings)" \
+                        sh -c 'cat /final/x/y/z/z/x/y/z/x/file; stat -c %u /mnt/x/y/z /final'
+                assert_equal "${lines[*]}" 'a/x 100000 100000'
+        fi
         chown -R 100000:100000 "$r"
         run run_in "$userns | $filter" cat /final/x/y/z/z/x/y/z/x/file
         assert_output a/x

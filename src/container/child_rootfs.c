@@ -628,6 +628,26 @@ static void cover_kernel_fs(const struct zl_plan *plan)
                         (void)!mount("tmpfs", *p, "tmpfs", MS_RDONLY, NULL);
 }
 
+static int leave_old_root(const struct zl_plan *plan)
+{
+        _cleanup_close_ int old = -EBADF;
+        int r = 0;
+
+        /* Where the tree was left shared, unmounting must not reach the host. Only the old root: what the container's own mounts are to
+         * share stays so. */
+        if (plan->keep_propagation)
+                old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (plan->keep_propagation && old < 0)
+                return -errno;
+        if (syscall(SYS_pivot_root, ".", ".") < 0)
+                return -errno;
+        if (old >= 0)
+                r = zl_mount_set_propagation(old, MS_SLAVE | MS_REC);
+        if (r == 0 && umount2(".", MNT_DETACH) < 0)
+                r = -errno;
+        return r;
+}
+
 /* pivot_root(".", ".") stacks the old root on the new one; unmounting "." then takes the old one away, without any
  * directory for it. --no-pivot (a root on initramfs, which cannot be pivoted) moves the mount instead. */
 int zl_child_pivot(struct zl_child *c)
@@ -647,13 +667,9 @@ int zl_child_pivot(struct zl_child *c)
                 if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
                         return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
         } else {
-                if (syscall(SYS_pivot_root, ".", ".") < 0)
-                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
-                /* Where the tree was left shared, unmounting must not reach the host. */
-                if (plan->keep_propagation && mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
-                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
-                if (umount2(".", MNT_DETACH) < 0)
-                        return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
+                r = leave_old_root(plan);
+                if (r < 0)
+                        return zl_child_fail(c, ZL_STAGE_PIVOT, -r, plan->rootfs);
         }
         if (chdir("/") < 0)
                 return zl_child_fail(c, ZL_STAGE_PIVOT, errno, "/");

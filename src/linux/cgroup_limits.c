@@ -111,6 +111,12 @@ static int memory_and_swap_v1(struct zl_cgroup *cg, const struct zl_hierarchy *h
         bool swap_first = false;
         int r = 0;
 
+        /* Without a limit of memory there cannot be one of both, which may be there already (as runc). */
+        if (m->has_limit && m->limit < 0 && !m->has_swap &&
+            zl_cgroup_read_u64(cg, h, "memory.memsw.limit_in_bytes", 0) > 0)
+                r = put_i64(cg, h, "memory.memsw.limit_in_bytes", -1, err);
+        if (r < 0)
+                return r;
         if (m->has_limit && m->has_swap) {
                 uint64_t now = zl_cgroup_read_u64(cg, h, "memory.memsw.limit_in_bytes", UINT64_MAX);
 

@@ -419,7 +419,22 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
                         oci delete --force "c$ZL_ID"
                 done
         done
-        umount "$ZL_DIR/shared"
+        # One that is to be shared is, and leaving the host's root behind takes nothing away from the host.
+        mkdir -p "$ZL_DIR/shared/nested/deep"
+        mount -t tmpfs nested "$ZL_DIR/shared/nested"
+        mkdir "$ZL_DIR/shared/nested/deep"
+        mount -t tmpfs deep "$ZL_DIR/shared/nested/deep"
+        mount --make-rshared "$ZL_DIR/shared"
+        make_bundle "$ZL_DIR/b" ".process.args = [\"sleep\",\"100\"] |
+                .mounts += [{destination:\"/in\",type:\"bind\",source:\"$ZL_DIR/shared/src\",options:[\"rbind\",\"rshared\"]}]"
+        oci run -d -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        oci exec "c$ZL_ID" grep ' /in .* shared:' /proc/self/mountinfo
+        mount -t tmpfs late "$ZL_DIR/shared/src/sub"
+        oci exec "c$ZL_ID" grep -q ' /in/sub .* late ' /proc/self/mountinfo
+        umount "$ZL_DIR/shared/src/sub"
+        mountpoint -q "$ZL_DIR/shared/nested/deep"
+        oci delete --force "c$ZL_ID"
+        umount -R "$ZL_DIR/shared"
 }
 
 @test "a container that waits for its start ends by TERM; a tmpfs says the mode that it keeps; startContainer hooks are under the filter" {
@@ -449,7 +464,9 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
         start_idle ".linux.cgroupsPath = \"/zlayer/$ZL_ID-pod/c\" | .linux.resources.memory = {limit:33554432}"
         oci update --memory 50M "c$ZL_ID"
         assert_equal "$(cat "$(cgroup_dir memory "zlayer/$ZL_ID-pod/c")/memory.limit_in_bytes")" $((50 << 20))
-        oci update --memory 50MiB "c$ZL_ID"
+        oci update --memory 50MiB --memory-swap 96468992 "c$ZL_ID"
+        oci update --memory -1 "c$ZL_ID"
+        [ "$(cat "$(cgroup_dir memory "zlayer/$ZL_ID-pod/c")/memory.memsw.limit_in_bytes")" -gt 96468992 ]
         dir=$(cgroup_dir cpu "zlayer/$ZL_ID-pod")
         echo 50000 >"$dir/cpu.cfs_quota_us"
         run oci update --cpu-quota 60000 "c$ZL_ID"

@@ -15,13 +15,11 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/strv.h"
-#include "image/inflate.h"
+#include "image/tar_stream.h"
 #include "image/unpack.h"
 #include "oci/runtime_config.h"
 #include "runtimes/native.h"
 #include "runtimes/tar_tree.h"
-
-enum { CHUNK = 64 << 10 };
 
 struct files {
         const char *name;
@@ -195,39 +193,11 @@ static int on_entry_end(void *ctx, struct zl_error *err)
         return zl_unpack_entry_end(ctx, err);
 }
 
-static int on_inflated(void *ctx, const void *data, size_t len, struct zl_error *err)
-{
-        return zl_tar_reader_feed(ctx, data, len, err);
-}
-
-/* The archive may be compressed. */
 static int unpack_from(int fd, struct zl_unpack *unpack, struct zl_error *err)
 {
         static const struct zl_tar_handler handler = { on_entry, on_data, on_entry_end, NULL };
-        _cleanup_(zl_tar_reader_freep) struct zl_tar_reader *tar = zl_tar_reader_new(&handler,
-                                                                                     unpack);
-        _cleanup_(zl_inflate_freep) struct zl_inflate *inflate = zl_inflate_new(on_inflated, tar);
-        _cleanup_free_ char *chunk = malloc(CHUNK);
-        int r = 0;
+        int r = zl_tar_read_fd(fd, &handler, unpack, err);
 
-        if (!tar || !inflate || !chunk)
-                return zl_fail_oom(err);
-        for (;;) {
-                ssize_t n = read(fd, chunk, CHUNK);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return zl_fail_errno(err, errno, "cannot read the archive");
-                if (n == 0)
-                        break;
-                r = zl_inflate_feed(inflate, chunk, (size_t)n, err);
-                if (r < 0)
-                        return r;
-        }
-        r = zl_inflate_finish(inflate, err);
-        if (r == 0)
-                r = zl_tar_reader_finish(tar, err);
         return r < 0 ? r : zl_unpack_finish(unpack, err);
 }
 

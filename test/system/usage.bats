@@ -155,6 +155,11 @@ nothing_left() {
 	2  | down                                    | either NAME or --all
 	2  | down --all x                            | either NAME or --all
 	1  | down nobody                             | no deployment "nobody"
+	2  | cp a                                    | missing argument
+	1  | cp a b                                  | one of the two is in a container
+	1  | cp live:/a live:/b                      | one of the two is in a container
+	1  | cp live:/no /tmp/x                      | run.live.1 has no /no
+	1  | cp nobody:/a b                          | nobody
 	2  | scale a                                 | missing argument
 	2  | scale a b                               | "b" is not SERVICE=NUMBER
 	2  | scale a b=x                             | "b=x" is not SERVICE=NUMBER

@@ -157,6 +157,40 @@ compare_hello() { # RUNTIME
         ZLAYER_CACHE_TYPE=persistent zl run --rm --network none bb true
 }
 
+@test "docker: who may not talk to the engine is told so" {
+        skip_unless "dockerd is not installed" has_program dockerd
+        chmod 0755 "$ZL_DIR" # the directories of the one who asks
+        install -d -o 65534 -g 65534 "$ZL_DIR/nobody"
+        run timeout 20 setpriv --reuid 65534 --regid 65534 --clear-groups "$ZL_AGENT" --root-dir "$ZL_DIR/nobody/root" \
+                --runtime-dir "$ZL_DIR/nobody/run" --runtime docker run bb true
+        assert_status 125
+        assert_match "cannot talk to Docker at ${DOCKER_HOST#unix://}|cannot talk to Docker at $DOCKER_HOST"
+        assert_match 'ermission denied'
+}
+
+@test "docker: an engine that does not answer for a while holds up what asks it, and nothing is lost" {
+        skip_unless "dockerd is not installed" has_program dockerd
+        export ZLAYER_RUNTIME=docker
+        start_dockerd "$ZL_DIR/own"
+        zl run -d --network none --name slow "$REGISTRY/hello/busybox:1" sh -c 'sleep 1; exit 12'
+        background zl wait slow
+        local waits=$ZL_BG log=$ZL_BG_LOG
+        sleep 0.3
+        kill -STOP "$DOCKERD"
+        background "$ZL_AGENT" ps -a --json
+        sleep 2 # the workload ends meanwhile
+        kill -0 "$ZL_BG" "$waits"
+        # It sleeps while it waits: no ticks worth speaking of.
+        [ "$(awk '{print $14 + $15}' "/proc/$ZL_BG/stat")" -lt 20 ]
+        kill -CONT "$DOCKERD"
+        timeout 20 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
+        assert_equal "$(jq -r '.[].name' "$ZL_BG_LOG")" run.slow.1
+        timeout 20 tail --pid="$waits" -s 0.05 -f /dev/null
+        assert_equal "$(cat "$log")" 12
+        zl rm -f slow
+        stop_dockerd
+}
+
 @test "docker: an engine that is killed and comes back loses nothing" {
         skip_unless "dockerd is not installed" has_program dockerd
         export ZLAYER_RUNTIME=docker

@@ -6,6 +6,8 @@
  */
 #include "monitor/protocol.h"
 
+#include "base/fnv.h"
+
 enum { NO_STRING = 0, NO_STRV = UINT32_MAX };
 
 /* ---- encoding ---------------------------------------------------------------------------------------- */
@@ -124,14 +126,9 @@ void zl_wire_put_status(struct zl_buf *buf, const struct zl_monitor_status *stat
         zl_wire_put_record(buf, &status->record);
 }
 
-/* FNV-1a */
 uint64_t zl_wire_sum(const void *message, size_t len)
 {
-        uint64_t sum = UINT64_C(0xcbf29ce484222325);
-
-        for (size_t i = 0; i < len; i++)
-                sum = (sum ^ ((const unsigned char *)message)[i]) * UINT64_C(0x100000001b3);
-        return sum;
+        return zl_fnv(ZL_FNV_INIT, message, len);
 }
 
 /* ---- decoding ---------------------------------------------------------------------------------------- */

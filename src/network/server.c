@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fnv.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/socket.h"
@@ -167,22 +168,15 @@ static int take_lock(struct zl_net_server *s, struct zl_error *err)
         return 0;
 }
 
-static uint64_t hash(uint64_t h, const char *text)
-{
-        for (; *text; text++)
-                h = (h ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-        return h;
-}
-
 /* Our prefix of unique local addresses and our tag: the same for each life, others for other directories and machines. */
 static void choose_names(struct zl_net_server *s)
 {
         _cleanup_free_ char *machine = NULL;
-        uint64_t h = hash(UINT64_C(0xcbf29ce484222325), s->dir);
+        uint64_t h = zl_fnv(ZL_FNV_INIT, s->dir, strlen(s->dir));
 
         snprintf(s->tag, sizeof(s->tag), "%04x", (unsigned)(h >> 16 & 0xffff));
         if (zl_read_file_at(AT_FDCWD, "/etc/machine-id", 4096, &machine, NULL) == 0)
-                h = hash(h, machine);
+                h = zl_fnv(h, machine, strlen(machine));
         s->ula[0] = 0xfd;
         for (int i = 1; i < 6; i++)
                 s->ula[i] = (uint8_t)(h >> 8 * i);

@@ -346,6 +346,39 @@ static void test_error_inside_a_pull(void **state)
         stop(&e);
 }
 
+static void test_search(void **state)
+{
+        static const char found[] =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+                "[{\"name\":\"a/b\",\"description\":\"d\",\"star_count\":3,\"is_official\":true}]";
+        static const char away[] = "HTTP/1.1 500 Oops\r\nContent-Length: 23\r\n\r\n"
+                                   "{\"message\":\"hub is off\"}";
+        const struct answer answers[] = {
+                { "/_ping", PING, 0, 0 },
+                { "/images/search?term=a%20b%26c&limit=7 ", found, 0, 5 },
+                { "/images/search?term=x ", away, 0, 0 },
+                { 0 },
+        };
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        _cleanup_free_ char *json = NULL;
+        struct zl_runtime *rt;
+        char *none = NULL;
+        struct engine e;
+
+        start(&e, state, answers);
+        assert_int_equal(make(&e, state, &rt, NULL), 0);
+        assert_int_equal(zl_runtime_image_search(rt, "a b&c", 7, &json, NULL), 0);
+        for (const char *const *w =
+                     (const char *const[]){ "\"a/b\"", "\"stars\"", "3", "\"official\"", NULL };
+             *w; w++)
+                assert_non_null(strstr(json, *w));
+        assert_true(zl_runtime_image_search(rt, "x", 0, &none, &err) < 0);
+        assert_null(none);
+        assert_non_null(strstr(err.message, "hub is off"));
+        zl_runtime_free(rt);
+        stop(&e);
+}
+
 /* ---- documents that are kept ---------------------------------------------------------------------------------- */
 
 #define ANSWER(body) "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" body
@@ -527,6 +560,7 @@ int main(void)
                 T(test_frames_behind_an_upgrade),
                 T(test_broken_bodies),
                 T(test_error_inside_a_pull),
+                T(test_search),
                 T(test_list_keeps_documents),
                 T(test_silence_is_bounded),
                 cmocka_unit_test(test_refused_fields),

@@ -26,7 +26,7 @@ struct loop {
         const struct zl_attached *a;
         struct zl_buf queue[2]; /* for our stdout and stderr */
         bool broken[2];         /* nobody reads there any more */
-        bool input_open, output_open, ended, timed_out;
+        bool input_open, output_open, ended, timed_out, left, after_p;
         unsigned n_ends; /* signals so far that ask for the end */
         int signals;
         int64_t deadline;
@@ -74,17 +74,38 @@ static void give_output(struct loop *l, int which)
         }
 }
 
+/* How many bytes of the input are to be passed on: not ^P ^Q and what follows. (A ^P that came alone has been passed on already.) */
+static size_t before_leaving(struct loop *l, const char *buf, size_t n)
+{
+        enum { CTRL_P = 16, CTRL_Q = 17 };
+
+        if (!l->a->visiting || !l->a->tty)
+                return n;
+        for (size_t i = 0; i < n; i++) {
+                if (l->after_p && buf[i] == CTRL_Q) {
+                        l->left = true;
+                        return i > 0 ? i - 1 : 0;
+                }
+                l->after_p = buf[i] == CTRL_P;
+        }
+        return n;
+}
+
 static void take_input(struct loop *l)
 {
         char buf[CHUNK];
         ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+        size_t len;
 
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
                 return;
+        len = n > 0 ? before_leaving(l, buf, (size_t)n) : 0;
         /* The end of our input is the end of its input; an error counts as the end. */
         if (n <= 0)
                 l->input_open = false;
-        if (zl_attach_write(l->a->attach, buf, n > 0 ? (size_t)n : 0, NULL) < 0)
+        if ((n <= 0 && l->a->visiting) || (n > 0 && len == 0))
+                return;
+        if (zl_attach_write(l->a->attach, buf, len, NULL) < 0)
                 l->input_open = false;
 }
 
@@ -121,7 +142,9 @@ static void take_signal(struct loop *l)
                         (void)zl_attach_resize(l->a->attach, rows, cols, NULL);
                 return;
         }
-        if ((sig == SIGINT || sig == SIGTERM) && ++l->n_ends >= KILL_AFTER)
+        if (!l->a->signals && (sig == SIGINT || sig == SIGTERM || sig == SIGHUP))
+                l->left = true;
+        else if ((sig == SIGINT || sig == SIGTERM) && ++l->n_ends >= KILL_AFTER)
                 (void)zl_runtime_kill(l->a->rt, l->a->name, SIGKILL, true, NULL);
         else
                 /* it may have ended this instant */
@@ -179,6 +202,8 @@ static int turn(struct loop *l, struct zl_error *err)
                         give_output(l, i);
         if (r < 0)
                 return r;
+        if (l->left)
+                return has_output(l) ? 1 : 0;
         /* A stray process may hold the streams open: silence after the end is the end. */
         return l->ended && !has_output(l) && (!l->output_open || n == 0) ? 0 : 1;
 }
@@ -220,6 +245,8 @@ int zl_attached_run(const struct zl_attached *a, struct zl_status *ret, struct z
         zl_close(l.signals);
         zl_buf_done(&l.queue[0]);
         zl_buf_done(&l.queue[1]);
+        if (r >= 0 && l.left)
+                return 1;
         if (r >= 0 && !l.status.name)
                 return zl_runtime_wait(a->rt, a->name, -1, ret, err);
         if (r < 0)

@@ -16,10 +16,12 @@ struct zl_attached {
         struct zl_watch *watch;   /* tells the end */
         bool input;               /* pass our standard input on */
         bool tty;
+        bool visiting; /* it ran before us: the end of our input is not that of its own, and ^P ^Q on our terminal leaves it alone */
+        bool signals;  /* pass them on; otherwise INT, TERM and HUP leave it alone */
         int64_t timeout; /* stop it after this span; negative: never */
 };
 
-/* Blocks until the workload has ended and all its output is written; fills `*ret` (release it). Our terminal is restored
+/* Blocks until the workload has ended and all its output is written; fills `*ret` (release it) and returns 0. 1: it was left alone. Our terminal is restored
  * in every case. zl_foreground_prepare() must have been called before the start. */
 int zl_attached_run(const struct zl_attached *attached, struct zl_status *ret,
                     struct zl_error *err);

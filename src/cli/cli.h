@@ -168,6 +168,7 @@ int zl_cli_table_print(const struct zl_cli_table *table, const struct zl_cli *cl
 
 /* ---- the commands ------------------------------------------------------------------------------------ */
 
+extern const struct zl_cli_command zl_cmd_attach;
 extern const struct zl_cli_command zl_cmd_cp;
 extern const struct zl_cli_command zl_cmd_cron;
 extern const struct zl_cli_command zl_cmd_down;

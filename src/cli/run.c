@@ -200,6 +200,7 @@ static int foreground(struct job *job, struct zl_error *err)
                                  .name = job->name,
                                  .input = job->o->interactive,
                                  .tty = job->o->tty,
+                                 .signals = true,
                                  .timeout = job->o->timeout.set ? job->o->timeout.value : -1 };
         struct zl_status status = { 0 };
         int r, code;

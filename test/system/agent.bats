@@ -233,7 +233,7 @@ has_restarts() { [ "$(zl ps --json | jq -r --arg n "$1" '.[] | select(.name == $
         run -2 zl down
         run -2 zl --log-level loud ps
         run -0 zl --help
-        for c in up down validate run ps logs exec cp stop kill rm inspect stats top wait events volume info; do
+        for c in up down validate run ps logs exec attach cp stop kill rm inspect stats top wait events volume info; do
                 run -0 zl "$c" --help
                 assert_match "^Usage: zlayer-agent $c"
         done

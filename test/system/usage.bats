@@ -155,6 +155,9 @@ nothing_left() {
 	2  | down                                    | either NAME or --all
 	2  | down --all x                            | either NAME or --all
 	1  | down nobody                             | no deployment "nobody"
+	2  | attach                                  | missing argument
+	1  | attach nobody                           | nobody
+	1  | attach ended                            | run.ended.1 does not run
 	2  | cp a                                    | missing argument
 	1  | cp a b                                  | one of the two is in a container
 	1  | cp live:/a live:/b                      | one of the two is in a container

@@ -5,7 +5,7 @@
  * Order, and why: first everything that can be wrong with the input (config, plan, filter), then what leaves traces: the
  * state directory, the cgroup with its limits (so that nobody is ever in it without them) as far as the child is born into it
  * (version 2), the child; the groups of version 1, which the child enters when its mounts stand and which cost as much time as
- * these. Then the two talk until the child waits at the gate. Whatever fails, undo() takes it all back: kill, wait, group, state.
+ * these; with the systemd driver all groups, since a scope is made around a process. Then the two talk until the child waits at the gate. Whatever fails, undo() takes it all back: kill, wait, group, state.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -25,6 +25,7 @@
 #include "base/socket.h"
 #include "container/internal.h"
 #include "linux/clone.h"
+#include "linux/scope.h"
 #include "schema/node.h"
 
 struct creation {
@@ -37,6 +38,8 @@ struct creation {
         struct zl_seccomp_program seccomp; /* compiled here */
         _Bool compiled;
         struct zl_net_devices devices;
+        struct zl_scope *scope; /* the systemd driver's */
+        bool in_scope;          /* it was made: what is in its group is ours */
 };
 
 static bool id_is_valid(const char *id)
@@ -136,9 +139,6 @@ static int cgroup_path(const struct zl_container_options *o, char **ret, struct 
         const char *parent = o->default_cgroup ? o->default_cgroup : "zlayer";
         _cleanup_free_ char *joined = NULL;
 
-        if (o->systemd_cgroup)
-                return zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                               "the systemd cgroup driver is not supported by this build");
         if (leads_up(path))
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "linux.cgroupsPath: \"%s\" leads upwards; name the group itself",
@@ -156,6 +156,23 @@ static int cgroup_path(const struct zl_container_options *o, char **ret, struct 
         return 0;
 }
 
+/* By either driver; "" without groups. */
+static int find_cgroup(struct creation *k, struct zl_error *err)
+{
+        const struct zl_container_options *o = k->options;
+        int r;
+
+        if (o->no_cgroup)
+                return zl_replace_str(&k->c->cgroup_path, "") < 0 ? zl_fail_oom(err) : 0;
+        if (!o->systemd_cgroup)
+                return cgroup_path(o, &k->c->cgroup_path, err);
+        k->c->systemd_cgroup = true;
+        r = zl_scope_plan(o->config->linux_->cgroups_path, o->id, &k->scope, err);
+        if (r == 0 && zl_replace_str(&k->c->cgroup_path, zl_scope_path(k->scope)) < 0)
+                r = zl_fail_oom(err);
+        return r;
+}
+
 /* The limits, and the ways in: nobody is ever in the group without its limits. */
 static int equip_cgroup(struct creation *k, struct zl_error *err)
 {
@@ -163,6 +180,8 @@ static int equip_cgroup(struct creation *k, struct zl_error *err)
         const struct zl_oci_resources *res = k->options->config->linux_->resources;
         int r = zl_cgroup_apply(k->c->cgroup, res ? res : &no_resources, err);
 
+        if (r == 0 && k->scope)
+                r = zl_scope_tell_limits(k->scope, k->c->cgroup, err);
         return r < 0 ? r : zl_cgroup_doors_open(k->c->cgroup, &k->plan.doors, err);
 }
 
@@ -173,12 +192,11 @@ static int prepare_cgroup(struct creation *k, struct zl_error *err)
         struct zl_cgroup_options options = { .create = true, .exclusive = true };
         const struct zl_oci_resources *res = k->options->config->linux_->resources;
         struct zl_container *c = k->c;
-        int r = cgroup_path(k->options, &c->cgroup_path, err);
+        int r = find_cgroup(k, err);
 
         if (r < 0)
                 return r;
         if (k->options->no_cgroup) {
-                *c->cgroup_path = 0;
                 if (res && (res->memory || res->cpu || res->pids))
                         zl_warn("container %s: linux.resources have no effect without a cgroup",
                                 c->id);
@@ -194,19 +212,38 @@ static int prepare_cgroup(struct creation *k, struct zl_error *err)
                 return zl_fail_errno(err, errno, "cannot note the cgroup of container %s", c->id);
         }
         options.path = c->cgroup_path;
+        options.late = k->scope != NULL;
+        options.exclusive = !options.late; /* the process is in it when we come */
         options.born_only = !zl_forbidden("late_doors");
         r = zl_cgroup_open(&options, &c->cgroup, err);
-        k->plan.doors_come = r == 0 && options.born_only && !zl_cgroup_is_v2(c->cgroup);
+        k->plan.doors_come = r == 0 &&
+                             (options.late || (options.born_only && !zl_cgroup_is_v2(c->cgroup)));
         return r < 0 || k->plan.doors_come ? r : equip_cgroup(k, err);
 }
 
-/* The group of version 1: made, limited, and handed to the child. */
+static int start_scope(struct creation *k, struct zl_error *err)
+{
+        _cleanup_free_ char *description = NULL;
+        int r;
+
+        if (asprintf(&description, "container %s", k->c->id) < 0) {
+                description = NULL;
+                return zl_fail_oom(err);
+        }
+        r = zl_scope_start(k->scope, k->c->pid, description, &k->options->config->annotations, err);
+        k->in_scope = r == 0;
+        return r;
+}
+
+/* The group of version 1, or the one that systemd makes around the child: made, limited, and handed to the child. */
 static int send_doors(struct creation *k, struct zl_error *err)
 {
         struct zl_message m = { .kind = ZL_MSG_DOORS };
-        int r = zl_cgroup_make(k->c->cgroup, err);
+        int r = k->scope ? start_scope(k, err) : 0;
         ssize_t n;
 
+        if (r == 0)
+                r = zl_cgroup_make(k->c->cgroup, err);
         if (r == 0)
                 r = equip_cgroup(k, err);
         if (r < 0)
@@ -585,10 +622,12 @@ static void undo(struct creation *k)
                 while (waitid(P_PID, (id_t)c->pid, &info, WEXITED) < 0 && errno == EINTR)
                         ;
         }
-        if (c->cgroup) {
+        if (c->cgroup && (!k->scope || k->in_scope)) {
                 zl_cgroup_kill_all(c->cgroup, SIGKILL, NULL);
                 zl_cgroup_remove(c->cgroup, NULL);
         }
+        if (k->in_scope)
+                zl_scope_stop(k->scope, NULL);
         if (k->made_state) {
                 _cleanup_free_ char *dir = zl_path_join(k->options->root, c->id);
 
@@ -677,6 +716,7 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
                 undo(&k);
         zl_seccomp_program_done(&k.seccomp);
         zl_net_devices_done(&k.devices);
+        zl_scope_free(k.scope);
         zl_close(k.plan.process.seccomp_socket);
         zl_cgroup_doors_close(&k.plan.doors);
         zl_plan_done(&k.plan);

@@ -83,7 +83,7 @@ int zl_container_features_json(char **ret, struct zl_error *err)
         put_capabilities(&b);
         zl_buf_puts(
                 &b,
-                "\"cgroup\":{\"v1\":true,\"v2\":true,\"systemd\":false,\"systemdUser\":false,\"rdma\":true},");
+                "\"cgroup\":{\"v1\":true,\"v2\":true,\"systemd\":true,\"systemdUser\":true,\"rdma\":true},");
         put_seccomp(&b);
         zl_buf_puts(
                 &b,

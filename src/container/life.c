@@ -19,6 +19,7 @@
 #include "base/path.h"
 #include "base/socket.h"
 #include "container/internal.h"
+#include "linux/scope.h"
 
 static const char *command_of(const struct zl_container *c)
 {
@@ -207,6 +208,13 @@ int zl_container_update(struct zl_container *c, const struct zl_oci_resources *r
                 r = zl_fail(err, ZL_E_STATE, 0, "container not running");
         else
                 r = zl_cgroup_apply(c->cgroup, resources, err);
+        if (r == 0 && c->systemd_cgroup) {
+                _cleanup_(zl_scope_freep) struct zl_scope *scope = NULL;
+
+                r = zl_scope_of(c->cgroup_path, &scope, err);
+                if (r == 0)
+                        r = zl_scope_tell_limits(scope, c->cgroup, err);
+        }
         zl_container_unlock(c);
         return r;
 }
@@ -261,6 +269,18 @@ static int end_and_remove_group(struct zl_container *c, struct zl_error *err)
                 return 0;
         r = end_processes(c, err);
         return r == 0 && c->cgroup ? zl_cgroup_remove(c->cgroup, err) : r;
+}
+
+/* It ends with its last process; that nothing of it is left is known when systemd says so. */
+static void end_scope(struct zl_container *c)
+{
+        _cleanup_(zl_scope_freep) struct zl_scope *scope = NULL;
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+
+        if (!c->systemd_cgroup || !c->cgroup_path)
+                return;
+        if (zl_scope_of(c->cgroup_path, &scope, &err) < 0 || zl_scope_stop(scope, &err) < 0)
+                zl_warn("container %s: %s", c->id, zl_error_message(&err));
 }
 
 static int remove_state(struct zl_container *c, struct zl_error *err)
@@ -322,6 +342,8 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
         }
         adopt_wreck(c);
         r = end_and_remove_group(c, err);
+        if (r == 0)
+                end_scope(c);
         if (r == 0)
                 r = remove_state(c, err);
         if (r == 0 && config && config->hooks)

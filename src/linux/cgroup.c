@@ -390,10 +390,27 @@ static int make_v2(struct zl_cgroup *cg, bool exclusive, struct zl_error *err)
         return r == 0 && exclusive && zl_cgroup_any(cg)->v2 ? check_empty(cg, err) : r;
 }
 
+static int open_v2(struct zl_cgroup *cg, struct zl_error *err)
+{
+        for (size_t i = 0; i < cg->n; i++) {
+                if (!cg->h[i].v2)
+                        continue;
+                cg->dir_fd = zl_cgroup_open_file(cg, &cg->h[i], ".", O_RDONLY | O_DIRECTORY);
+                if (cg->dir_fd < 0)
+                        return zl_fail_errno(err, -cg->dir_fd, "cannot open cgroup %s",
+                                             cg->shown_path);
+        }
+        return 0;
+}
+
 int zl_cgroup_make(struct zl_cgroup *cg, struct zl_error *err)
 {
-        int r = make_groups(cg, false, err);
+        int r = cg->late ? make_v2(cg, cg->exclusive, err) : 0;
 
+        if (r == 0 && cg->late)
+                r = open_v2(cg, err);
+        if (r == 0)
+                r = make_groups(cg, false, err);
         if (r == 0 && cg->exclusive)
                 r = check_thawed(cg, err);
         return r == 0 && cg->exclusive && !zl_cgroup_any(cg)->v2 ? check_empty(cg, err) : r;
@@ -434,21 +451,15 @@ static int open_into(struct zl_cgroup *cg, const struct zl_cgroup_options *optio
         r = find_layout(cg, err);
         if (r < 0)
                 return r;
+        cg->late = options->create && options->late;
+        cg->exclusive = options->exclusive;
+        if (cg->late)
+                return 0;
         r = options->create ? make_v2(cg, options->exclusive, err)
                             : find_groups(cg, options->owned, err);
         if (r == 0 && options->create && !options->born_only)
                 r = zl_cgroup_make(cg, err);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < cg->n; i++) {
-                if (!cg->h[i].v2)
-                        continue;
-                cg->dir_fd = zl_cgroup_open_file(cg, &cg->h[i], ".", O_RDONLY | O_DIRECTORY);
-                if (cg->dir_fd < 0)
-                        return zl_fail_errno(err, -cg->dir_fd, "cannot open cgroup %s",
-                                             cg->shown_path);
-        }
-        return 0;
+        return r < 0 ? r : open_v2(cg, err);
 }
 
 int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,

@@ -29,13 +29,14 @@ struct zl_cgroup_options {
         bool create;      /* make the directories; on failure everything made is removed again */
         bool exclusive;   /* with create: it must not hold processes (-EBUSY otherwise) */
         bool born_only; /* with create: only what a process can be born in (version 2); zl_cgroup_make() makes the rest */
+        bool late;  /* with create: nothing yet; zl_cgroup_make() makes all of it */
         bool owned; /* with !create: zl_cgroup_remove() may remove it (a group loaded from state) */
 };
 
 /* Opens or creates the group. -ENOENT if !create and it is not there. */
 int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,
                    struct zl_error *err);
-/* After born_only: the hierarchies of version 1. On failure zl_cgroup_remove() takes back what was made. */
+/* After born_only: the hierarchies of version 1; after late: everything. On failure zl_cgroup_remove() takes back what was made. */
 int zl_cgroup_make(struct zl_cgroup *cg, struct zl_error *err);
 /* Forgets the handle; the group stays. NULL is allowed. */
 void zl_cgroup_free(struct zl_cgroup *cg);

@@ -80,15 +80,12 @@ static int open_bus(struct zl_dbus **ret, struct zl_error *err)
         return r;
 }
 
-static int call_manager(struct zl_scope *s, const char *member, const char *signature,
-                        const struct zl_buf *body, struct zl_dbus_message *ret, char **ret_refusal,
-                        struct zl_error *err)
+static struct zl_dbus_call manager_call(const char *member, const char *signature,
+                                        const struct zl_buf *body)
 {
-        struct zl_dbus_call call = { SYSTEMD,   "/org/freedesktop/systemd1",
-                                     MANAGER,   member,
-                                     signature, body };
-
-        return zl_dbus_call(s->bus, &call, ret, ret_refusal, err);
+        return (struct zl_dbus_call){ SYSTEMD,   "/org/freedesktop/systemd1",
+                                      MANAGER,   member,
+                                      signature, body };
 }
 
 /* Where systemd has its own tree: "" for that of the system, "/user.slice/…/user@1000.service" for that of a user. */
@@ -336,7 +333,8 @@ static int run_job(struct zl_scope *s, const char *member, const char *signature
 {
         struct zl_dbus_message answer, signal;
         const char *job = NULL;
-        int r = call_manager(s, member, signature, body, &answer, ret_refusal, err);
+        struct zl_dbus_call call = manager_call(member, signature, body);
+        int r = zl_dbus_call(s->bus, &call, &answer, ret_refusal, err);
 
         if (r < 0)
                 return r;
@@ -421,6 +419,7 @@ int zl_scope_stop(struct zl_scope *s, struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(BODY_MAX);
         _cleanup_free_ char *refusal = NULL;
+        struct zl_dbus_call call;
         int r = want_jobs(s, err);
 
         if (r < 0)
@@ -435,7 +434,8 @@ int zl_scope_stop(struct zl_scope *s, struct zl_error *err)
         if (r == 0) { /* one that is not failed is none to it */
                 zl_buf_reset(&b);
                 zl_dbus_put_string(&b, s->unit);
-                call_manager(s, "ResetFailedUnit", "s", &b, NULL, NULL, NULL);
+                call = manager_call("ResetFailedUnit", "s", &b);
+                zl_dbus_call(s->bus, &call, NULL, NULL, NULL);
         }
         return r;
 }
@@ -516,6 +516,7 @@ static void put_limits(struct zl_buf *b, struct zl_cgroup *cg)
 int zl_scope_tell_limits(struct zl_scope *s, struct zl_cgroup *cg, struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(BODY_MAX);
+        struct zl_dbus_call call;
         size_t place;
 
         zl_dbus_put_string(&b, s->unit);
@@ -523,5 +524,6 @@ int zl_scope_tell_limits(struct zl_scope *s, struct zl_cgroup *cg, struct zl_err
         place = zl_dbus_array_begin(&b, 8);
         put_limits(&b, cg);
         zl_dbus_array_end(&b, place, 8);
-        return call_manager(s, "SetUnitProperties", "sba(sv)", &b, NULL, NULL, err);
+        call = manager_call("SetUnitProperties", "sba(sv)", &b);
+        return zl_dbus_call(s->bus, &call, NULL, NULL, err);
 }

@@ -516,3 +516,12 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
         wait "$ZL_BG"
 }
 kills_told() { [ "$(grep -c '"oom"' "$1")" -ge "$2" ]; }
+
+@test "the systemd driver is for version 2: refused elsewhere, and nothing is left" {
+        skip_unless "expected: version 1 of control groups" is_cgroup_v1
+        make_bundle "$ZL_DIR/b" '.process.args = ["true"]'
+        run oci --systemd-cgroup run -b "$ZL_DIR/b" "c$ZL_ID" </dev/null
+        assert_status 1
+        assert_match 'version 2'
+        [ -z "$(ls -A "$ZL_DIR/oci")" ]
+}

@@ -71,6 +71,7 @@ int zl_image_hold(struct zl_image_store *store, const char *digest, const char *
                   struct zl_error *err)
 {
         _cleanup_close_ int lock = -EBADF;
+        _cleanup_free_ char *now = NULL;
         char text[ZL_DIGEST_TEXT_MAX + 1];
         int r;
 
@@ -85,6 +86,10 @@ int zl_image_hold(struct zl_image_store *store, const char *digest, const char *
         if (!zl_store_has_blob(store, digest))
                 return zl_fail(err, ZL_E_NOT_FOUND, 0, "image %s is not in the store", digest);
         snprintf(text, sizeof text, "%s\n", digest);
+        /* Recovery holds again what is held; replacing a file would leave something behind if we were killed in the middle. */
+        if (zl_read_file_at(store->holds_fd, holder, sizeof text, &now, NULL) == 0 &&
+            zl_streq(now, text))
+                return 0;
         /* Not synced: it stands in the way of every start, and recovery holds again for every holder that it finds. */
         r = zl_write_file_at(store->holds_fd, holder, text, strlen(text), 0600, 0);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/holds/%s", store->path, holder) : 0;

@@ -168,8 +168,11 @@ only_daemon_has() { # DEPLOYMENT
                 background "$ZL_AGENT" up "$i.yaml"
                 [ $((i % 2)) = 0 ] || wait_until 20 is_state "$APP-$i.web.1" running
                 wait_until 10 has_ended "$DAEMON"
+                [ $i != 1 ] || inode=$(stat -c %i "$ZLAYER_ROOT_DIR/images/holds/$APP-1.web.1")
                 start_daemon
         done
+        # Who comes back does not write anew what is there: killed in the middle it would leave something behind.
+        assert_equal "$(stat -c %i "$ZLAYER_ROOT_DIR/images/holds/$APP-1.web.1")" "$inode"
         for i in 1 2 3 4 5 6; do
                 wait_until 20 phase_is "$APP-$i" started
                 only_daemon_has "$APP-$i"

@@ -76,6 +76,12 @@ class Server(http.server.ThreadingHTTPServer):
 server = Server(("", 80), Handler)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 server.serve_forever()
+# Whose connection stands already, and was not taken yet, is served, too.
+waiting = [True]
+server.timeout = 0.3
+server.handle_timeout = waiting.clear
+while waiting:
+    server.handle_request()
 server.server_close()' "$1"
         SERVER[$1]=$ZL_BG
         wait_until 20 curl -sf -m 2 "http://10.9.0.$1/"

@@ -81,6 +81,9 @@ int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error 
  * is no such controller or file. */
 int zl_cgroup_read_file(struct zl_cgroup *cg, const char *controller, const char *file, char **ret);
 
+/* The value behind KEY in the "KEY VALUE" lines of such a file, or `fallback`. */
+uint64_t zl_cgroup_stat_value(const char *text, const char *key, uint64_t fallback);
+
 /* How often the out-of-memory killer struck in the group so far. 0 if it cannot be known. */
 uint64_t zl_cgroup_oom_kills(struct zl_cgroup *cg);
 /* A descriptor that becomes ready when that counter may have changed: an inotify on memory.events (v2) or an eventfd

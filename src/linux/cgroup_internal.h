@@ -36,8 +36,6 @@ int zl_cgroup_read(const struct zl_cgroup *cg, const struct zl_hierarchy *h, con
 /* A number, or `fallback` if the file is missing or says something else ("max" gives UINT64_MAX). */
 uint64_t zl_cgroup_read_u64(const struct zl_cgroup *cg, const struct zl_hierarchy *h,
                             const char *file, uint64_t fallback);
-/* "KEY VALUE" lines. */
-uint64_t zl_cgroup_stat_value(const char *text, const char *key, uint64_t fallback);
 /* Writes and explains a failure by file and value. */
 int zl_cgroup_write(const struct zl_cgroup *cg, const struct zl_hierarchy *h, const char *file,
                     const char *value, struct zl_error *err);

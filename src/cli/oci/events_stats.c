@@ -37,15 +37,10 @@ static uint64_t number_of(const struct figures *f, const char *controller, const
         return zl_startswith(text, "max") ? UINT64_MAX : strtoull(text, NULL, 10);
 }
 
-/* The value behind KEY in "KEY VALUE" lines; 0 if it is not there. */
+/* 0 if it is not there. */
 static uint64_t value_of(const char *text, const char *key)
 {
-        size_t len = strlen(key);
-
-        for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
-                if (strncmp(p, key, len) == 0 && p[len] == ' ')
-                        return strtoull(p + len + 1, NULL, 10);
-        return 0;
+        return zl_cgroup_stat_value(text, key, 0);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/socket.h"
 #include "base/strv.h"
@@ -105,6 +106,7 @@ static void forward(int fd, int pidfd, pid_t main_pid)
 {
         struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
         char text[4096], told[64];
+        int r;
 
         for (;;) {
                 ssize_t n;
@@ -121,21 +123,29 @@ static void forward(int fd, int pidfd, pid_t main_pid)
                         break;
         }
         snprintf(told, sizeof(told), "READY=1\nMAINPID=%d", main_pid);
-        if (zl_systemd_notify(told) == 0)
-                zl_systemd_barrier(BARRIER_SEC * ZL_NSEC_PER_SEC);
+        r = zl_systemd_notify(told);
+        if (r < 0)
+                zl_warn("cannot tell $NOTIFY_SOCKET that the container is ready: %s", strerror(-r));
+        else /* best effort: not every manager knows barriers */
+                (void)zl_systemd_barrier(BARRIER_SEC * ZL_NSEC_PER_SEC);
 }
 
 void zl_oci_notify_forward(struct zl_oci_notify *n, const struct zl_container *c, bool wait)
 {
-        pid_t self = getpid();
+        pid_t self = getpid(), pid;
 
         if (n->fd < 0)
                 return;
-        if (wait)
+        if (wait) {
                 forward(n->fd, zl_container_pidfd(c), zl_container_pid(c));
-        else if (fork() == 0) {
-                forward(n->fd, zl_container_pidfd(c), self);
-                _exit(0);
+        } else {
+                pid = fork();
+                if (pid == 0) {
+                        forward(n->fd, zl_container_pidfd(c), self);
+                        _exit(0);
+                }
+                if (pid < 0)
+                        zl_warn("nobody waits for the container to be ready: %s", strerror(errno));
         }
         n->fd = zl_close(n->fd);
 }

@@ -331,7 +331,7 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         eventually echoed
 }
 
-@test "replicas of a service share a port, and who is not ready gets nothing new" {
+@test "replicas of a service share a port" {
         import_busybox
         cat >app.yaml <<'END'
 version: v1

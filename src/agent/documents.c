@@ -35,10 +35,10 @@ json_t *zl_schedule_to_json(const struct zl_schedule_info *info)
 
         for (size_t i = 0; i < info->n_next; i++)
                 json_array_append_new(next, json_string(zl_format_rfc3339(info->next[i], text)));
-        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:o}", "deployment", info->deployment,
-                         "service", info->service, "schedule", info->schedule, "timezone",
-                         info->timezone, "up", info->up, "enabled", info->enabled, "last_run",
-                         time_json(info->last), "next", next);
+        return json_pack("{s:s, s:s?, s:s?, s:s?, s:b, s:b, s:o, s:o, s:s?}", "deployment",
+                         info->deployment, "service", info->service, "schedule", info->schedule,
+                         "timezone", info->timezone, "up", info->up, "enabled", info->enabled,
+                         "last_run", time_json(info->last), "next", next, "problem", info->problem);
 }
 
 /* ---- schedules ------------------------------------------------------------------------------------------------- */
@@ -59,17 +59,20 @@ static const char *label(const struct zl_service_spec *spec, const char *key, co
         return fallback;
 }
 
+/* `problem` is filled if the schedule itself is at fault, `err` if the store is. */
 static int fill(struct zl_store *store, const struct zl_service_spec *spec,
-                struct zl_schedule_info *info, struct zl_error *err)
+                struct zl_schedule_info *info, struct zl_error *problem, struct zl_error *err)
 {
         struct zl_schedule schedule = { .enabled = true };
         struct zl_job_settings settings;
-        int r = zl_job_settings_load(spec, &settings, err);
+        int r;
 
-        if (r < 0)
-                return r;
         info->schedule = spec->schedule;
         info->timezone = label(spec, "zlayer.cron.timezone", "UTC");
+        if (zl_job_settings_load(spec, &settings, problem) < 0) {
+                info->problem = zl_error_message(problem);
+                return 0;
+        }
         r = zl_store_get_schedule(store, info->deployment, info->service, &schedule, err);
         if (r >= 0)
                 r = zl_store_read_executions(store, info->deployment, info->service, note_last,
@@ -87,20 +90,29 @@ static int read_deployment(struct zl_store *store, const char *name,
                            struct zl_error *err)
 {
         _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+        _cleanup_error_ struct zl_error problem = ZL_ERROR_INIT;
         _cleanup_free_ char *text = NULL;
         bool active = false;
         int r = zl_store_get_deployment(store, name, &text, &active, err);
 
-        if (r > 0)
-                r = zl_spec_load_text(text, strlen(text), &spec, NULL, err);
-        for (size_t i = 0; r >= 0 && spec && i < spec->n_services; i++) {
+        if (r <= 0)
+                return r;
+        if (zl_spec_load_text(text, strlen(text), &spec, NULL, &problem) < 0) {
+                struct zl_schedule_info info = { .deployment = name,
+                                                 .up = active,
+                                                 .problem = zl_error_message(&problem) };
+
+                return each(&info, data);
+        }
+        for (size_t i = 0; r >= 0 && i < spec->n_services; i++) {
                 struct zl_schedule_info info = { .deployment = name,
                                                  .service = spec->services[i].name,
                                                  .up = active };
 
                 if (spec->services[i].spec->rtype != ZL_RTYPE_CRON)
                         continue;
-                r = fill(store, spec->services[i].spec, &info, err);
+                zl_error_done(&problem);
+                r = fill(store, spec->services[i].spec, &info, &problem, err);
                 if (r >= 0)
                         r = each(&info, data);
         }

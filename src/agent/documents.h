@@ -11,9 +11,11 @@
 
 enum { ZL_SCHEDULE_NEXT = 5 };
 
-/* A cron job of a deployment that the store knows. Strings are valid during the call that tells it. */
+/* A cron job of a deployment that the store knows. Strings are valid during the call that tells it. What cannot be read
+ * is told as well, so that it hides nobody else's: then `problem` says why, and what is not known is NULL. */
 struct zl_schedule_info {
         const char *deployment, *service, *schedule, *timezone;
+        const char *problem;            /* NULL: none */
         bool up;                        /* an agent looks after the deployment, or is to */
         bool enabled;                   /* nobody has switched it off */
         int64_t last;                   /* wall clock: its last execution was made; 0: never */

@@ -532,11 +532,13 @@ static int take_up(struct zl_manager *m, const char *name, struct zl_error *err)
 
         if (r <= 0 || !active)
                 return r;
-        r = zl_spec_load_text(text, strlen(text), &spec, NULL, err);
-        if (r < 0)
-                return r;
         if (!k && !(k = keep(m, name)))
                 return zl_fail_oom(err);
+        r = zl_spec_load_text(text, strlen(text), &spec, NULL, err);
+        if (r < 0) {
+                zl_error_prefix(err, "its stored spec cannot be read");
+                return r;
+        }
         k->recovered = true;
         r = begin(k, spec, true, err);
         if (r >= 0)
@@ -557,8 +559,15 @@ int zl_manager_recover(struct zl_manager *m, struct zl_error *err)
                         continue;
                 zl_log_error(ZL_LOG_WARNING, &fault, "deployment %s is not taken up", *name);
                 k = find(m, *name);
-                if (k)
-                        forget(k);
+                if (!k)
+                        continue;
+                if (k->recovered) {
+                        forget(k); /* somebody else may have it */
+                        continue;
+                }
+                /* Whoever asks is told why nobody looks after it; a new wish makes it good. */
+                zl_error_move(&k->failure, &fault);
+                k->rest = ZL_DEPLOYMENT_FAILED;
         }
         return r < 0 ? r : 0;
 }

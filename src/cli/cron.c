@@ -9,6 +9,7 @@
 #include "cli/job.h"
 
 struct listing {
+        const struct zl_cli *cli;
         struct zl_cli_table *table;
         json_t *array;
 };
@@ -23,6 +24,13 @@ static char *format_second(int64_t t, char text[ZL_RFC3339_SIZE])
         return text;
 }
 
+static const char *state_of(const struct zl_schedule_info *info)
+{
+        if (info->problem)
+                return "unreadable";
+        return !info->up ? "down" : info->enabled ? "enabled" : "disabled";
+}
+
 static int add(const struct zl_schedule_info *info, void *data)
 {
         char next[ZL_SCHEDULE_NEXT * ZL_RFC3339_SIZE] = "", text[ZL_RFC3339_SIZE];
@@ -32,10 +40,14 @@ static int add(const struct zl_schedule_info *info, void *data)
         for (size_t i = 0; i < info->n_next; i++)
                 used += (size_t)snprintf(next + used, sizeof(next) - used, "%s%s", i ? " " : "",
                                          format_second(info->next[i], text));
-        zl_cli_table_cellf(l->table, "%s.%s", info->deployment, info->service);
+        if (info->problem)
+                zl_cli_warn(l->cli, "the stored spec of deployment %s cannot be read: %s",
+                            info->deployment, info->problem);
+        zl_cli_table_cellf(l->table, "%s%s%s", info->deployment, info->service ? "." : "",
+                           info->service ?: "");
         zl_cli_table_cell(l->table, info->schedule);
         zl_cli_table_cell(l->table, info->timezone);
-        zl_cli_table_cell(l->table, !info->up ? "down" : info->enabled ? "enabled" : "disabled");
+        zl_cli_table_cell(l->table, state_of(info));
         if (info->last > 0)
                 zl_cli_table_cellf(l->table, "%s ago",
                                    zl_format_age(zl_now_realtime() - info->last, text));
@@ -61,7 +73,7 @@ static int run_ls(struct zl_cli *cli, void *options, int argc, char **argv)
                                                "LAST", "NEXT",     NULL };
         _cleanup_table_ struct zl_cli_table *table = zl_cli_table_new(headers);
         _cleanup_json_ json_t *array = json_array();
-        struct listing l = { table, array };
+        struct listing l = { cli, table, array };
         struct zl_error err = ZL_ERROR_INIT;
         int r;
 

@@ -179,6 +179,55 @@ field_of() { zl job ls "$APP" --json | jq -r --arg n "$1" ".[] | select(.name ==
         zl down "$APP"
 }
 
+# Puts a text in the place of the stored spec of a deployment.
+spoil_spec() { # DEPLOYMENT
+        python3 - "$ZLAYER_ROOT_DIR/agent.db" "$1" <<-'END'
+		import sqlite3, sys
+		db = sqlite3.connect(sys.argv[1])
+		assert db.execute("UPDATE deployment SET spec = '{\"version\": \"v99\"}' WHERE name = ?", [sys.argv[2]]).rowcount == 1
+		db.commit()
+		END
+}
+
+@test "cron: a stored spec that cannot be read hides no other schedule, is named with its reason, and a new up mends it" {
+        load daemon
+        write_spec
+        sed "s/$APP/aa-$APP/" app.yaml >bad.yaml
+        write_spec '' '* * * * * *'
+        start_daemon
+        zl up -d bad.yaml
+        zl up -d app.yaml
+        stop_daemon
+        spoil_spec "aa-$APP"
+        : >shared/ticks
+        run -0 --separate-stderr zl cron ls
+        assert_match "$APP.tick +\* .*enabled"
+        assert_match "aa-$APP +- +- +unreadable"
+        assert_match "the stored spec of deployment aa-$APP cannot be read: .*deployment" "$stderr"
+        start_daemon
+        # the others run
+        wait_until 5 test -s shared/ticks
+        grep "deployment aa-$APP is not taken up: its stored spec cannot be read: .*deployment" "$DAEMON_LOG"
+        get /v1/schedules | jq -e --arg bad "aa-$APP" --arg good "$APP" \
+                'map({(.deployment): .}) | add | (.[$bad] | (.problem | test("deployment")) and .service == null) and
+                 (.[$good] | .problem == null and .service == "tick" and (.next | length) == 5)'
+        [ "$(get "/v1/deployments/aa-$APP" | jq -r .phase)" = failed ]
+        get "/v1/deployments/aa-$APP" | jq -r .failure | grep 'its stored spec cannot be read'
+        pid=$(zl ps --json | jq --arg n "aa-$APP.keeper.1" '.[] | select(.name == $n) | .pid')
+        zl up -d bad.yaml
+        [ "$(zl cron ls --json | jq '[.[] | select(.problem == null)] | length')" = 2 ]
+        # what ran of it went on all the time
+        [ "$(zl ps --json | jq --arg n "aa-$APP.keeper.1" '.[] | select(.name == $n) | .pid')" = "$pid" ]
+        # and one that is spoilt can be taken down
+        stop_daemon
+        spoil_spec "aa-$APP"
+        start_daemon
+        zl down "aa-$APP"
+        zl down "$APP"
+        [ "$(zl ps -a --json)" = '[]' ]
+        stop_daemon
+}
+
 @test "job, cron: the agent is killed; what ran is taken over, its exit code is true, what was missed is caught up" {
         write_spec '' '*/2 * * * * *'
         echo 'sleep 1.5; exit 7' >shared/script

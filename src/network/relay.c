@@ -3,19 +3,26 @@
  * A relay has two halves. Each reads from its own descriptor into its buffer, and the buffer is written to the other's. An end of input is
  * passed on as a shutdown once the buffer is empty, so a client that sends, shuts down and then reads gets its answer. A fault of
  * either side ends both.
+ *
+ * A target is tried by the family of the client first: a server that listens for one of them only is found by both.
+ *
+ * What may go wrong: relays eat all descriptors, and no container could be attached any more. A part of them is kept back; a client
+ * beyond that waits in the queue of the listening socket.
  */
 #include "network/relay.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "network/server.h"
 
-enum { RELAY_BUFFER = 32 * 1024 };
+enum { RELAY_BUFFER = 32 * 1024, KEPT_BACK_MAX = 1024 };
 
 struct half {
         struct zl_net_source source; /* first */
@@ -28,13 +35,17 @@ struct half {
 };
 
 struct relay {
-        int epoll_fd;
+        struct zl_net_server *server;
         bool connecting; /* the second half */
+        struct zl_ip targets[2];
+        int next; /* of the targets */
+        uint16_t port;
         struct half halves[2];
 };
 
 static void end(struct relay *r)
 {
+        r->server->n_relays--;
         zl_close(r->halves[0].source.fd);
         zl_close(r->halves[1].source.fd);
         free(r);
@@ -55,7 +66,7 @@ static int watch(struct half *h, uint32_t events)
         /* Without any event a hang-up would still be told, again and again. */
         if (events == 0)
                 op = EPOLL_CTL_DEL;
-        if (epoll_ctl(h->relay->epoll_fd, op, h->source.fd, &event) < 0)
+        if (epoll_ctl(h->relay->server->epoll_fd, op, h->source.fd, &event) < 0)
                 return -errno;
         h->events = events;
         return 0;
@@ -97,21 +108,38 @@ static int move(struct relay *r)
 {
         int e = 0;
 
-        for (int i = 0; i < 2 && e == 0 && !r->connecting; i++) {
+        for (int i = 0; i < 2 && e == 0; i++) {
                 e = fill(&r->halves[i]);
                 if (e == 0)
                         e = empty(&r->halves[i]);
         }
         for (int i = 0; i < 2 && e == 0; i++) {
                 struct half *h = &r->halves[i];
-                uint32_t events = 0;
-
-                if (r->connecting)
-                        events = i == 1 ? EPOLLOUT : 0;
-                else
-                        events = (h->from == h->to && !h->ended ? (uint32_t)EPOLLIN : 0) |
-                                 (other(h)->from < other(h)->to ? (uint32_t)EPOLLOUT : 0);
+                uint32_t events = (h->from == h->to && !h->ended ? (uint32_t)EPOLLIN : 0) |
+                                  (other(h)->from < other(h)->to ? (uint32_t)EPOLLOUT : 0);
                 e = watch(h, events);
+        }
+        return e;
+}
+
+/* Begins with the next target that can be tried. */
+static int connect_next(struct relay *r)
+{
+        struct half *out = &r->halves[1];
+        int e = -ECONNREFUSED;
+
+        while (r->next < 2 && r->targets[r->next].family) {
+                const struct zl_ip *ip = &r->targets[r->next++];
+                union zl_sockaddr sa;
+                socklen_t len = zl_ip_to_sockaddr(ip, r->port, &sa);
+
+                zl_close(out->source.fd);
+                out->events = 0;
+                out->source.fd = socket(ip->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                if (out->source.fd >= 0 &&
+                    (connect(out->source.fd, &sa.any, len) == 0 || errno == EINPROGRESS))
+                        return watch(out, EPOLLOUT);
+                e = -errno;
         }
         return e;
 }
@@ -121,7 +149,8 @@ static void half_ready(struct zl_net_server *s, struct zl_net_source *source, ui
         struct relay *r = ((struct half *)source)->relay;
 
         if (r->connecting && events & (EPOLLERR | EPOLLHUP)) {
-                end(r);
+                if (connect_next(r) < 0)
+                        end(r);
                 return;
         }
         r->connecting = false;
@@ -129,33 +158,37 @@ static void half_ready(struct zl_net_server *s, struct zl_net_source *source, ui
                 end(r);
 }
 
-int zl_net_relay_start(int epoll_fd, int fd, const struct zl_ip *target, uint16_t port)
+bool zl_net_relay_has_room(const struct zl_net_server *s)
 {
-        _cleanup_close_ int out = socket(target->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                                         0);
-        union zl_sockaddr sa;
-        socklen_t len = zl_ip_to_sockaddr(target, port, &sa);
-        struct relay *r;
+        struct rlimit files = { .rlim_cur = 0 };
+
+        getrlimit(RLIMIT_NOFILE, &files);
+        return 2 * (s->n_relays + 1) <=
+               files.rlim_cur - ZL_MIN(files.rlim_cur / 2, (rlim_t)KEPT_BACK_MAX);
+}
+
+int zl_net_relay_start(struct zl_net_server *s, int fd, const struct zl_ip targets[2],
+                       uint16_t port)
+{
+        struct relay *r = calloc(1, sizeof(*r));
         int e;
 
-        if (out < 0 || (connect(out, &sa.any, len) < 0 && errno != EINPROGRESS))
-                return -errno;
-        r = calloc(1, sizeof(*r));
         if (!r)
                 return -ENOMEM;
-        r->epoll_fd = epoll_fd;
+        r->server = s;
         r->connecting = true;
-        for (int i = 0; i < 2; i++) {
-                r->halves[i].relay = r;
-                r->halves[i].source.ready = half_ready;
-        }
-        r->halves[0].source.fd = fd;
-        r->halves[1].source.fd = out;
-        e = move(r);
+        memcpy(r->targets, targets, sizeof(r->targets));
+        r->port = port;
+        for (int i = 0; i < 2; i++)
+                r->halves[i] = (struct half){ .relay = r,
+                                              .source = { .fd = -EBADF, .ready = half_ready } };
+        e = connect_next(r);
         if (e < 0) {
+                zl_close(r->halves[1].source.fd);
                 free(r);
                 return e;
         }
-        zl_take_fd(out);
+        r->halves[0].source.fd = fd;
+        s->n_relays++;
         return 0;
 }

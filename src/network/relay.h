@@ -2,7 +2,15 @@
 /* Carrying the bytes of one TCP connection over to another, in the loop of zlayer-net. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "network/ip.h"
 
-/* Connects to the target and carries on until both sides have ended. `fd` (non-blocking) is the relay's on success. */
-int zl_net_relay_start(int epoll_fd, int fd, const struct zl_ip *target, uint16_t port);
+struct zl_net_server;
+
+/* Whether a relay may begin without taking the descriptors that everything else needs. */
+bool zl_net_relay_has_room(const struct zl_net_server *s);
+/* Connects to the first target that answers (the second may have the family 0: none) and carries on until both sides have
+ * ended. `fd` (non-blocking) is the relay's on success. */
+int zl_net_relay_start(struct zl_net_server *s, int fd, const struct zl_ip targets[2],
+                       uint16_t port);

@@ -28,6 +28,7 @@ enum { READY_FD = 3, LOG_MAX = 256 * 1024 };
 
 /* So long an unused network, and then an unused process, is kept: a container that is replaced finds them. */
 #define LINGER_NSEC (500 * ZL_NSEC_PER_MSEC)
+#define ACCEPT_PAUSE_NSEC (100 * ZL_NSEC_PER_MSEC)
 
 /* ---- requests ------------------------------------------------------------------------------------- */
 
@@ -126,9 +127,34 @@ int zl_net_source_add(struct zl_net_server *s, struct zl_net_source *source)
         return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
 }
 
+int zl_net_source_watch(struct zl_net_server *s, struct zl_net_source *source, bool on)
+{
+        struct epoll_event event = { .events = on ? EPOLLIN : 0, .data.ptr = source };
+
+        return epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
+}
+
+void zl_net_put_aside(struct zl_net_server *s, struct zl_net_source *listener)
+{
+        if (zl_net_source_watch(s, listener, false) == 0 && !s->accept_at)
+                s->accept_at = zl_now_monotonic() + ACCEPT_PAUSE_NSEC;
+}
+
+int zl_net_accept(struct zl_net_server *s, struct zl_net_source *listener,
+                  union zl_sockaddr *ret_peer)
+{
+        socklen_t len = sizeof(*ret_peer);
+        int fd = accept4(listener->fd, &ret_peer->any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+                zl_net_put_aside(s, listener);
+        return fd;
+}
+
 static void listener_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
-        int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        union zl_sockaddr peer;
+        int fd = zl_net_accept(s, source, &peer);
         struct zl_net_source *c = fd < 0 ? NULL : calloc(1, sizeof(*c));
 
         if (!c) {
@@ -299,19 +325,28 @@ static int start(struct zl_net_server *s, const char *pool, struct zl_error *err
 
 /* ---- loop ----------------------------------------------------------------------------------------- */
 
+static void listen_again(struct zl_net_server *s)
+{
+        s->accept_at = 0;
+        zl_net_source_watch(s, &s->listener, true);
+        zl_net_ports_resume(s);
+}
+
 /* Milliseconds to sleep; -1: no limit; -2: there is nothing left to do. */
 static int look_around(struct zl_net_server *s)
 {
-        int64_t left;
+        int64_t now = zl_now_monotonic(), idle_at = s->idle_at ? s->idle_at + LINGER_NSEC : 0, next;
 
-        if (!s->idle_at)
-                return -1;
-        left = s->idle_at + LINGER_NSEC - zl_now_monotonic();
-        if (left > 0)
-                return (int)(left / ZL_NSEC_PER_MSEC) + 1;
-        s->idle_at = 0;
-        zl_net_network_sweep(s);
-        return zl_map_size(s->attachments) == 0 ? -2 : -1;
+        if (s->accept_at && s->accept_at <= now)
+                listen_again(s);
+        if (idle_at && idle_at <= now) {
+                s->idle_at = idle_at = 0;
+                zl_net_network_sweep(s);
+                if (zl_map_size(s->attachments) == 0)
+                        return -2;
+        }
+        next = idle_at && s->accept_at ? ZL_MIN(idle_at, s->accept_at) : idle_at + s->accept_at;
+        return next ? (int)((next - now) / ZL_NSEC_PER_MSEC) + 1 : -1;
 }
 
 static void leave(struct zl_net_server *s)

@@ -75,9 +75,11 @@ struct zl_net_server {
         struct zl_net_source dns_source, rules_source;
         uint32_t pool; /* first address */
         unsigned pool_bits;
-        uint8_t ula[6];  /* prefix of our IPv6 subnets */
-        char tag[5];     /* by which links are known to be ours */
-        int64_t idle_at; /* when something became unused; 0: nothing is */
+        uint8_t ula[6];    /* prefix of our IPv6 subnets */
+        char tag[5];       /* by which links are known to be ours */
+        int64_t idle_at;   /* when something became unused; 0: nothing is */
+        int64_t accept_at; /* when the listeners that were put aside listen again; 0: none was */
+        size_t n_relays;
 };
 
 static inline struct zl_ip zl_net_ip(const struct zl_net_addr *a)
@@ -89,6 +91,12 @@ static inline struct zl_ip zl_net_ip(const struct zl_net_addr *a)
 }
 
 int zl_net_source_add(struct zl_net_server *s, struct zl_net_source *source);
+/* A new connection (non-blocking), or -1. A listener that cannot have one now, because there are no descriptors, would be ready
+ * again at once, for ever: it is put aside for a moment. */
+int zl_net_accept(struct zl_net_server *s, struct zl_net_source *listener,
+                  union zl_sockaddr *ret_peer);
+void zl_net_put_aside(struct zl_net_server *s, struct zl_net_source *listener);
+int zl_net_source_watch(struct zl_net_server *s, struct zl_net_source *source, bool on);
 
 /* ---- server_network.c ------------------------------------------------------------------------------- */
 
@@ -150,6 +158,8 @@ void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a);
 void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a);
 void zl_net_ports_update_all(struct zl_net_server *s);
 void zl_net_front_free(struct zl_net_front *f);
+/* The listeners that were put aside listen again. */
+void zl_net_ports_resume(struct zl_net_server *s);
 
 /* ---- server_recover.c ------------------------------------------------------------------------------- */
 

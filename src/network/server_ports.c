@@ -117,17 +117,52 @@ void zl_net_ports_update_all(struct zl_net_server *s)
 
 /* ---- the relay ------------------------------------------------------------------------------------ */
 
+/* A client of a socket for both families has an IPv4 address in the form of an IPv6 one. */
+static bool by_six(const union zl_sockaddr *peer)
+{
+        return peer->any.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&peer->in6.sin6_addr);
+}
+
 static void front_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
         struct zl_net_front *f = (struct zl_net_front *)source;
         _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
                                                                    sizeof(*targets));
-        int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        size_t n = targets && fd >= 0 ? targets_of(s, f, targets) : 0;
-        const struct zl_firewall_target *t = n ? &targets[zl_random_u64() % n] : NULL;
+        const struct zl_firewall_target *t;
+        union zl_sockaddr peer;
+        struct zl_ip both[2];
+        size_t n;
+        int fd;
 
-        if (!t || zl_net_relay_start(s->epoll_fd, fd, &t->four, t->port) < 0)
+        if (!targets || !zl_net_relay_has_room(s)) {
+                zl_net_put_aside(s, source);
+                return;
+        }
+        fd = zl_net_accept(s, source, &peer);
+        n = fd >= 0 ? targets_of(s, f, targets) : 0;
+        if (n == 0) {
                 zl_close(fd);
+                return;
+        }
+        t = &targets[zl_random_u64() % n];
+        both[0] = by_six(&peer) ? t->six : t->four;
+        both[1] = by_six(&peer) ? t->four : t->six;
+        if (zl_net_relay_start(s, fd, both, t->port) < 0)
+                zl_close(fd);
+}
+
+void zl_net_ports_resume(struct zl_net_server *s)
+{
+        const char *name;
+        size_t pos = 0;
+        void *value;
+
+        while (zl_map_next(s->fronts, &pos, &name, &value)) {
+                struct zl_net_front *f = value;
+
+                if (!f->udp)
+                        zl_net_source_watch(s, &f->socket, true);
+        }
 }
 
 /* ---- sockets -------------------------------------------------------------------------------------- */

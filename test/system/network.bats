@@ -331,6 +331,50 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         eventually echoed
 }
 
+@test "a relay goes to the family that the server listens on, whichever the client comes by" {
+        import_busybox
+        zl run -d --name four --network bridge -p 8089:80 bb httpd -f -p 0.0.0.0:80 -h /etc >/dev/null
+        zl run -d --name six --network bridge -p 8090:80 bb httpd -f -p "[::]:80" -h /etc >/dev/null
+        eventually fetch 127.0.0.1:8089
+        assert_equal "$(fetch '[::1]:8089')" four-rep-1
+        eventually fetch '[::1]:8090'
+        assert_equal "$(fetch 127.0.0.1:8090)" six-rep-1
+}
+
+@test "without descriptors left connections wait, zlayer-net does not spin, and containers still come and go" {
+        import_busybox
+        serve a bridge -p 8088:80
+        eventually fetch 127.0.0.1:8088
+        local pid before holder
+        pid=$(net_pid)
+        prlimit --pid "$pid" --nofile=64:64
+        # More than there is room for; each says nothing and stays.
+        background python3 -c 'if True:
+                import socket, time
+                held = [socket.create_connection(("127.0.0.1", 8088)) for _ in range(60)]
+                time.sleep(1000)'
+        holder=$ZL_BG
+        files() { ls "/proc/$pid/fd" | wc -l; }
+        some() { [ "$(files)" -gt 40 ]; }
+        wait_until 10 some
+        ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
+        before=$(ticks)
+        sleep 1
+        [ $(($(ticks) - before)) -lt 20 ] || fail "$(($(ticks) - before)) ticks of a second of waiting"
+        [ "$(files)" -lt 64 ]
+        zl run --rm --network bridge bb true
+        # Requests, too: without any descriptor they wait, and are taken when there is one.
+        prlimit --pid "$pid" --nofile="$(files)"
+        background zl run --name late --network bridge bb true
+        before=$(ticks)
+        sleep 1
+        [ $(($(ticks) - before)) -lt 20 ] || fail "$(($(ticks) - before)) ticks of a second without a descriptor"
+        kill -0 "$ZL_BG"
+        kill -TERM "$holder"
+        wait "$ZL_BG"
+        eventually fetch 127.0.0.1:8088
+}
+
 @test "replicas of a service share a port" {
         import_busybox
         cat >app.yaml <<'END'

@@ -26,15 +26,16 @@ int zl_monitor_new(int fd, struct zl_monitor **ret, struct zl_error *err)
                 return zl_fail_oom(err);
         }
         m->fd = fd;
+        m->timeout_msec = ZL_MONITOR_TIMEOUT_MSEC;
         m->out = ZL_BUF_INIT(2 * ZL_WIRE_MAX);
         m->in = ZL_BUF_INIT(ZL_WIRE_MAX);
         *ret = m;
         return 0;
 }
 
-int zl_monitor_connect(int run_dir_fd, struct zl_monitor **ret, struct zl_error *err)
+static int connect_as(int run_dir_fd, int type, struct zl_monitor **ret, struct zl_error *err)
 {
-        int fd = zl_unix_connect_at(run_dir_fd, ZL_MONITOR_SOCKET, SOCK_SEQPACKET);
+        int fd = zl_unix_connect_at(run_dir_fd, ZL_MONITOR_SOCKET, type);
 
         /* A socket that nobody listens on is what a killed monitor leaves. */
         if (fd == -ECONNREFUSED || fd == -ENOENT)
@@ -43,6 +44,22 @@ int zl_monitor_connect(int run_dir_fd, struct zl_monitor **ret, struct zl_error 
         if (fd < 0)
                 return zl_fail_errno(err, -fd, "cannot connect to %s", ZL_MONITOR_SOCKET);
         return zl_monitor_new(fd, ret, err);
+}
+
+int zl_monitor_connect(int run_dir_fd, struct zl_monitor **ret, struct zl_error *err)
+{
+        return connect_as(run_dir_fd, SOCK_SEQPACKET, ret, err);
+}
+
+int zl_monitor_connect_within(int run_dir_fd, int timeout_msec, struct zl_monitor **ret,
+                              struct zl_error *err)
+{
+        /* A socket that does not wait, since a monitor that is stopped takes no connection off its queue. */
+        int r = connect_as(run_dir_fd, SOCK_SEQPACKET | SOCK_NONBLOCK, ret, err);
+
+        if (r >= 0)
+                (*ret)->timeout_msec = timeout_msec;
+        return r;
 }
 
 void zl_monitor_close(struct zl_monitor *monitor)
@@ -190,7 +207,7 @@ int zl_monitor_call(struct zl_monitor *m, enum zl_wire_type want, int timeout_ms
 
 static int call_ok(struct zl_monitor *m, struct zl_error *err)
 {
-        int r = zl_monitor_call(m, ZL_WIRE_OK, ZL_MONITOR_TIMEOUT_MSEC, err);
+        int r = zl_monitor_call(m, ZL_WIRE_OK, m->timeout_msec, err);
 
         if (r >= 0 && zl_wire_finish(&m->wire) < 0)
                 return fail_nonsense(err);
@@ -224,7 +241,7 @@ int zl_monitor_get_status(struct zl_monitor *monitor, struct zl_monitor_status *
         int r;
 
         zl_monitor_begin(monitor, ZL_WIRE_STATUS);
-        r = zl_monitor_call(monitor, ZL_WIRE_STATE, ZL_MONITOR_TIMEOUT_MSEC, err);
+        r = zl_monitor_call(monitor, ZL_WIRE_STATE, monitor->timeout_msec, err);
         return r < 0 ? r : take_status(monitor, ret, err);
 }
 

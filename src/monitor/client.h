@@ -87,6 +87,9 @@ int zl_monitor_clean_run_dir(int run_dir_fd, struct zl_error *err);
 
 /* ZL_E_NOT_FOUND if no monitor listens there. */
 int zl_monitor_connect(int run_dir_fd, struct zl_monitor **ret, struct zl_error *err);
+/* The same for somebody who only looks: no answer may take longer than that. ZL_E_BUSY if too many wait there already. */
+int zl_monitor_connect_within(int run_dir_fd, int timeout_msec, struct zl_monitor **ret,
+                              struct zl_error *err);
 void zl_monitor_close(struct zl_monitor *monitor);
 ZL_DEFINE_CLEANUP(struct zl_monitor *, zl_monitor_closep, zl_monitor_close)
 

@@ -17,6 +17,7 @@ enum { ZL_MONITOR_NOTE_AT = 32, ZL_MONITOR_NOTE_MAX = 1024 };
 struct zl_monitor {
         int fd;
         uint32_t serial;
+        int timeout_msec;  /* how long an answer may take */
         bool over;         /* a stream of events has told its last */
         struct zl_buf out; /* the message being made */
         struct zl_buf in;  /* the last message received */

@@ -96,6 +96,13 @@ int native_status(struct native *n, const char *name, struct zl_status *ret, str
 /* The same for a caller that holds the lock of the workload. */
 int native_status_locked(struct native *n, int state_fd, const char *name, struct zl_status *ret,
                          struct zl_error *err);
+/* The same for whoever only looks: waits for nobody beyond the monotonic instant `until` (but a moment, so that many
+ * who look one after the other until the same instant hear all that answer). Of a workload whose monitor does not answer, what it
+ * last put down, with a reason that says so; of one that somebody works on: INITIALIZING. */
+int native_look(struct native *n, const char *name, int64_t until, struct zl_status *ret,
+                struct zl_error *err);
+/* How long a look may take. */
+#define NATIVE_LOOK_SPAN (ZL_NSEC_PER_SEC)
 /* The status of a workload that lives, from what its monitor has put down: no process is woken. 1; 0 if native_status() has
  * to say. For lists of many. */
 int native_glance(struct native *n, const char *name, struct zl_status *ret);

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/strv.h"
 #include "network/ip.h"
@@ -129,7 +130,7 @@ int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint1
         if (host) {
                 r = parse_address(host, port, &call);
         } else {
-                r = native_status(n, name, &status, err);
+                r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
                 if (r < 0)
                         return r;
                 if (!status.ip || parse_address(status.ip, port, &call) < 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/strv.h"
@@ -31,7 +32,7 @@ static int open_group(struct native *n, const char *name, struct zl_cgroup **ret
                 return state;
         r = native_record_load(n, state, name, &record, err);
         if (r == 0)
-                r = native_status(n, name, &status, err);
+                r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
         if (r < 0)
                 return r;
         if (status.pid <= 0)

@@ -25,6 +25,9 @@
 
 enum { DOCUMENT_MAX = 32 << 20 };
 
+/* So long even those are asked for whom no time is left. */
+#define LOOK_LEAST (50 * ZL_NSEC_PER_MSEC)
+
 void native_record_done(struct native_record *r)
 {
         free(r->name);
@@ -254,7 +257,7 @@ int native_glance(struct native *n, const char *name, struct zl_status *ret)
         record.delegate = r && zl_json_bool(d, "delegated", false) ? delegated : NULL;
         r = r && record.image && native_status_from_monitor(&record, &m, ret, NULL) == 0;
         if (r)
-                (void)native_network_status(n, &record, ret, NULL); /* as in ask_monitor() */
+                (void)native_network_status(n, &record, ret, NULL); /* as in ask() */
         zl_monitor_status_done(&m);
         return r;
 }
@@ -269,15 +272,14 @@ int native_connect(struct native *n, const char *name, struct zl_monitor **ret,
         return zl_monitor_connect(run, ret, err);
 }
 
-/* 1 and `*ret` if a monitor answers. */
-static int ask_monitor(struct native *n, const struct native_record *record, struct zl_status *ret)
+/* 1 and `*ret` if the monitor answers. */
+static int ask(struct native *n, struct zl_monitor *monitor, const struct native_record *record,
+               struct zl_status *ret)
 {
-        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
         struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
         int r;
 
-        if (native_connect(n, record->name, &monitor, NULL) < 0 ||
-            zl_monitor_get_status(monitor, &m, NULL) < 0)
+        if (zl_monitor_get_status(monitor, &m, NULL) < 0)
                 return 0;
         /* Between the end of one generation and the launch of the next, the old one may still answer. */
         r = m.record.generation == record->generation &&
@@ -287,6 +289,26 @@ static int ask_monitor(struct native *n, const struct native_record *record, str
                 (void)native_network_status(n, record, ret, NULL);
         zl_monitor_status_done(&m);
         return r;
+}
+
+static int ask_monitor(struct native *n, const struct native_record *record, struct zl_status *ret)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+
+        return native_connect(n, record->name, &monitor, NULL) == 0 && ask(n, monitor, record, ret);
+}
+
+static int ask_monitor_until(struct native *n, const struct native_record *record, int64_t until,
+                             struct zl_status *ret)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        _cleanup_close_ int run = native_open_run(n, record->name);
+        int64_t left = ZL_MAX(until - zl_now_monotonic(), LOOK_LEAST);
+
+        return run >= 0 &&
+               zl_monitor_connect_within(run, (int)(left / ZL_NSEC_PER_MSEC), &monitor, NULL) ==
+                       0 &&
+               ask(n, monitor, record, ret);
 }
 
 static int read_exit(int state_fd, const struct native_record *record, struct zl_status *ret)
@@ -340,6 +362,25 @@ static const char *settle_reason(const struct native *n, const struct native_rec
         return ZL_EXIT_REASON_MONITOR_DIED;
 }
 
+/* Of a workload whose monitor does not answer. */
+static int last_known(struct native *n, const struct native_record *record, struct zl_status *ret,
+                      struct zl_error *err)
+{
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        int r;
+
+        if (zl_monitor_glance(n->run_fd, record->name, &m) == 0 ||
+            m.record.generation != record->generation)
+                m.state = ZL_STATE_RUNNING;
+        r = native_status_from_monitor(record, &m, ret, err);
+        zl_monitor_status_done(&m);
+        if (r == 0 && !ret->reason)
+                ret->reason = strdup("its monitor does not answer");
+        if (r == 0)
+                (void)native_network_status(n, record, ret, NULL); /* as in ask() */
+        return r;
+}
+
 int native_status_locked(struct native *n, int state, const char *name, struct zl_status *ret,
                          struct zl_error *err)
 {
@@ -350,14 +391,9 @@ int native_status_locked(struct native *n, int state, const char *name, struct z
                 return r;
         if (ask_monitor(n, &record, ret) || read_exit(state, &record, ret))
                 return 0;
-        if (is_monitor_alive(n, name)) {
-                /* It lives but does not answer (stopped by somebody, or swapped out): no end to put down. */
-                const struct zl_exit_record x = ZL_EXIT_RECORD_INIT;
-
-                r = fill_status(&record, &x, ret, err);
-                ret->state = ZL_STATE_RUNNING;
-                return r;
-        }
+        /* It lives but does not answer (stopped by somebody, or swapped out): no end to put down. */
+        if (is_monitor_alive(n, name))
+                return last_known(n, &record, ret, err);
         r = native_settle(n, state, &record, settle_reason(n, &record), err);
         if (r < 0)
                 return r;
@@ -382,5 +418,45 @@ int native_status(struct native *n, const char *name, struct zl_status *ret, str
         /* Nobody answers and nothing is on record: under the lock, look once more and put down the end. */
         zl_close(state);
         state = native_lock_state(n, name, true, err);
+        return state < 0 ? state : native_status_locked(n, state, name, ret, err);
+}
+
+/* Somebody makes its next life, or takes it away, and no monitor is there. */
+static int status_of_busy(const struct native_record *record, struct zl_status *ret,
+                          struct zl_error *err)
+{
+        const struct zl_exit_record x = ZL_EXIT_RECORD_INIT;
+        int r = fill_status(record, &x, ret, err);
+
+        if (r == 0)
+                ret->state = ZL_STATE_INITIALIZING;
+        return r;
+}
+
+int native_look(struct native *n, const char *name, int64_t until, struct zl_status *ret,
+                struct zl_error *err)
+{
+        _cleanup_close_ int state = -EBADF;
+        _cleanup_record_ struct native_record record = { 0 };
+        int r;
+
+        if (native_glance(n, name, ret) == 1)
+                return 0;
+        state = native_open_state(n, name, err);
+        if (state < 0)
+                return state;
+        r = native_record_load(n, state, name, &record, err);
+        if (r < 0)
+                return r;
+        if (ask_monitor_until(n, &record, until, ret) || read_exit(state, &record, ret))
+                return 0;
+        if (is_monitor_alive(n, name))
+                return last_known(n, &record, ret, err);
+        zl_close(state);
+        state = native_lock_state(n, name, false, err);
+        if (state == -EWOULDBLOCK) {
+                zl_error_done(err);
+                return status_of_busy(&record, ret, err);
+        }
         return state < 0 ? state : native_status_locked(n, state, name, ret, err);
 }

@@ -176,7 +176,7 @@ static int half_made_status(struct native *n, const char *name, struct zl_status
 }
 
 /* 1: listed; 0: there is nothing (any more). */
-static int list_one(struct native *n, const char *name, struct zl_status *ret)
+static int list_one(struct native *n, const char *name, int64_t until, struct zl_status *ret)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
         struct zl_ident ident;
@@ -184,9 +184,7 @@ static int list_one(struct native *n, const char *name, struct zl_status *ret)
 
         if (zl_ident_parse(name, &ident) < 0)
                 return 0;
-        if (native_glance(n, name, ret) == 1)
-                return 1;
-        r = native_status(n, name, ret, &why);
+        r = native_look(n, name, until, ret, &why);
         if (r == 0) {
                 if (!remove_ended(n, name, ret))
                         return 1;
@@ -207,6 +205,7 @@ int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
 {
         struct native *n = native_from(rt);
         _cleanup_strv_ char **names = NULL;
+        int64_t until = zl_now_monotonic() + NATIVE_LOOK_SPAN;
         struct zl_status *all;
         size_t count = 0;
         int r = list_dir(n->containers_fd, ".", &names);
@@ -217,7 +216,7 @@ int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
         if (!all)
                 return zl_fail_oom(err);
         ZL_STRV_FOREACH(name, names) {
-                r = list_one(n, *name, &all[count]);
+                r = list_one(n, *name, until, &all[count]);
                 if (r < 0) {
                         zl_status_free_all(all, count);
                         return zl_fail_oom(err);
@@ -252,13 +251,13 @@ static void tidy(struct native *n, const char *name)
                 zl_log_error(ZL_LOG_WARNING, &why, "cannot hold the image of %s", name);
 }
 
-static void recover_one(struct native *n, const char *name)
+static void recover_one(struct native *n, const char *name, int64_t until)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
         _cleanup_close_ int state = -EBADF;
         struct zl_status status;
 
-        if (native_status(n, name, &status, &why) == 0) {
+        if (native_look(n, name, until, &status, &why) == 0) {
                 if (!remove_ended(n, name, &status))
                         tidy(n, name);
                 zl_status_done(&status);
@@ -348,6 +347,7 @@ int native_recover(struct zl_runtime *rt, struct zl_error *err)
 {
         struct native *n = native_from(rt);
         _cleanup_strv_ char **names = NULL;
+        int64_t until = zl_now_monotonic() + NATIVE_LOOK_SPAN;
         int r = list_dir(n->containers_fd, ".", &names);
 
         if (r < 0)
@@ -356,7 +356,7 @@ int native_recover(struct zl_runtime *rt, struct zl_error *err)
                 struct zl_ident ident;
 
                 if (zl_ident_parse(*name, &ident) == 0)
-                        recover_one(n, *name);
+                        recover_one(n, *name, until);
         }
         recover_trash(n);
         recover_run_dirs(n);

@@ -60,7 +60,7 @@ int native_stats(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
                 return state;
         r = native_record_load(n, state, name, &record, err);
         if (r == 0)
-                r = native_status(n, name, &status, err);
+                r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
         if (r < 0)
                 return r;
         pid = status.pid;
@@ -189,7 +189,7 @@ int native_inspect(struct zl_runtime *rt, const char *name, char **ret_json, str
                 return zl_fail_oom(err);
         r = native_record_load(n, state, name, &record, err);
         if (r == 0)
-                r = native_status(n, name, &status, err);
+                r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
         if (r < 0)
                 return r;
         r = put_identity(d, name);

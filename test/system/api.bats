@@ -428,3 +428,53 @@ END
         for name in a b c; do delete "/v1/containers/run.$name.1?force"; done
 }
 is_ended() { [ "$(get "/v1/containers/$1" | jq -r .status.state)" = exited ]; }
+
+# What a look takes at most, with what a busy machine adds.
+soon() { ZL_TIMEOUT=6 zl "$@"; }
+
+@test "monitors that are stopped: list, inspect and stats are as fast as ever, a daemon that comes up sees to the others" {
+        local name pid a
+        write_deployment 2
+        sed -i 's/^  web:/  other:/' app.yaml
+        post_spec app.yaml
+        for name in a b c; do post /v1/containers "$(run_body $name 'exec sleep 100')"; done
+        for name in a b; do
+                pid=$(get "/v1/containers/run.$name.1" | jq .status.pid)
+                monitors+=("$(awk '{ print $4 }' "/proc/$pid/stat")")
+                kill -STOP "${monitors[-1]}"
+                [ $name = b ] || a=$pid
+        done
+        # the end of b is known to nobody but its monitor
+        kill -KILL "$pid"
+        wait_until 5 grep -q '^State:.Z' "/proc/$pid/status"
+        run -0 soon ps --json
+        assert_equal "$(jq -c '[.[] | select(.deployment == "run") | [.service, .state, .reason]] | sort' <<<"$output")" \
+                '[["a","running",null],["b","running","its monitor does not answer"],["c","running",null]]'
+        assert_equal "$(jq '[.[] | select(.state == "running")] | length' <<<"$output")" 5
+        assert_equal "$(soon inspect run.a.1 | jq '.[0].pid // .pid')" "$a"
+        run -0 soon inspect run.b.1
+        assert_match 'its monitor does not answer'
+        run -0 soon stats --no-stream run.a.1
+        run -0 soon top run.a.1
+        API_TIMEOUT=6 run -0 get /v1/containers/run.b.1
+        assert_match 'its monitor does not answer'
+        API_TIMEOUT=6 run -0 get /v1/containers/run.a.1/stats
+        API_TIMEOUT=6 run -0 get /v1/containers
+        assert_equal "$(jq length <<<"$output")" 5
+        # a replica of the deployment, while the next daemon comes up
+        pid=$(zl ps --json | jq --arg n "$APP.other.1" '.[] | select(.name == $n) | .pid')
+        monitors+=("$(awk '{ print $4 }' "/proc/$pid/stat")")
+        kill -STOP "${monitors[-1]}"
+        kill -KILL "$pid" "$DAEMON"
+        wait_until 5 grep -q '^State:.Z' "/proc/$pid/status"
+        wait_until 10 has_ended "$DAEMON"
+        start_daemon
+        kill -KILL "$(zl ps --json | jq --arg n "$APP.other.2" '.[] | select(.name == $n) | .pid')"
+        wait_until 10 is_restarted "$APP.other.2"
+        assert_equal "$(zl ps --json | jq --arg n "$APP.other.1" '.[] | select(.name == $n) | .restarts')" 0
+        kill -CONT "${monitors[@]}"
+        wait_until 10 is_restarted "$APP.other.1"
+        wait_until 10 is_ended run.b.1
+        remove_deployment
+        for name in a b c; do delete "/v1/containers/run.$name.1?force"; done
+}

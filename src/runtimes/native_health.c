@@ -80,40 +80,30 @@ static int parse_address(const char *host, uint16_t port, struct call *call)
         return r;
 }
 
-/* The first process as the monitor knows it; 0 if it does not live. */
-static pid_t ask_pid(struct zl_monitor *monitor)
+static int look(struct native *n, const char *name, struct zl_status *ret, struct zl_error *err)
 {
-        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
-        pid_t pid = 0;
-
-        if (zl_monitor_get_status(monitor, &m, NULL) < 0)
-                return 0;
-        if (m.state == ZL_STATE_PENDING || m.state == ZL_STATE_RUNNING ||
-            m.state == ZL_STATE_PAUSED || m.state == ZL_STATE_STOPPING)
-                pid = m.pid;
-        zl_monitor_status_done(&m);
-        return pid;
+        return native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, ret, err);
 }
 
-/* A descriptor with which a thread can enter the network of the workload. */
-static int open_network(struct native *n, const char *name, struct zl_error *err)
+/* A descriptor with which a thread can enter the network of the workload. Thousands of checks come here, so no monitor is
+ * asked; looked at once more, the process of that number has been the workload's all the time. */
+static int open_network(struct native *n, const char *name, const struct zl_status *status,
+                        struct zl_error *err)
 {
-        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
         _cleanup_close_ int fd = -EBADF;
+        struct zl_status again;
+        bool is_same = false;
         char path[64];
-        pid_t pid;
-        int r = native_connect(n, name, &monitor, err);
 
-        if (r < 0)
-                return r;
-        pid = ask_pid(monitor);
-        if (pid > 0) {
-                snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+        if (status->pid > 0) {
+                snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)status->pid);
                 fd = open(path, O_RDONLY | O_CLOEXEC);
         }
-        if (fd < 0 || ask_pid(monitor) != pid)
-                return zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
-        return zl_take_fd(fd);
+        if (fd >= 0 && look(n, name, &again, NULL) == 0) {
+                is_same = again.pid == status->pid && again.generation == status->generation;
+                zl_status_done(&again);
+        }
+        return is_same ? zl_take_fd(fd) : zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
 }
 
 int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint16_t port,
@@ -121,24 +111,22 @@ int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint1
 {
         struct native *n = native_from(rt);
         struct call call = { .fd = -EBADF };
-        _cleanup_close_ int netns = open_network(n, name, err);
+        _cleanup_close_ int netns = -EBADF;
         struct zl_status status;
-        int r;
+        int r = look(n, name, &status, err);
 
-        if (netns < 0)
-                return netns;
-        if (host) {
-                r = parse_address(host, port, &call);
-        } else {
-                r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
-                if (r < 0)
-                        return r;
-                if (!status.ip || parse_address(status.ip, port, &call) < 0)
-                        parse_address("127.0.0.1", port, &call);
-                zl_status_done(&status);
-        }
         if (r < 0)
-                return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no address", host);
+                return r;
+        netns = open_network(n, name, &status, err);
+        if (netns < 0)
+                r = netns;
+        else if (host && parse_address(host, port, &call) < 0)
+                r = zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no address", host);
+        else if (!host && (!status.ip || parse_address(status.ip, port, &call) < 0))
+                parse_address("127.0.0.1", port, &call);
+        zl_status_done(&status);
+        if (r < 0)
+                return r;
         call.netns = netns;
         r = run_in_thread(&call);
         if (r < 0)

@@ -324,6 +324,7 @@ bool zl_health_step(struct replica *r)
         probe->port = plan->url.port;
         probe->path = plan->url.path;
         probe->authority = plan->url.authority;
+        probe->tls = plan->url.tls;
         probe->expect_status = plan->expect_status;
         probe->argv = plan->argv;
         probe->timeout = plan->timeout;

@@ -85,6 +85,7 @@ struct zl_probe {
         uint16_t port;
         const char *path;       /* HTTP: what to get */
         const char *authority;  /* HTTP: the Host header */
+        bool tls;               /* HTTP: over TLS; certificates are not verified */
         uint16_t expect_status; /* HTTP; 0: any of 200 … 299 */
         char *const *argv;      /* COMMAND */
         int64_t timeout;        /* a span */

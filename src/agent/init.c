@@ -460,6 +460,7 @@ static void submit_probe(struct replica *r, const struct init_step *s)
         probe->port = s->url.port;
         probe->path = s->url.path;
         probe->authority = s->url.authority;
+        probe->tls = s->url.tls;
         probe->expect_status = s->expect_status;
         probe->argv = s->argv;
         probe->timeout = patience(r, s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See probe.h. The course of a probe: a worker makes the socket (in the network of the workload) or the command; then the
- * loop waits for its descriptor; a timer bounds the whole. Of an HTTP answer nothing but the status line is read.
+ * loop waits for its descriptor; a timer bounds the whole. Of an HTTP answer nothing but the status line is read. Over TLS the
+ * worker asks the question, too, since a handshake takes a processor and not only time.
  *
  * What may go wrong: the worker is still busy when the time is over. Then the result is told at once, and what the
  * worker brings later is closed, or killed. So a runtime that hangs holds up nobody but itself.
@@ -13,6 +14,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/strv.h"
+#include "runtimes/runtime.h"
 
 enum { STATUS_LINE_MAX = 1024 };
 
@@ -38,7 +41,10 @@ struct running {
         enum zl_probe_kind kind;
         char workload[ZL_IDENT_NAME_MAX];
         char *host, **argv;
+        char *url; /* over TLS */
+        int64_t timeout;
         uint16_t port;
+        unsigned status; /* over TLS */
         struct zl_error error;
         int result, fd;
         struct zl_exec *exec;
@@ -59,6 +65,7 @@ static void release(struct running *p)
         zl_buf_done(&p->out);
         zl_strv_free(p->argv);
         free(p->host);
+        free(p->url);
         free(p);
 }
 
@@ -134,6 +141,17 @@ static int read_status(struct running *p, unsigned *ret_status)
         return n == 0 || p->n_line >= 13 ? -EBADMSG : 0;
 }
 
+static void judge_status(struct running *p, unsigned status)
+{
+        struct zl_probe *probe = p->probe;
+
+        if (probe->expect_status ? status == probe->expect_status : status / 100 == 2)
+                finish(p, 0);
+        else
+                finish(p, zl_fail(&probe->error, ZL_E_PROTOCOL, 0, "%s: status %u", probe->path,
+                                  status));
+}
+
 static void on_answer(struct running *p)
 {
         struct zl_probe *probe = p->probe;
@@ -147,11 +165,8 @@ static void on_answer(struct running *p)
                                   "port %u: the answer is not HTTP", p->port));
         else if (r < 0)
                 finish(p, fail_connection(p, -r));
-        else if (probe->expect_status ? status == probe->expect_status : status / 100 == 2)
-                finish(p, 0);
         else
-                finish(p, zl_fail(&probe->error, ZL_E_PROTOCOL, 0, "%s: status %u", probe->path,
-                                  status));
+                judge_status(p, status);
 }
 
 static void poll_for(struct running *p, int events);
@@ -265,6 +280,9 @@ static void work(struct zl_task *task)
                                             &p->fd, &p->error);
         else
                 p->result = dial_here(p->host ? address : "127.0.0.1", p->port, &p->fd, &p->error);
+        if (p->result >= 0 && p->url)
+                p->result = zl_https_status(zl_take_fd(p->fd), p->url, p->timeout, &p->status,
+                                            &p->error);
 }
 
 static void on_worked(struct zl_task *task)
@@ -282,6 +300,10 @@ static void on_worked(struct zl_task *task)
         if (p->result < 0) {
                 zl_error_move(&p->probe->error, &p->error);
                 finish(p, p->result);
+                return;
+        }
+        if (p->url) {
+                judge_status(p, p->status);
                 return;
         }
         r = uv_poll_init(p->uv, &p->poll, p->exec ? zl_exec_fd(p->exec) : p->fd);
@@ -304,6 +326,10 @@ static int fill(struct running *p, const struct zl_probe *probe)
                 return -ENOMEM;
         if (probe->kind != ZL_PROBE_HTTP)
                 return 0;
+        if (probe->tls)
+                return asprintf(&p->url, "https://%s%s", probe->authority, probe->path) < 0
+                               ? -ENOMEM
+                               : 0;
         return zl_buf_putf(&p->out,
                            "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: zlayer-agent\r\n"
                            "Accept: */*\r\nConnection: close\r\n\r\n",
@@ -330,6 +356,7 @@ void zl_probe_run(uv_loop_t *uv, struct zl_pool *pool, struct zl_runtime *rt,
                                .uv = uv,
                                .kind = probe->kind,
                                .port = probe->port,
+                               .timeout = probe->timeout,
                                .fd = -EBADF,
                                .task = { .run = work, .done = on_worked },
                                .out = ZL_BUF_INIT(16384) };

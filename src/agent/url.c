@@ -36,7 +36,7 @@ static const char *split_authority(struct zl_url *url)
 {
         const char *a = url->authority, *port = NULL;
         size_t len = strcspn(a, ":");
-        uint64_t n = 80;
+        uint64_t n = url->tls ? 443 : 80;
 
         if (a[0] == '[') {
                 len = strcspn(a, "]");
@@ -64,13 +64,24 @@ static const char *split_authority(struct zl_url *url)
         return NULL;
 }
 
+/* Behind the scheme; NULL: it is another one. */
+static const char *skip_scheme(const char *text, struct zl_url *url)
+{
+        static const char plain[] = "http://", tls[] = "https://";
+
+        url->tls = strncasecmp(text, tls, strlen(tls)) == 0;
+        if (url->tls)
+                return text + strlen(tls);
+        return strncasecmp(text, plain, strlen(plain)) == 0 ? text + strlen(plain) : NULL;
+}
+
 static const char *split(const char *text, struct zl_url *url)
 {
-        const char *rest = text + strlen("http://");
+        const char *rest = skip_scheme(text, url);
         size_t len;
 
-        if (strncasecmp(text, "http://", strlen("http://")) != 0)
-                return "only http:// can be checked";
+        if (!rest)
+                return "only http:// and https:// can be checked";
         for (const char *p = text; *p; p++)
                 if ((unsigned char)*p <= ' ' || *p == 127)
                         return "a blank or control character";

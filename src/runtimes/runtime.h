@@ -169,6 +169,11 @@ struct zl_s3_request {
         const int *cancel;    /* or NULL */
 };
 int zl_runtime_s3(struct zl_runtime *rt, const struct zl_s3_request *q, struct zl_error *err);
+/* With which status does the HTTPS server at the other end of `fd` answer a GET of `url` ("https://HOST[:PORT]/PATH")? Its certificate
+ * is not verified. `fd` is a connection, or one that is being made; it is closed in every case. Blocks for `timeout` (a span) at
+ * most. ZL_E_TIMEOUT, ZL_E_NETWORK, ZL_E_UNSUPPORTED (no libcurl). */
+int zl_https_status(int fd, const char *url, int64_t timeout, unsigned *ret_status,
+                    struct zl_error *err);
 /* [{"host_ip":"0.0.0.0","host_port":8080,"container_port":80,"protocol":"tcp"}]; NULL without memory. */
 json_t *zl_status_ports_json(const struct zl_status *status);
 

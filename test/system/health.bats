@@ -53,6 +53,62 @@ has_health() { [ "$(health "$1")" = "$2" ]; }
         run -0 zl down "$APP"
 }
 
+# An HTTPS server with a certificate of its own making, in the network of a process: 200 while the file named by the path is there,
+# else 404; no answer while there is a file "hang".
+tls_server() { # PID PORT
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=nobody -keyout key.pem -out cert.pem 2>/dev/null
+        cat >server.py <<-'END'
+		import http.server, os, ssl, sys, time
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    def do_GET(self):
+		        while os.path.exists("hang"):
+		            time.sleep(1)
+		        self.send_response(200 if os.path.exists("." + self.path) else 404)
+		        self.end_headers()
+		    def log_message(self, *args):
+		        print(self.headers["Host"], self.path, flush=True)
+		context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+		context.load_cert_chain("cert.pem", "key.pem")
+		server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+		server.socket = context.wrap_socket(server.socket, server_side=True)
+		server.serve_forever()
+		END
+        background nsenter -t "$1" -n python3 server.py "$2"
+}
+
+@test "health: https looks in the container's network, whatever the certificate; its status counts, and one that hangs is a failure" {
+        write_web 'exec sleep 600' <<-'END'
+		    restart_policy: {kind: "no"}
+		    health: {start_grace: 0s, interval: 100ms, timeout: 600ms, retries: 2, check: {type: http, url: "https://localhost:8443/good"}}
+		END
+        run -0 zl up -d app.yaml
+        wait_until 5 has_health "$APP.web.1" unhealthy
+        run -0 bash -c "zl events --no-stream --after 0 --json | jq -r 'select(.type == \"unhealthy\") | .message'"
+        assert_match 'https://localhost:8443/good: Connection refused'
+        touch good
+        tls_server "$(zl ps --json | jq '.[0].pid')" 8443
+        wait_until 10 has_health "$APP.web.1" healthy
+        grep -q '^localhost:8443 /good' "$ZL_BG_LOG"
+        rm good
+        wait_until 5 has_health "$APP.web.1" unhealthy
+        run -0 bash -c "zl events --no-stream --after 0 --json | jq -r 'select(.type == \"unhealthy\") | .message'"
+        assert_match '/good: status 404'
+        touch good
+        wait_until 10 has_health "$APP.web.1" healthy
+        touch hang
+        wait_until 10 unhealthy_because 'no answer within 0.6 s'
+        zl down "$APP"
+        # plain text where TLS is wanted
+        write_web 'mkdir /www; exec httpd -f -p 8443 -h /www' <<-'END'
+		    restart_policy: {kind: "no"}
+		    health: {start_grace: 0s, interval: 100ms, retries: 2, check: {type: http, url: "https://localhost:8443/good"}}
+		END
+        zl up -d app.yaml
+        wait_until 10 unhealthy_because 'https://localhost:8443/good: .*SSL'
+        run -0 zl down "$APP"
+}
+unhealthy_because() { zl events --no-stream --after 0 --json | jq -r 'select(.type == "unhealthy") | .message' | grep -q "$1"; }
+
 @test "health: a command runs in the container, and its failure restarts" {
         write_web 'touch /tmp/well; exec sleep 600' <<-'END'
 		    health: {start_grace: 0s, interval: 100ms, retries: 2, check: {type: command, command: "test -e /tmp/well && test $$ -lt 1000"}}
@@ -128,6 +184,6 @@ created $APP.app.1"
 		    health: {check: {type: http, url: "ftp://localhost/"}}
 		END
         run -1 zl up -d app.yaml
-        assert_match 'health.check.url "ftp://localhost/": only http://'
+        assert_match 'health.check.url "ftp://localhost/": only http:// and https:// can be checked'
         [ "$(zl ps -a --json)" = '[]' ]
 }

@@ -88,6 +88,28 @@ write_app() { # the services on standard input, each line behind two blanks
         run -0 zl down "$APP"
 }
 
+@test "init: wait_http over https, from the agent's network, whatever the certificate" {
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=nobody -keyout key.pem -out cert.pem 2>/dev/null
+        background bash -c 'sleep 1.5; exec openssl s_server -www -key key.pem -cert cert.pem -accept 127.0.0.1:8444'
+        write_app <<-'END'
+		  web:
+		    image: {name: bb}
+		    stop_grace_period: 0s
+		    command: {entrypoint: [sleep, "600"]}
+		    init:
+		      steps:
+		      - {id: page, uses: init.wait_http, with: {url: "https://localhost:8444/"}}
+		END
+        SECONDS=0
+        run -0 zl up -d app.yaml
+        [ "$SECONDS" -ge 1 ]
+        run -0 zl down "$APP"
+        # and one that never comes
+        sed -i 's|8444/"|8445/", timeout: 1|' app.yaml
+        run -1 zl up -d app.yaml
+        assert_match 'https://localhost:8445/: Connection refused'
+}
+
 @test "init: a wait whose time is over fails the start" {
         write_app <<-'END'
 		  web:

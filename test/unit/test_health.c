@@ -270,10 +270,12 @@ static void urls_are_read(void **state)
                 { "HTTP://db:5000/", "db", "/", 5000 },
                 { "http://[::2]:81/a", "::2", "/a", 81 },
                 { "http://10.0.0.1?q", "10.0.0.1", "/?q", 80 },
+                { "https://localhost", NULL, "/", 443 },
+                { "HTTPS://db:8443/x", "db", "/x", 8443 },
         };
-        static const char *const bad[] = { "https://localhost", "localhost:80", "http://",
-                                           "http://:80",        "http://a:0",   "http://a:99999",
-                                           "http://a:b",        "http://u@a",   "http://a/b c",
+        static const char *const bad[] = { "ftp://localhost", "localhost:80", "http://",
+                                           "http://:80",      "http://a:0",   "http://a:99999",
+                                           "http://a:b",      "http://u@a",   "http://a/b c",
                                            "http://[::1" };
 
         (void)state;
@@ -287,6 +289,7 @@ static void urls_are_read(void **state)
                 assert_int_equal(zl_health_plan_make(spec, &plan, NULL), 0);
                 assert_int_equal(plan.url.port, good[i].port);
                 assert_string_equal(plan.url.path, good[i].path);
+                assert_int_equal(plan.url.tls, (good[i].url[4] | 32) == 's');
                 if (good[i].host)
                         assert_string_equal(plan.url.host, good[i].host);
                 else

@@ -64,7 +64,7 @@ int zl_deployment_save(struct deployment *d, const struct zl_deployment_spec *sp
         _cleanup_free_ char *text = NULL;
 
         if (spec) {
-                text = zl_spec_dump_json(spec);
+                text = zl_spec_dump_stored(spec);
                 if (!text)
                         return zl_fail_oom(err);
         }

@@ -118,7 +118,7 @@ static void run_deploy(struct zl_service_manager *sm, struct call *call)
 int zl_service_manager_deploy(struct zl_service_manager *sm, const struct zl_deployment_spec *spec,
                               struct zl_error *err)
 {
-        _cleanup_free_ char *text = zl_spec_dump_json(spec);
+        _cleanup_free_ char *text = zl_spec_dump_stored(spec);
         struct call call = { .run = run_deploy };
         int r;
 

@@ -234,7 +234,7 @@ static void take_exit_code(struct up *up)
 
 static int send_wish(struct up *up, const struct zl_deployment_spec *spec, struct zl_error *err)
 {
-        _cleanup_free_ char *text = zl_spec_dump_json(spec), *path = NULL;
+        _cleanup_free_ char *text = zl_spec_dump_stored(spec), *path = NULL;
         struct zl_client_request events = { .method = "GET" };
         struct zl_client_request wish = { .method = "POST",
                                           .path = "/v1/deployments?wait",

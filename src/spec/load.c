@@ -152,6 +152,11 @@ char *zl_spec_dump_yaml(const struct zl_deployment_spec *spec)
         return dump(&zl_deployment_type, spec, ZL_FORM_YAML, 0);
 }
 
+char *zl_spec_dump_stored(const struct zl_deployment_spec *spec)
+{
+        return dump(&zl_deployment_type, spec, ZL_FORM_STORED, 2);
+}
+
 char *zl_service_spec_dump_json(const struct zl_service_spec *spec)
 {
         return dump(&zl_service_type_table, spec, ZL_FORM_STORED, 0);

@@ -15,6 +15,10 @@ ZL_DEFINE_CLEANUP(struct zl_service_spec *, zl_service_spec_freep, zl_service_sp
 #define _cleanup_spec_ _cleanup_(zl_spec_freep)
 #define _cleanup_service_spec_ _cleanup_(zl_service_spec_freep)
 
+/* The spec as JSON that zl_spec_load_text() reads back exactly, whatever it says; what is stored and handed on. The caller
+ * frees it; NULL without memory. */
+char *zl_spec_dump_stored(const struct zl_deployment_spec *spec);
+
 /* "sha256:HEX" over the canonical JSON of everything the service says: equal specs, equal text, whatever order or notation
  * the file used for maps and defaults. 0 or -ENOMEM. */
 int zl_spec_service_hash(const struct zl_service_spec *spec, char ret[ZL_DIGEST_TEXT_MAX]);

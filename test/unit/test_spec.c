@@ -323,6 +323,28 @@ static void test_values_a4_a5(void **state)
         assert_string_equal(service(a5, "m")->capabilities[0], "SYS_PTRACE");
 }
 
+/* What is stored or handed to a daemon comes back as it was. */
+static void test_stored(void **state)
+{
+        static const char *const examples[] = { "accept/a2.yaml", "accept/a3.yaml",
+                                                "accept/a4.yaml", "accept/a5.yaml",
+                                                "accept/a6.yaml", "accept/a7.yaml" };
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(examples); i++) {
+                _cleanup_spec_ struct zl_deployment_spec *spec = load_example(examples[i]),
+                                                         *back = NULL;
+                _cleanup_free_ char *text = zl_spec_dump_stored(spec),
+                                    *before = zl_spec_dump_yaml(spec), *after = NULL;
+
+                assert_int_equal(zl_spec_load_text(text, strlen(text), &back, NULL, NULL), 0);
+                after = zl_spec_dump_yaml(back);
+                assert_string_equal(before, after);
+                for (size_t k = 0; k < spec->n_services; k++)
+                        assert_int_equal(spec->services[k].spec->host_network,
+                                         back->services[k].spec->host_network);
+        }
+}
+
 static void test_values_a6_a7(void **state)
 {
         _cleanup_spec_ struct zl_deployment_spec *a6 = load_example("accept/a6.yaml");
@@ -563,14 +585,23 @@ static void test_json_schema(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_tables),        cmocka_unit_test(test_rejected),
-                cmocka_unit_test(test_accepted),      cmocka_unit_test(test_values_a2),
-                cmocka_unit_test(test_values_a3),     cmocka_unit_test(test_values_a4_a5),
-                cmocka_unit_test(test_values_a6_a7),  cmocka_unit_test(test_default_service),
-                cmocka_unit_test(test_odd_image),     cmocka_unit_test(test_overlay_rules),
-                cmocka_unit_test(test_many_problems), cmocka_unit_test(test_process_args),
-                cmocka_unit_test(test_sizes),         cmocka_unit_test(test_hash),
-                cmocka_unit_test(test_json_schema),   cmocka_unit_test(test_rules),
+                cmocka_unit_test(test_tables),
+                cmocka_unit_test(test_rejected),
+                cmocka_unit_test(test_accepted),
+                cmocka_unit_test(test_values_a2),
+                cmocka_unit_test(test_values_a3),
+                cmocka_unit_test(test_values_a4_a5),
+                cmocka_unit_test(test_stored),
+                cmocka_unit_test(test_values_a6_a7),
+                cmocka_unit_test(test_default_service),
+                cmocka_unit_test(test_odd_image),
+                cmocka_unit_test(test_overlay_rules),
+                cmocka_unit_test(test_many_problems),
+                cmocka_unit_test(test_process_args),
+                cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_hash),
+                cmocka_unit_test(test_json_schema),
+                cmocka_unit_test(test_rules),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,10 @@ ZL_PUBLIC int zl_runtime_kill(struct zl_runtime *rt, const char *name, int sig, 
  * on. Repeating it is success. ZL_E_UNSUPPORTED from backends that have no network of their own: nothing to do then. */
 ZL_PUBLIC int zl_runtime_set_ready(struct zl_runtime *rt, const char *name, bool ready,
                                    struct zl_error *err);
+/* The same as `false`, and waits for the end of the connections that are there: until there are none, nobody else is ready to
+ * take its place, or `timeout_nsec` is over; all of that is success. Backends that cannot wait return at once. */
+ZL_PUBLIC int zl_runtime_drain(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
+                               struct zl_error *err);
 ZL_PUBLIC int zl_runtime_pause(struct zl_runtime *rt, const char *name, bool pause,
                                struct zl_error *err);
 /* Removes everything of an ended (or pending) workload: writable layer, logs, exit record. With `force` kills it first. */

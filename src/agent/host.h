@@ -49,6 +49,7 @@ struct zl_op {
         int64_t grace;                      /* STOP; negative: the workload's own */
         int sig;                            /* KILL */
         bool ready;                         /* READY */
+        int64_t drain; /* READY, not ready: so long the end of its connections is waited for */
 
         /* results */
         int result;

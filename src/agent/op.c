@@ -123,7 +123,10 @@ void zl_op_run(struct zl_op *op, struct zl_runtime *rt)
                 }
                 break;
         case ZL_OP_READY:
-                r = zl_runtime_set_ready(rt, op->name, op->ready, &op->error);
+                if (!op->ready && op->drain > 0)
+                        r = zl_runtime_drain(rt, op->name, op->drain, &op->error);
+                else
+                        r = zl_runtime_set_ready(rt, op->name, op->ready, &op->error);
                 break;
         case ZL_OP_STATS:
                 r = zl_runtime_stats(rt, op->name, &op->stats, &op->error);

@@ -2,7 +2,7 @@
 /*
  * Who may get traffic. The runtime is told whenever the answer changes: yes once a replica runs and is well, or nobody
  * looks; no when it turns unhealthy, is paused, or is to go, and in that case before it is asked to stop, so that no new
- * connection meets a workload that is shutting down.
+ * connection meets a workload that is shutting down; those that are there get some time to end, unless all of the deployment goes.
  *
  * While its health is not known yet, nothing changes: a new workload is not ready by itself, and one that was taken over
  * stays what it was. A runtime that does not steer traffic is asked once per revision. One that fails to is asked again
@@ -11,6 +11,8 @@
 #include "agent/core.h"
 
 #define RETRY_PAUSE (5 * ZL_NSEC_PER_SEC)
+/* Who keeps an idle connection must not hold up a rollout for longer. */
+#define DRAIN_TIME (5 * ZL_NSEC_PER_SEC)
 
 static enum zl_ready wanted(const struct replica *r)
 {
@@ -22,6 +24,13 @@ static enum zl_ready wanted(const struct replica *r)
         if (r->running_since == 0 || r->health == ZL_HEALTH_STARTING)
                 return r->ready;
         return ZL_READY_YES;
+}
+
+/* It is to be stopped while it works, and others go on. */
+static bool is_to_drain(const struct replica *r)
+{
+        return (r->stale || r->goal != ZL_GOAL_RUN) && !r->sick && r->state == ZL_STATE_RUNNING &&
+               r->health != ZL_HEALTH_UNHEALTHY && r->d->phase != ZL_DEPLOYMENT_STOPPING;
 }
 
 bool zl_ready_is_due(const struct replica *r)
@@ -93,6 +102,7 @@ bool zl_ready_step(struct replica *r)
                 return false;
         }
         op->ready = wanted(r) == ZL_READY_YES;
+        op->drain = !op->ready && is_to_drain(r) ? DRAIN_TIME : 0;
         op->tag = r->ready_life;
         r->op = op;
         zl_agent_submit(r->d->agent, op, r, on_told);

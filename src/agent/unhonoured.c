@@ -17,7 +17,18 @@ static bool wants_requests(const struct zl_service_spec *s)
 
 static bool wants_endpoints(const struct zl_service_spec *s)
 {
-        return s->n_endpoints > 0;
+        return s->n_endpoints > 0 && s->network_mode.kind != ZL_NETWORK_BRIDGE;
+}
+
+static bool wants_proxy(const struct zl_service_spec *s)
+{
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                const struct zl_endpoint_spec *e = &s->endpoints[i];
+
+                if (!wants_endpoints(s) && (e->host || e->path || e->stream || e->tunnel))
+                        return true;
+        }
+        return false;
 }
 
 static bool wants_overlay(const struct zl_service_spec *s)
@@ -71,7 +82,10 @@ static const struct {
 } service_wishes[] = {
         { wants_requests,
           "scale.targets.rps: requests are not counted; cpu and memory are honoured" },
-        { wants_endpoints, "endpoints: there is no proxy yet; containers are reached directly" },
+        { wants_endpoints, "endpoints: connections are balanced with network_mode: bridge only; "
+                           "containers are reached directly" },
+        { wants_proxy, "endpoints: connections are balanced as they are; host, path, stream and "
+                       "tunnel are not honoured yet" },
         { wants_overlay, "network.overlays: there is no overlay network yet" },
         { wants_join, "network.join: there is no cluster to join yet" },
         { wants_node, "node_mode, node_selector: there is one node only" },

@@ -288,8 +288,9 @@ int zl_link_delete(struct zl_nl *nl, const char *name, struct zl_error *err)
         return r;
 }
 
-static void put_address(struct zl_buf *buf, int index, const struct zl_net_addr *a)
+static void put_address(struct zl_buf *buf, int index, const struct zl_net_addr *a, bool no_source)
 {
+        const struct ifa_cacheinfo deprecated = { .ifa_prefered = 0, .ifa_valid = UINT32_MAX };
         const struct ifaddrmsg head = { .ifa_family = a->family,
                                         .ifa_prefixlen = a->prefix,
                                         .ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0,
@@ -299,7 +300,24 @@ static void put_address(struct zl_buf *buf, int index, const struct zl_net_addr 
 
         zl_nl_put(buf, IFA_LOCAL, a->bytes, address_size(a));
         zl_nl_put(buf, IFA_ADDRESS, a->bytes, address_size(a));
+        if (no_source && a->family == AF_INET6)
+                zl_nl_put(buf, IFA_CACHEINFO, &deprecated, sizeof(deprecated));
         zl_nl_end(buf, begin);
+}
+
+int zl_link_drop_address(struct zl_nl *nl, unsigned link, const struct zl_net_addr *address)
+{
+        const struct ifaddrmsg head = { .ifa_family = address->family,
+                                        .ifa_prefixlen = address->prefix,
+                                        .ifa_index = link };
+        _cleanup_buf_ struct zl_buf buf = ZL_NL_BUF;
+        size_t begin = zl_nl_begin(&buf, RTM_DELADDR, 0, &head, sizeof(head));
+        int r;
+
+        zl_nl_put(&buf, IFA_LOCAL, address->bytes, address_size(address));
+        zl_nl_end(&buf, begin);
+        r = zl_nl_transact(nl, &buf, NULL);
+        return r == -EADDRNOTAVAIL || r == -ENODEV ? 0 : r;
 }
 
 static void put_default_route(struct zl_buf *buf, int index, const struct zl_net_addr *gateway)
@@ -322,7 +340,7 @@ static void put_family(struct zl_buf *buf, int index, const struct zl_link_setup
 {
         for (size_t i = 0; i < setup->n_addresses; i++)
                 if (setup->addresses[i].family == family)
-                        put_address(buf, index, &setup->addresses[i]);
+                        put_address(buf, index, &setup->addresses[i], setup->no_source);
         for (size_t i = 0; i < setup->n_gateways; i++)
                 if (setup->gateways[i].family == family)
                         put_default_route(buf, index, &setup->gateways[i]);

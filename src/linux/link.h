@@ -51,8 +51,11 @@ struct zl_link_setup {
         size_t n_addresses;
         const struct zl_net_addr *gateways; /* prefix is not looked at */
         size_t n_gateways;
+        bool no_source; /* what this host begins itself does not begin at these IPv6 addresses */
 };
 int zl_link_setup(struct zl_nl *nl, const struct zl_link_setup *setup, struct zl_error *err);
+/* Takes an address away. Missing is success. Negative errno. */
+int zl_link_drop_address(struct zl_nl *nl, unsigned link, const struct zl_net_addr *address);
 
 /* ---- looking -------------------------------------------------------------------------------------- */
 

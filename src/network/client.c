@@ -176,30 +176,41 @@ int zl_net_client_attach(const struct zl_net *net, const struct zl_net_request *
         return r;
 }
 
-int zl_net_client_detach(const struct zl_net *net, const char *name, struct zl_error *err)
+/* A request about a container that is in a network; success if it is in none. The request is taken over, NULL is no memory. */
+static int ask_about(const struct zl_net *net, const char *name, json_t *request,
+                     struct zl_error *err)
 {
-        _cleanup_json_ json_t *document = NULL;
+        _cleanup_json_ json_t *document = request;
         _cleanup_net_info_ struct zl_net_info info = { 0 };
-        int r = zl_net_client_get(net, name, &info, err);
+        int r = document ? zl_net_client_get(net, name, &info, err) : zl_fail_oom(err);
 
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        document = json_pack("{s:s,s:s}", "op", ZL_NET_OP_DETACH, "name", name);
-        return document ? ask(net, document, NULL, NULL, err) : zl_fail_oom(err);
+        return ask(net, document, NULL, NULL, err);
+}
+
+int zl_net_client_detach(const struct zl_net *net, const char *name, struct zl_error *err)
+{
+        return ask_about(net, name, json_pack("{s:s,s:s}", "op", ZL_NET_OP_DETACH, "name", name),
+                         err);
 }
 
 int zl_net_client_ready(const struct zl_net *net, const char *name, bool ready,
                         struct zl_error *err)
 {
-        _cleanup_json_ json_t *document = NULL;
-        _cleanup_net_info_ struct zl_net_info info = { 0 };
-        int r = zl_net_client_get(net, name, &info, err);
+        return ask_about(net, name,
+                         json_pack("{s:s,s:s,s:b}", "op", ZL_NET_OP_READY, "name", name, "ready",
+                                   (int)ready),
+                         err);
+}
 
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
-        document = json_pack("{s:s,s:s,s:b}", "op", ZL_NET_OP_READY, "name", name, "ready",
-                             (int)ready);
-        return document ? ask(net, document, NULL, NULL, err) : zl_fail_oom(err);
+int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t timeout_nsec,
+                        struct zl_error *err)
+{
+        return ask_about(net, name,
+                         json_pack("{s:s,s:s,s:I}", "op", ZL_NET_OP_DRAIN, "name", name, "timeout",
+                                   (json_int_t)timeout_nsec),
+                         err);
 }
 
 int zl_net_client_get(const struct zl_net *net, const char *name, struct zl_net_info *ret,

@@ -41,6 +41,9 @@ int zl_net_client_detach(const struct zl_net *net, const char *name, struct zl_e
 /* Whether names lead to it. Success if it is in no network. */
 int zl_net_client_ready(const struct zl_net *net, const char *name, bool ready,
                         struct zl_error *err);
+/* As not ready, and waits for the end of its connections, at most so long. Success if it is in no network. */
+int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t timeout_nsec,
+                        struct zl_error *err);
 /* What a container has, from the record on disk: starts nothing. -ENOENT (no error filled) if it is in no network. */
 int zl_net_client_get(const struct zl_net *net, const char *name, struct zl_net_info *ret,
                       struct zl_error *err);

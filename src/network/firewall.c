@@ -2,7 +2,8 @@
 /*
  * The table. Its picture:
  *
- *   prerouting, output   what arrives at an address and port that is published goes to the chain of that front
+ *   prerouting, output   what arrives at an address and port that is published, or at the balanced address of a service, goes
+ *                        to the chain of that front
  *   front chains         one of the targets at random, by a map
  *   postrouting          masquerade what leaves a network, and what comes back into the one it came from (a container that
  *                        reaches a neighbour, or itself, by a published port: the answer has to pass here, too)
@@ -104,6 +105,79 @@ static void is_family(struct zl_nft *nft, bool four)
         is_byte(nft, NFT_META_NFPROTO, four ? ZL_NF_IPV4 : ZL_NF_IPV6);
 }
 
+/* ---- the way in ---------------------------------------------------------------------------------- */
+
+static void put_dispatch(struct zl_nft *nft, const char *chain, const char *map)
+{
+        bool four = zl_streq(map, "four"), six = zl_streq(map, "six");
+        uint32_t size = four ? 4 : six ? 16 : 0, reg = NFT_REG32_00 + size / 4;
+
+        zl_nft_rule(nft, chain);
+        if (size > 0) {
+                is_family(nft, four);
+                zl_nft_payload(nft, NFT_PAYLOAD_NETWORK_HEADER,
+                               four ? DESTINATION_4 : DESTINATION_6, size, NFT_REG32_00);
+        } else {
+                const uint32_t local = RTN_LOCAL;
+
+                zl_nft_fib_type(nft, NFT_REG_1);
+                zl_nft_compare(nft, NFT_REG_1, NFT_CMP_EQ, &local, sizeof(local));
+        }
+        zl_nft_meta(nft, NFT_META_L4PROTO, reg);
+        zl_nft_payload(nft, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_OFFSET, 2, reg + 1);
+        zl_nft_lookup_verdict(nft, map, NFT_REG32_00);
+        zl_nft_rule_end(nft);
+}
+
+static void put_loopback_return(struct zl_nft *nft, const char *chain)
+{
+        static const struct zl_net_addr four = { AF_INET, 8, { 127 } };
+        static const struct zl_net_addr six = { AF_INET6, 128, { [15] = 1 } };
+
+        zl_nft_rule(nft, chain);
+        is_family(nft, true);
+        is_in_prefix(nft, false, &four);
+        zl_nft_verdict(nft, NFT_RETURN);
+        zl_nft_rule_end(nft);
+        zl_nft_rule(nft, chain);
+        is_family(nft, false);
+        is_in_prefix(nft, false, &six);
+        zl_nft_verdict(nft, NFT_RETURN);
+        zl_nft_rule_end(nft);
+}
+
+static void put_dispatches(struct zl_nft *nft, const char *chain)
+{
+        static const char *const maps[] = { "four", "six", "any" };
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(maps); i++)
+                put_dispatch(nft, chain, maps[i]);
+}
+
+/* Balanced addresses are those of a network: who comes by another link is not let through to them. */
+static void put_guard(struct zl_nft *nft, const char *bridge, const struct zl_net_addr *services)
+{
+        if (!services->family)
+                return;
+        zl_nft_rule(nft, "prerouting");
+        is_family(nft, services->family == AF_INET);
+        is_in_prefix(nft, false, services);
+        is_link(nft, NFT_META_IIFNAME, NFT_CMP_NEQ, bridge);
+        zl_nft_verdict(nft, ZL_NF_DROP);
+        zl_nft_rule_end(nft);
+}
+
+static void put_prerouting(struct zl_nft *nft, const struct zl_firewall_network *networks, size_t n)
+{
+        zl_nft_flush_chain(nft, "prerouting");
+        put_loopback_return(nft, "prerouting");
+        for (size_t i = 0; i < n; i++) {
+                put_guard(nft, networks[i].bridge, &networks[i].services4);
+                put_guard(nft, networks[i].bridge, &networks[i].services6);
+        }
+        put_dispatches(nft, "prerouting");
+}
+
 /* ---- networks ------------------------------------------------------------------------------------- */
 
 static void masquerade(struct zl_nft *nft, const char *bridge, const struct zl_net_addr *subnet)
@@ -150,6 +224,7 @@ static void put_networks(struct zl_nft *nft, const struct zl_firewall_network *n
 {
         zl_nft_flush_chain(nft, "postrouting");
         zl_nft_flush_chain(nft, "forward");
+        put_prerouting(nft, networks, n);
         for (size_t i = 0; i < n; i++) {
                 masquerade(nft, networks[i].bridge, &networks[i].four);
                 masquerade(nft, networks[i].bridge, &networks[i].six);
@@ -210,49 +285,8 @@ static void put_front(struct zl_nft *nft, const struct zl_firewall_front *f)
 
 /* ---- the table ------------------------------------------------------------------------------------ */
 
-static void put_dispatch(struct zl_nft *nft, const char *chain, const char *map)
-{
-        bool four = zl_streq(map, "four"), six = zl_streq(map, "six");
-        uint32_t size = four ? 4 : six ? 16 : 0, reg = NFT_REG32_00 + size / 4;
-
-        zl_nft_rule(nft, chain);
-        if (size > 0) {
-                is_family(nft, four);
-                zl_nft_payload(nft, NFT_PAYLOAD_NETWORK_HEADER,
-                               four ? DESTINATION_4 : DESTINATION_6, size, NFT_REG32_00);
-        } else {
-                const uint32_t local = RTN_LOCAL;
-
-                zl_nft_fib_type(nft, NFT_REG_1);
-                zl_nft_compare(nft, NFT_REG_1, NFT_CMP_EQ, &local, sizeof(local));
-        }
-        zl_nft_meta(nft, NFT_META_L4PROTO, reg);
-        zl_nft_payload(nft, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_OFFSET, 2, reg + 1);
-        zl_nft_lookup_verdict(nft, map, NFT_REG32_00);
-        zl_nft_rule_end(nft);
-}
-
-static void put_loopback_return(struct zl_nft *nft, const char *chain)
-{
-        static const struct zl_net_addr four = { AF_INET, 8, { 127 } };
-        static const struct zl_net_addr six = { AF_INET6, 128, { [15] = 1 } };
-
-        zl_nft_rule(nft, chain);
-        is_family(nft, true);
-        is_in_prefix(nft, false, &four);
-        zl_nft_verdict(nft, NFT_RETURN);
-        zl_nft_rule_end(nft);
-        zl_nft_rule(nft, chain);
-        is_family(nft, false);
-        is_in_prefix(nft, false, &six);
-        zl_nft_verdict(nft, NFT_RETURN);
-        zl_nft_rule_end(nft);
-}
-
 static void put_table(struct zl_nft *nft)
 {
-        static const char *const chains[] = { "prerouting", "output" };
-        static const char *const maps[] = { "four", "six", "any" };
         const uint32_t tail = ZL_NFT_JOIN(ZL_NFT_TYPE_PROTO, ZL_NFT_TYPE_SERVICE);
 
         zl_nft_add_table(nft);
@@ -265,11 +299,8 @@ static void put_table(struct zl_nft *nft)
         zl_nft_add_map(nft, "any", tail, 8);
         zl_nft_add_map(nft, "four", (uint32_t)ZL_NFT_TYPE_IPV4 << 12 | tail, 12);
         zl_nft_add_map(nft, "six", (uint32_t)ZL_NFT_TYPE_IPV6 << 12 | tail, 24);
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(chains); i++) {
-                put_loopback_return(nft, chains[i]);
-                for (size_t j = 0; j < ZL_ARRAY_SIZE(maps); j++)
-                        put_dispatch(nft, chains[i], maps[j]);
-        }
+        put_loopback_return(nft, "output");
+        put_dispatches(nft, "output");
 }
 
 int zl_firewall_open(const char *table, struct zl_firewall *ret, struct zl_error *err)

@@ -17,6 +17,8 @@ enum { ZL_FIREWALL_TARGETS_MAX = 1024 };
 struct zl_firewall_network {
         const char *bridge;
         struct zl_net_addr four, six; /* subnets; family 0: none */
+        /* The parts of them with balanced addresses, which nobody else reaches; family 0: none. */
+        struct zl_net_addr services4, services6;
 };
 
 struct zl_firewall_target {

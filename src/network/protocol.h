@@ -6,6 +6,7 @@
  *   {"op":"attach","name":…,"network":…,"pid":…,"started":…, …}   with a pidfd and a network namespace; answered by the record
  *   {"op":"detach","name":…}                                      not attached: fine
  *   {"op":"ready","name":…,"ready":true}                         not attached: fine
+ *   {"op":"drain","name":…,"timeout":NSEC}                       as not ready; the answer waits for the end of its connections
  */
 #pragma once
 
@@ -13,3 +14,4 @@
 #define ZL_NET_OP_ATTACH "attach"
 #define ZL_NET_OP_DETACH "detach"
 #define ZL_NET_OP_READY "ready"
+#define ZL_NET_OP_DRAIN "drain"

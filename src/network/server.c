@@ -57,8 +57,21 @@ static int handle_attach(struct zl_net_server *s, json_t *request, int fds[2], j
         return r;
 }
 
-static int handle(struct zl_net_server *s, json_t *request, int fds[2], json_t **ret,
-                  struct zl_error *err)
+/* 1: the answer comes later. */
+static int handle_drain(struct zl_net_server *s, struct zl_net_source *source,
+                        struct zl_net_attachment *a, const json_t *request, struct zl_error *err)
+{
+        int r = a ? zl_net_set_ready(s, a, false, err) : 0;
+
+        if (!a || r < 0)
+                return r;
+        r = zl_net_drain_begin(s, source, a, zl_json_int(request, "timeout", 0), err);
+        return r < 0 ? r : 1;
+}
+
+/* 1: the answer comes later. */
+static int handle(struct zl_net_server *s, struct zl_net_source *source, json_t *request,
+                  int fds[2], json_t **ret, struct zl_error *err)
 {
         const char *op = zl_json_str(request, "op", ""), *name = zl_json_str(request, "name", "");
         struct zl_net_attachment *a = zl_map_get(s->attachments, name);
@@ -67,6 +80,8 @@ static int handle(struct zl_net_server *s, json_t *request, int fds[2], json_t *
                 return handle_attach(s, request, fds, ret, err);
         if (zl_streq(op, ZL_NET_OP_READY))
                 return a ? zl_net_set_ready(s, a, zl_json_bool(request, "ready", false), err) : 0;
+        if (zl_streq(op, ZL_NET_OP_DRAIN))
+                return handle_drain(s, source, a, request, err);
         if (zl_streq(op, ZL_NET_OP_DETACH)) {
                 if (a)
                         zl_net_detach(s, a);
@@ -75,7 +90,7 @@ static int handle(struct zl_net_server *s, json_t *request, int fds[2], json_t *
         return zl_fail(err, ZL_E_UNSUPPORTED, 0, "zlayer-net does not know \"%s\"", op);
 }
 
-static void answer(int fd, json_t *document)
+void zl_net_answer(int fd, json_t *document)
 {
         _cleanup_json_ json_t *reply = document;
         _cleanup_free_ char *text = zl_json_dump(reply, 0);
@@ -86,6 +101,7 @@ static void answer(int fd, json_t *document)
 
 static void close_connection(struct zl_net_server *s, struct zl_net_source *source)
 {
+        zl_net_drain_forget(s, source);
         zl_close(source->fd);
         free(source);
         s->idle_at = zl_now_monotonic();
@@ -111,13 +127,13 @@ static void request_ready(struct zl_net_server *s, struct zl_net_source *source,
         }
         r = zl_json_parse(text, (size_t)n, "request", &request, &err);
         if (r == 0)
-                r = handle(s, request, fds, &reply, &err);
+                r = handle(s, source, request, fds, &reply, &err);
         zl_close(fds[0]);
         zl_close(fds[1]);
         if (r < 0)
-                answer(source->fd, error_document(&err));
-        else
-                answer(source->fd, json_pack("{s:O*}", "ok", reply ? reply : json_null()));
+                zl_net_answer(source->fd, error_document(&err));
+        else if (r == 0)
+                zl_net_answer(source->fd, json_pack("{s:O*}", "ok", reply ? reply : json_null()));
 }
 
 int zl_net_source_add(struct zl_net_server *s, struct zl_net_source *source)
@@ -332,6 +348,12 @@ static void listen_again(struct zl_net_server *s)
         zl_net_ports_resume(s);
 }
 
+/* The earlier of two instants, of which 0 is never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+        return a && b ? ZL_MIN(a, b) : a + b;
+}
+
 /* Milliseconds to sleep; -1: no limit; -2: there is nothing left to do. */
 static int look_around(struct zl_net_server *s)
 {
@@ -339,14 +361,16 @@ static int look_around(struct zl_net_server *s)
 
         if (s->accept_at && s->accept_at <= now)
                 listen_again(s);
+        if (s->drain_at && s->drain_at <= now)
+                zl_net_drain_look(s);
         if (idle_at && idle_at <= now) {
                 s->idle_at = idle_at = 0;
                 zl_net_network_sweep(s);
                 if (zl_map_size(s->attachments) == 0)
                         return -2;
         }
-        next = idle_at && s->accept_at ? ZL_MIN(idle_at, s->accept_at) : idle_at + s->accept_at;
-        return next ? (int)((next - now) / ZL_NSEC_PER_MSEC) + 1 : -1;
+        next = earlier(earlier(idle_at, s->accept_at), s->drain_at);
+        return next ? (int)(ZL_MAX(next - now, (int64_t)0) / ZL_NSEC_PER_MSEC) + 1 : -1;
 }
 
 static void leave(struct zl_net_server *s)
@@ -429,10 +453,10 @@ int zl_net_main(int argc, char **argv)
         }
         if (r < 0) {
                 zl_log_error(ZL_LOG_ERROR, &err, "cannot start");
-                answer(READY_FD, error_document(&err));
+                zl_net_answer(READY_FD, error_document(&err));
                 return EXIT_FAILURE;
         }
-        answer(READY_FD, json_pack("{s:n}", "ok"));
+        zl_net_answer(READY_FD, json_pack("{s:n}", "ok"));
         zl_close(READY_FD);
         return loop(&s);
 }

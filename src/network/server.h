@@ -25,11 +25,15 @@
 enum {
         ZL_NET_SUBNET_BITS = 20,
         ZL_NET_HOSTS = 1 << (32 - ZL_NET_SUBNET_BITS),
+        /* The last quarter of a subnet is for the balanced addresses of services. */
+        ZL_NET_SERVICE_BITS = ZL_NET_SUBNET_BITS + 2,
+        ZL_NET_FIRST_SERVICE = ZL_NET_HOSTS / 4 * 3,
         ZL_NET_REQUEST_MAX = 64 * 1024,
         ZL_NET_DOCUMENT_MAX = 1 << 20,
 };
 
 struct zl_net_server;
+struct zl_net_front;
 
 struct zl_net_source {
         int fd;
@@ -45,10 +49,22 @@ struct zl_net_network {
         uint64_t used[ZL_NET_HOSTS / 64];
         unsigned next; /* where to look for a free address first: one just released is taken last */
         size_t users;
-        bool has_names; /* the name service listens at its gateways */
+        struct zl_map *services; /* by "DEPLOYMENT.SERVICE" */
+        bool has_names;          /* the name service listens at its gateways */
 };
 
-struct zl_net_port;
+/* The balanced address of a service: the same for as long as there is the network, also while nobody is behind it. */
+struct zl_net_service {
+        char *name;
+        unsigned host;
+        size_t users;
+};
+
+/* One port of one container. */
+struct zl_net_port {
+        struct zl_net_front *front;
+        uint16_t container;
+};
 
 /* A container in a network. */
 struct zl_net_attachment {
@@ -56,7 +72,8 @@ struct zl_net_attachment {
         const char *name;         /* in the document */
         json_t *document;
         struct zl_net_network *network;
-        unsigned host; /* number of its address in the subnet */
+        unsigned host;                  /* number of its address in the subnet */
+        struct zl_net_service *service; /* NULL: it has no endpoints */
         char link[IF_NAMESIZE];
         bool ready;
         struct zl_net_port *ports;
@@ -80,6 +97,8 @@ struct zl_net_server {
         int64_t idle_at;   /* when something became unused; 0: nothing is */
         int64_t accept_at; /* when the listeners that were put aside listen again; 0: none was */
         size_t n_relays;
+        struct zl_net_drain *drains;
+        int64_t drain_at; /* when they are looked at; 0: there are none */
 };
 
 static inline struct zl_ip zl_net_ip(const struct zl_net_addr *a)
@@ -91,6 +110,8 @@ static inline struct zl_ip zl_net_ip(const struct zl_net_addr *a)
 }
 
 int zl_net_source_add(struct zl_net_server *s, struct zl_net_source *source);
+/* Answers a request with what is in `document`, which is taken over; NULL is no memory. */
+void zl_net_answer(int fd, json_t *document);
 /* A new connection (non-blocking), or -1. A listener that cannot have one now, because there are no descriptors, would be ready
  * again at once, for ever: it is put aside for a moment. */
 int zl_net_accept(struct zl_net_server *s, struct zl_net_source *listener,
@@ -110,11 +131,26 @@ int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, stru
 /* Removes the networks that nobody uses. */
 void zl_net_network_sweep(struct zl_net_server *s);
 void zl_net_network_free(struct zl_net_network *n);
+int zl_net_network_save(struct zl_net_server *s, const struct zl_net_network *n,
+                        struct zl_error *err);
 int zl_net_take_host(struct zl_net_network *n, unsigned *ret, struct zl_error *err);
 struct zl_net_addr zl_net_address(const struct zl_net_network *n, int family, unsigned host);
 /* Tells the firewall which networks there are. */
 int zl_net_firewall_networks(struct zl_net_server *s, struct zl_firewall_network **ret,
                              size_t *ret_n);
+
+/* ---- server_service.c ------------------------------------------------------------------------------- */
+
+struct zl_map *zl_net_services_new(void); /* NULL without memory */
+/* A service out of a record. -EINVAL: its address is none for services, or is taken. */
+int zl_net_service_load(struct zl_net_network *n, const char *name, unsigned host,
+                        struct zl_net_service **ret);
+/* Gives an attachment with endpoints the service it belongs to, with its address, and takes it away. */
+int zl_net_service_enter(struct zl_net_server *s, struct zl_net_attachment *a,
+                         struct zl_error *err);
+void zl_net_service_leave(struct zl_net_server *s, struct zl_net_attachment *a);
+/* The addresses of a bridge that was just made or found. */
+void zl_net_services_raise(struct zl_net_server *s, struct zl_net_network *n);
 
 /* ---- server_attach.c -------------------------------------------------------------------------------- */
 
@@ -148,8 +184,6 @@ int zl_net_set_ready(struct zl_net_server *s, struct zl_net_attachment *a, bool 
 
 /* ---- server_ports.c --------------------------------------------------------------------------------- */
 
-struct zl_net_front;
-
 /* Takes the ports that the document asks for, and writes those that were chosen into it. What was taken before a failure is given
  * back by zl_net_ports_close(). */
 int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err);
@@ -160,6 +194,20 @@ void zl_net_ports_update_all(struct zl_net_server *s);
 void zl_net_front_free(struct zl_net_front *f);
 /* The listeners that were put aside listen again. */
 void zl_net_ports_resume(struct zl_net_server *s);
+
+/* Whether anybody who is ready is behind a port of it. */
+bool zl_net_ports_has_ready(struct zl_net_server *s, const struct zl_net_attachment *a);
+
+/* ---- server_drain.c --------------------------------------------------------------------------------- */
+
+/* The connections of a container that is no longer ready are waited for; then the request is answered with "ok". */
+int zl_net_drain_begin(struct zl_net_server *s, struct zl_net_source *request,
+                       const struct zl_net_attachment *a, int64_t timeout_nsec,
+                       struct zl_error *err);
+/* Looks at all of them. Due at drain_at. */
+void zl_net_drain_look(struct zl_net_server *s);
+/* Whoever asked has gone. */
+void zl_net_drain_forget(struct zl_net_server *s, const struct zl_net_source *request);
 
 /* ---- server_recover.c ------------------------------------------------------------------------------- */
 

@@ -136,7 +136,7 @@ int zl_net_attachment_load(struct zl_net_server *s, json_t *document, int pidfd,
         a->host = (unsigned)zl_json_int(document, "host", 0);
         a->ready = zl_json_bool(document, "ready", false);
         snprintf(a->link, sizeof(a->link), "%s", zl_json_str(document, "link", ""));
-        if (!a->network || a->host < 2 || a->host >= ZL_NET_HOSTS - 1 || !*a->link) {
+        if (!a->network || a->host < 2 || a->host >= ZL_NET_FIRST_SERVICE || !*a->link) {
                 r = zl_fail(err, ZL_E_CORRUPT, 0, "the network record of %s makes no sense",
                             a->name);
                 zl_net_attachment_free(a);
@@ -190,6 +190,16 @@ static int fill(struct zl_net_server *s, const struct zl_net_network *n, unsigne
         if (r == 0 && !json_object_get(d, "ready"))
                 r = zl_json_set(d, "ready", json_false());
         return r;
+}
+
+/* Where the endpoints of its service are. */
+static int tell_service(struct zl_net_attachment *a)
+{
+        const struct zl_net_addr four = zl_net_address(a->network, AF_INET, a->service->host),
+                                 six = zl_net_address(a->network, AF_INET6, a->service->host);
+        int r = zl_json_set(a->document, "service4", json_address(&four));
+
+        return r < 0 ? r : zl_json_set(a->document, "service6", json_address(&six));
 }
 
 /* It becomes a file's name. */
@@ -247,6 +257,8 @@ int zl_net_attach(struct zl_net_server *s, json_t *document, int pidfd, int netn
                 return r;
         }
         r = zl_net_ports_open(s, a, err);
+        if (r == 0 && a->service)
+                r = tell_service(a);
         if (r == 0 && a->n_ports > 0)
                 r = zl_net_save(s, "containers", a->name, a->document, err);
         if (r == 0)

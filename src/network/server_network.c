@@ -16,10 +16,13 @@
 #include "base/log.h"
 #include "network/server.h"
 
+enum { REPLICAS = ZL_NET_FIRST_SERVICE - 2 };
+
 void zl_net_network_free(struct zl_net_network *n)
 {
         if (!n)
                 return;
+        zl_map_free(n->services);
         free(n->name);
         free(n);
 }
@@ -40,9 +43,9 @@ struct zl_net_addr zl_net_address(const struct zl_net_network *n, int family, un
 
 int zl_net_take_host(struct zl_net_network *n, unsigned *ret, struct zl_error *err)
 {
-        /* 0 is the network, 1 the gateway, the last one the broadcast address. */
-        for (unsigned i = 0; i < ZL_NET_HOSTS - 3; i++) {
-                unsigned host = 2 + (n->next + i) % (ZL_NET_HOSTS - 3);
+        /* 0 is the network, 1 the gateway. */
+        for (unsigned i = 0; i < REPLICAS; i++) {
+                unsigned host = 2 + (n->next + i) % REPLICAS;
 
                 if (n->used[host / 64] >> host % 64 & 1)
                         continue;
@@ -52,7 +55,7 @@ int zl_net_take_host(struct zl_net_network *n, unsigned *ret, struct zl_error *e
                 return 0;
         }
         return zl_fail(err, ZL_E_NO_SPACE, 0, "network %s has no address left, all %d are taken",
-                       n->name, ZL_NET_HOSTS - 3);
+                       n->name, REPLICAS);
 }
 
 /* ---- the pool ------------------------------------------------------------------------------------- */
@@ -192,6 +195,7 @@ int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, stru
                 return r;
         n->link = (unsigned)index;
         let_forward(s, n->bridge);
+        zl_net_services_raise(s, n);
         zl_net_names_listen(s, n);
         return 0;
 }
@@ -203,7 +207,8 @@ int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot
 {
         struct zl_net_network *n = calloc(1, sizeof(*n));
 
-        if (!n || !(n->name = strdup(name)) || zl_map_put(s->networks, n->name, n) < 0) {
+        if (!n || !(n->name = strdup(name)) || !(n->services = zl_net_services_new()) ||
+            zl_map_put(s->networks, n->name, n) < 0) {
                 zl_net_network_free(n);
                 return zl_fail_oom(err);
         }
@@ -236,6 +241,10 @@ int zl_net_firewall_networks(struct zl_net_server *s, struct zl_firewall_network
                 list[i].bridge = n->bridge;
                 list[i].four = zl_net_address(n, AF_INET, 0);
                 list[i].six = zl_net_address(n, AF_INET6, 0);
+                list[i].services4 = zl_net_address(n, AF_INET, ZL_NET_FIRST_SERVICE);
+                list[i].services4.prefix = ZL_NET_SERVICE_BITS;
+                list[i].services6 = zl_net_address(n, AF_INET6, ZL_NET_FIRST_SERVICE);
+                list[i].services6.prefix = 128 - 32 + ZL_NET_SERVICE_BITS;
                 i++;
         }
         *ret = list;
@@ -264,25 +273,36 @@ static void drop(struct zl_net_server *s, struct zl_net_network *n)
         zl_map_remove(s->networks, n->name);
 }
 
+int zl_net_network_save(struct zl_net_server *s, const struct zl_net_network *n,
+                        struct zl_error *err)
+{
+        _cleanup_json_ json_t *document = json_pack("{s:i}", "slot", (int)n->slot);
+        json_t *services = json_object();
+        const char *name;
+        size_t pos = 0;
+        void *value;
+        int r = document && zl_json_set(document, "services", services) == 0 ? 0 : -ENOMEM;
+
+        while (r == 0 && zl_map_next(n->services, &pos, &name, &value))
+                r = zl_json_set(services, name,
+                                json_integer(((struct zl_net_service *)value)->host));
+        return r < 0 ? zl_fail_oom(err) : zl_net_save(s, "networks", n->name, document, err);
+}
+
 /* Its record stands before its bridge. */
 static int make(struct zl_net_server *s, const char *name, struct zl_net_network **ret,
                 struct zl_error *err)
 {
-        _cleanup_json_ json_t *document = NULL;
         unsigned slot = 0;
         int r = take_slot(s, &slot, err);
 
+        if (r == 0)
+                r = zl_net_network_load(s, name, slot, ret, err);
         if (r < 0)
                 return r;
-        document = json_pack("{s:i}", "slot", (int)slot);
-        if (!document)
-                return zl_fail_oom(err);
-        r = zl_net_save(s, "networks", name, document, err);
+        r = zl_net_network_save(s, *ret, err);
         if (r < 0)
-                return r;
-        r = zl_net_network_load(s, name, slot, ret, err);
-        if (r < 0)
-                zl_net_forget(s, "networks", name);
+                zl_map_remove(s->networks, name);
         return r;
 }
 

@@ -5,6 +5,8 @@
  * starts; a chain of the firewall that spreads connections over those who are ready (over all, while nobody is); and for TCP a
  * relay, because what comes in by the host's loopback cannot be led by the kernel (network/firewall.c).
  *
+ * A front at the balanced address of a service needs neither socket nor relay: nobody but the host has that address.
+ *
  * The socket listens, so connections that the firewall does not lead (its table was destroyed) still arrive, by way of the relay.
  */
 #include <fcntl.h>
@@ -26,15 +28,11 @@ struct zl_net_front {
         struct zl_ip address;        /* AF_UNSPEC: all */
         uint16_t port;
         bool udp;
+        bool balanced;     /* at the address of a service: no socket */
+        const char *field; /* for messages: who wished it */
         char service[130]; /* "DEPLOYMENT.SERVICE" that it belongs to */
         size_t users;
         char key[96];
-};
-
-/* One port of one container. */
-struct zl_net_port {
-        struct zl_net_front *front;
-        uint16_t container;
 };
 
 void zl_net_front_free(struct zl_net_front *f)
@@ -79,6 +77,17 @@ static size_t targets_of(struct zl_net_server *s, const struct zl_net_front *f,
         size_t n = find_targets(s, f, true, targets);
 
         return n > 0 ? n : find_targets(s, f, false, targets);
+}
+
+bool zl_net_ports_has_ready(struct zl_net_server *s, const struct zl_net_attachment *a)
+{
+        _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
+                                                                   sizeof(*targets));
+
+        for (size_t i = 0; targets && i < a->n_ports; i++)
+                if (find_targets(s, a->ports[i].front, true, targets) > 0)
+                        return true;
+        return false;
 }
 
 static void update(struct zl_net_server *s, const struct zl_net_front *f)
@@ -160,7 +169,7 @@ void zl_net_ports_resume(struct zl_net_server *s)
         while (zl_map_next(s->fronts, &pos, &name, &value)) {
                 struct zl_net_front *f = value;
 
-                if (!f->udp)
+                if (!f->udp && !f->balanced)
                         zl_net_source_watch(s, &f->socket, true);
         }
 }
@@ -218,7 +227,7 @@ static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
         if (f) {
                 if (!zl_streq(f->service, wish->service))
                         return zl_fail(err, ZL_E_BUSY, EADDRINUSE,
-                                       "port_mappings: %s port %u of the host is published by %s",
+                                       "%s: %s port %u of the host is published by %s", wish->field,
                                        proto, wish->port, f->service);
                 *ret = f;
                 return 0;
@@ -227,17 +236,17 @@ static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
         if (!f)
                 return zl_fail_oom(err);
         *f = *wish;
-        r = bind_front(f);
+        r = f->balanced ? 0 : bind_front(f);
         if (r == 0) {
                 make_key(f);
-                r = f->udp ? 0 : zl_net_source_add(s, &f->socket);
+                r = f->udp || f->balanced ? 0 : zl_net_source_add(s, &f->socket);
         }
         if (r == 0)
                 r = zl_map_put(s->fronts, f->key, f);
         if (r < 0) {
                 zl_net_front_free(f);
-                r = zl_fail(err, ZL_E_BUSY, -r, "port_mappings: cannot have %s port %u of the host",
-                            proto, wish->port);
+                r = zl_fail(err, ZL_E_BUSY, -r, "%s: cannot have %s port %u of the host",
+                            wish->field, proto, wish->port);
                 zl_error_hint(err,
                               "`ss -lnp` tells which program has it; choose another host_port, "
                               "or 0 for any free one");
@@ -257,31 +266,72 @@ static int read_wish(const struct zl_net_attachment *a, const json_t *p, struct 
 
         *ret = (struct zl_net_front){ .socket = { .fd = -EBADF, .ready = front_ready },
                                       .port = (uint16_t)zl_json_int(p, "host", 0),
-                                      .udp = zl_json_bool(p, "udp", false) };
+                                      .udp = zl_json_bool(p, "udp", false),
+                                      .field = zl_json_bool(p, "endpoint", false)
+                                                       ? "endpoints"
+                                                       : "port_mappings" };
         zl_ident_parse(a->name, &ident);
         snprintf(ret->service, sizeof(ret->service), "%s.%s", ident.deployment, ident.service);
         if (*ip && !zl_streq(ip, "0.0.0.0") && !zl_streq(ip, "::") &&
             zl_ip_parse(ip, &ret->address) < 0)
-                return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: host_ip \"%s\" is no address",
+                return zl_fail(err, ZL_E_INVALID, 0, "%s: host_ip \"%s\" is no address", ret->field,
                                ip);
         /* The kernel does not lead the loopback, and datagrams have no relay: it would lead nowhere. */
         if (ret->udp && zl_ip_is_loopback(&ret->address)) {
                 zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                        "port_mappings: udp port %u cannot be published on the loopback address %s",
-                        ret->port, ip);
+                        "%s: udp port %u cannot be published on the loopback address %s",
+                        ret->field, ret->port, ip);
                 zl_error_hint(err, "publish it on another address of the host");
                 return -EOPNOTSUPP;
         }
         if (zl_json_int(p, "container", 0) == 0)
-                return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: container_port must not be 0");
+                return zl_fail(err, ZL_E_INVALID, 0, "%s: the port of the container must not be 0",
+                               ret->field);
         make_key(ret);
         return 0;
 }
 
+static int open_port(struct zl_net_server *s, struct zl_net_attachment *a,
+                     const struct zl_net_front *wish, json_t *p, struct zl_error *err)
+{
+        struct zl_net_front *front = NULL;
+        int r = front_get(s, wish, &front, err);
+
+        if (r < 0)
+                return r;
+        front->users++;
+        a->ports[a->n_ports++] = (struct zl_net_port){
+                .front = front, .container = (uint16_t)zl_json_int(p, "container", 0)
+        };
+        return zl_json_set(p, "host", json_integer(front->port)) < 0 ? zl_fail_oom(err) : 0;
+}
+
+/* An endpoint is a front at each of the two addresses of the service. */
+static int open_endpoint(struct zl_net_server *s, struct zl_net_attachment *a, json_t *p,
+                         struct zl_error *err)
+{
+        static const int families[] = { AF_INET, AF_INET6 };
+        struct zl_net_front wish;
+        int r = read_wish(a, p, &wish, err);
+
+        wish.balanced = true;
+        for (int i = 0; r == 0 && i < 2; i++) {
+                const struct zl_net_addr address = zl_net_address(a->network, families[i],
+                                                                  a->service->host);
+
+                wish.address = zl_net_ip(&address);
+                make_key(&wish);
+                r = open_port(s, a, &wish, p, err);
+        }
+        return r;
+}
+
 int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err)
 {
-        json_t *list = json_object_get(a->document, "ports"), *p;
-        size_t n = json_array_size(list), i;
+        json_t *list = json_object_get(a->document, "ports"), *p,
+               *endpoints = json_object_get(a->document, "endpoints");
+        size_t n = json_array_size(list) + 2 * json_array_size(endpoints), i;
+        int r = 0;
 
         if (n > PORTS_MAX)
                 return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: more than %d", PORTS_MAX);
@@ -290,21 +340,15 @@ int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, stru
                 return zl_fail_oom(err);
         json_array_foreach(list, i, p)
         {
-                struct zl_net_front wish, *front = NULL;
-                int r = read_wish(a, p, &wish, err);
+                struct zl_net_front wish;
 
-                if (r == 0)
-                        r = front_get(s, &wish, &front, err);
-                if (r < 0)
-                        return r;
-                front->users++;
-                a->ports[a->n_ports++] = (struct zl_net_port){
-                        .front = front, .container = (uint16_t)zl_json_int(p, "container", 0)
-                };
-                if (zl_json_set(p, "host", json_integer(front->port)) < 0)
-                        return zl_fail_oom(err);
+                r = r ? r : read_wish(a, p, &wish, err);
+                r = r ? r : open_port(s, a, &wish, p, err);
         }
-        return 0;
+        if (r == 0)
+                r = zl_net_service_enter(s, a, err);
+        json_array_foreach(endpoints, i, p) r = r ? r : open_endpoint(s, a, p, err);
+        return r;
 }
 
 static void close_front(struct zl_net_server *s, struct zl_net_front *f)
@@ -336,4 +380,5 @@ void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a)
                         close_front(s, f);
         }
         free(ports);
+        zl_net_service_leave(s, a);
 }

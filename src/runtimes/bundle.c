@@ -488,8 +488,9 @@ static void warn_about_the_rest(const struct bundle_builder *b)
                 bundle_warn(
                         b, "port_mappings: ports are published with network_mode: bridge only%s",
                         b->host_network ? " (the workload is on the host's network anyway)" : "");
-        if (s->n_endpoints > 0)
-                bundle_warn(b, "endpoints: no proxy listens for them yet");
+        if (s->n_endpoints > 0 && (b->host_network || s->network_mode.kind != ZL_NETWORK_BRIDGE))
+                bundle_warn(b,
+                            "endpoints: connections are balanced with network_mode: bridge only");
         if (b->in->wasm && (s->privileged || zl_strv_len(s->capabilities) > 0))
                 bundle_warn(b,
                             "%s: a WebAssembly program has no rights on the system, it gets none",

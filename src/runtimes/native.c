@@ -279,13 +279,19 @@ static int native_set_ready(struct zl_runtime *rt, const char *name, bool ready,
         return native_network_set_ready(native_from(rt), name, ready, err);
 }
 
+static int native_drain(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
+                        struct zl_error *err)
+{
+        return native_network_drain(native_from(rt), name, timeout_nsec, err);
+}
+
 /* What containers and WebAssembly have. */
 #define COMMON_OPS                                                                                 \
         .free = native_free, .pull = native_pull, .create = native_create, .start = native_start,  \
         .stop = native_stop, .kill = native_kill, .pause = native_pause,                           \
-        .set_ready = native_set_ready, .remove = native_remove, .state = native_state,             \
-        .rename = native_rename, .list = native_list, .inspect = native_inspect,                   \
-        .recover = native_recover, .watch_open = native_watch_open,                                \
+        .set_ready = native_set_ready, .drain = native_drain, .remove = native_remove,             \
+        .state = native_state, .rename = native_rename, .list = native_list,                       \
+        .inspect = native_inspect, .recover = native_recover, .watch_open = native_watch_open,     \
         .watch_open_all = native_watch_open_all, .watch_fd = native_watch_fd,                      \
         .watch_next = native_watch_next, .watch_close = native_watch_close,                        \
         .logs_open = native_logs_open, .logs_fd = native_logs_fd, .logs_next = native_logs_next,   \

@@ -81,6 +81,13 @@ static json_t *json_strings(char *const *strv)
         return list;
 }
 
+static json_t *json_endpoint(const struct zl_endpoint_spec *e)
+{
+        return json_pack("{s:i,s:i,s:b,s:b}", "host", e->port, "container",
+                         e->has_target_port && e->target_port ? e->target_port : e->port, "udp",
+                         (int)(e->protocol == ZL_PROTOCOL_UDP), "endpoint", 1);
+}
+
 static json_t *json_ports(const struct zl_service_spec *spec)
 {
         json_t *list = json_array();
@@ -95,6 +102,21 @@ static json_t *json_ports(const struct zl_service_spec *spec)
                 if (json_array_append_new(list, port) < 0)
                         return forget(list);
         }
+        /* The host's own addresses are one more place where a public endpoint is reached. */
+        for (size_t i = 0; i < spec->n_endpoints; i++)
+                if (spec->endpoints[i].expose == ZL_EXPOSE_PUBLIC &&
+                    json_array_append_new(list, json_endpoint(&spec->endpoints[i])) < 0)
+                        return forget(list);
+        return list;
+}
+
+static json_t *json_endpoints(const struct zl_service_spec *spec)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < spec->n_endpoints; i++)
+                if (json_array_append_new(list, json_endpoint(&spec->endpoints[i])) < 0)
+                        return forget(list);
         return list;
 }
 
@@ -108,10 +130,10 @@ int native_network_describe(const struct zl_service_spec *spec, const struct zl_
                 return zl_fail(err, ZL_E_INVALID, 0, "network_mode: \"%s\" is too long",
                                spec->network_mode.name);
         d = json_pack(
-                "{s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:b}", "network", network, "service", ident->service,
-                "replica", (int)ident->replica, "hostname", hostname, "dns",
+                "{s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:b}", "network", network, "service",
+                ident->service, "replica", (int)ident->replica, "hostname", hostname, "dns",
                 json_strings(spec->dns), "extra_hosts", json_strings(spec->extra_hosts), "ports",
-                json_ports(spec), "ready",
+                json_ports(spec), "endpoints", json_endpoints(spec), "ready",
                 zl_streq(ident->deployment, ZL_IDENT_RUN_DEPLOYMENT)); /* nobody will say so */
         if (!d)
                 return zl_fail_oom(err);
@@ -209,24 +231,36 @@ int native_network_set_ready(struct native *n, const char *name, bool ready, str
         return zl_net_client_ready(&net, name, ready, err);
 }
 
-static int add_ports(const json_t *list, struct zl_status *status, struct zl_error *err)
+int native_network_drain(struct native *n, const char *name, int64_t timeout_nsec,
+                         struct zl_error *err)
+{
+        const struct zl_net net = net_of(n);
+
+        return zl_net_client_drain(&net, name, timeout_nsec, err);
+}
+
+/* `where` is the address of those that name none. */
+static int add_ports(const json_t *list, const char *where, struct zl_status *status,
+                     struct zl_error *err)
 {
         const json_t *p;
+        struct zl_port *ports;
         size_t i;
 
         if (json_array_size(list) == 0)
                 return 0;
-        status->ports = calloc(json_array_size(list), sizeof(*status->ports));
-        if (!status->ports)
+        ports = realloc(status->ports,
+                        (status->n_ports + json_array_size(list)) * sizeof(*status->ports));
+        if (!ports)
                 return zl_fail_oom(err);
+        status->ports = ports;
         json_array_foreach(list, i, p)
         {
                 const char *ip = zl_json_str(p, "ip", "");
-
                 struct zl_port *port = &status->ports[status->n_ports];
 
                 *port = (struct zl_port){
-                        .host_ip = strdup(*ip ? ip : "0.0.0.0"),
+                        .host_ip = strdup(*ip ? ip : where),
                         .host_port = (uint16_t)zl_json_int(p, "host", 0),
                         .container_port = (uint16_t)zl_json_int(p, "container", 0),
                         .udp = zl_json_bool(p, "udp", false),
@@ -243,6 +277,7 @@ int native_network_status(struct native *n, const struct native_record *record,
 {
         const struct zl_net net = net_of(n);
         _cleanup_net_info_ struct zl_net_info info = { 0 };
+        const char *service;
         int r;
 
         r = zl_net_client_get(&net, record->name, &info, err);
@@ -250,5 +285,9 @@ int native_network_status(struct native *n, const struct native_record *record,
                 return r == -ENOENT ? 0 : r;
         if (zl_replace_str(&status->ip, info.ipv4) < 0)
                 return zl_fail_oom(err);
-        return add_ports(json_object_get(info.document, "ports"), status, err);
+        r = add_ports(json_object_get(info.document, "ports"), "0.0.0.0", status, err);
+        service = zl_json_str(info.document, "service4", NULL);
+        if (r == 0 && service)
+                r = add_ports(json_object_get(info.document, "endpoints"), service, status, err);
+        return r;
 }

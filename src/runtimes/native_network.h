@@ -26,6 +26,9 @@ int native_network_attach(struct native *n, int state_fd, const struct native_re
 int native_network_detach(struct native *n, const char *name, struct zl_error *err);
 /* Whether names lead to it. */
 int native_network_set_ready(struct native *n, const char *name, bool ready, struct zl_error *err);
+/* No name leads to it any more; waits for the end of its connections, but not longer than that. */
+int native_network_drain(struct native *n, const char *name, int64_t timeout_nsec,
+                         struct zl_error *err);
 /* Adds addresses to a status. */
 int native_network_status(struct native *n, const struct native_record *record,
                           struct zl_status *status, struct zl_error *err);

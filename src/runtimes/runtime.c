@@ -108,6 +108,15 @@ int zl_runtime_set_ready(struct zl_runtime *rt, const char *name, bool ready, st
         return rt->ops->set_ready(rt, name, ready, err);
 }
 
+int zl_runtime_drain(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
+                     struct zl_error *err)
+{
+        BEGIN(set_ready, "steer traffic to workloads");
+        if (!rt->ops->drain)
+                return rt->ops->set_ready(rt, name, false, err);
+        return rt->ops->drain(rt, name, timeout_nsec, err);
+}
+
 int zl_runtime_remove(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err)
 {
         BEGIN(remove, "remove workloads");

@@ -48,6 +48,8 @@ struct zl_runtime_ops {
                     struct zl_error *err);
         int (*pause)(struct zl_runtime *rt, const char *name, bool pause, struct zl_error *err);
         int (*set_ready)(struct zl_runtime *rt, const char *name, bool ready, struct zl_error *err);
+        int (*drain)(struct zl_runtime *rt, const char *name, int64_t timeout_nsec,
+                     struct zl_error *err);
         int (*remove)(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err);
         int (*state)(struct zl_runtime *rt, const char *name, struct zl_status *ret,
                      struct zl_error *err);

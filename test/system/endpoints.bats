@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bats
+# shellcheck disable=SC2016 # $ in `sh -c` texts is for the container
+# Endpoints: the balanced address of a service, who reaches it, and that it loses nothing while replicas come and go.
+
+load lib
+load daemon
+load network
+
+setup() {
+        net_setup
+        import_busybox bb
+        APP=shop
+}
+teardown() {
+        net_remove_all
+        zl_teardown
+}
+
+# Replicas that say who they are after a moment, on port 8080 behind the endpoint's port 80. They are killed at once when they
+# are stopped, so nothing but the draining saves a request that is under way.
+write_app() { # VERSION REPLICAS [NETWORK_MODE]
+        cat >app.yaml <<-END
+		version: v1
+		deployment: $APP
+		services:
+		  web:
+		    image: {name: bb}
+		    network_mode: ${3:-bridge}
+		    env: {VERSION: "$1"}
+		    scale: {mode: fixed, replicas: $2}
+		    stop_grace_period: 0s
+		    endpoints: [{name: web, protocol: http, port: 80, target_port: 8080}]
+		    health: {start_grace: 5s, interval: 100ms, check: {type: tcp, port: 8080}}
+		    command:
+		      entrypoint: [sh, -c]
+		      args:
+		        - |
+		          mkdir -p /tmp/www/cgi-bin
+		          cd /tmp/www/cgi-bin
+		          { echo '#!/bin/sh'; echo 'sleep 0.2'; echo "printf 'Connection: close\nContent-Length: 14\n\n\$(hostname).\$VERSION\n'"; } >who
+		          chmod 755 who
+		          exec httpd -f -p 8080 -h /tmp/www
+		END
+}
+who() { curl -sS --max-time 5 "http://$1/cgi-bin/who"; } # ADDRESS[:PORT]
+vip() { record_of "$APP.web.1" "${1:-service4}"; }
+all_ready() { [ "$(cat "$NET"/containers/"$APP".web.*.json | jq -s '[.[] | select(.ready)] | length')" = "$1" ]; }
+versions() { for _ in {1..12}; do who "$(vip)"; done | sort | uniq -c | awk '{ print $2 }' | paste -sd' '; }
+is_version() { [ "$(zl ps --json | jq -r '[.[] | select(.state == "running")] | length')" = "$2" ] && all_ready "$2" && [ "$(versions)" = "$1" ]; }
+in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
+
+@test "endpoints: a service has one address that leads to all replicas that are ready, for its network and the host" {
+        write_app one 3
+        start_daemon
+        run -0 zl up -d app.yaml
+        assert_no_match 'warning' "$output"
+        wait_until 20 all_ready 3
+        local vip all="web-rep-1.one web-rep-2.one web-rep-3.one"
+        vip=$(vip)
+        assert_match '^10\.208\.1[2-5]\.' "$vip"
+        assert_equal "$(versions)" "$all"
+        assert_match '^web-rep-[123]\.one$' "$(who "[$(vip service6)]")"
+        # From a replica, by name; also itself is reached.
+        assert_equal "$(in_web 1 nslookup vip.web.service.local | grep -o "$vip" | head -1)" "$vip"
+        inside() { for _ in {1..20}; do in_web 1 wget -qO- http://vip.web/cgi-bin/who; done | sort -u | paste -sd' '; }
+        assert_equal "$(inside)" "$all"
+        # `ps` tells, the replicas' own ports are as before, and another port of the address is nothing.
+        zl ps --json | jq -e --arg ip "$vip" '.[0].ports[0] | .host_ip == $ip and .host_port == 80 and .container_port == 8080'
+        run -7 curl -sS --max-time 5 "http://$vip:8080/"
+        # Another network does not get in.
+        zl run -d --name other --network bridge bb sleep 1000
+        run zl exec other wget -T 2 -qO- "http://$vip/cgi-bin/who"
+        [ "$status" -ne 0 ] || fail "reached from another network: $output"
+        zl rm -f other
+        # The last one gone, the address is nobody's.
+        zl down "$APP"
+        run ip -br addr
+        assert_no_match "$vip"
+        stop_daemon
+}
+
+@test "endpoints: a rolling update and a change of scale under load lose no request" {
+        write_app one 3
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 3
+        local vip
+        vip=$(vip)
+        assert_equal "$(versions)" "web-rep-1.one web-rep-2.one web-rep-3.one"
+        background wrk -t 1 -c 6 -d 25 --timeout 10 -H 'Connection: close' "http://$vip/cgi-bin/who"
+        local load=$ZL_BG log=$ZL_BG_LOG
+        write_app two 3
+        run -0 zl up -d app.yaml
+        wait_until 20 is_version "web-rep-1.two web-rep-2.two web-rep-3.two" 3
+        assert_equal "$(vip)" "$vip"
+        run -0 zl scale "$APP" web=1
+        wait_until 20 is_version "web-rep-1.two" 1
+        run -0 zl scale "$APP" web=3
+        wait_until 20 is_version "web-rep-1.two web-rep-2.two web-rep-3.two" 3
+        kill -0 "$load" || fail "the load was over before the update: $(cat "$log")"
+        wait "$load"
+        cat "$log"
+        assert_match ' requests in ' "$(cat "$log")"
+        assert_no_match 'Socket errors|Non-2xx' "$(cat "$log")"
+        zl down "$APP"
+        stop_daemon
+}
+
+@test "endpoints: an idle connection holds up the end of a replica for a bounded time only" {
+        write_app one 2
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 2
+        background bash -c "exec 5<>/dev/tcp/$(record_of "$APP.web.2" ipv4)/8080; read -r -u 5"
+        local before=$SECONDS idle=$ZL_BG
+        held() { ss -Htn state established | grep -q ':8080'; }
+        wait_until 10 held
+        zl scale "$APP" web=1
+        one_left() { [ ! -e "$NET/containers/$APP.web.2.json" ]; }
+        wait_until 15 one_left
+        [ $((SECONDS - before)) -ge 4 ] || fail "it was not waited for: $(cat "$NET/log")"
+        [ $((SECONDS - before)) -le 9 ]
+        wait_until 10 eval '! kill -0 '"$idle"' 2>/dev/null'
+        # When all goes, nobody waits.
+        zl scale "$APP" web=2
+        wait_until 20 all_ready 2
+        background bash -c "exec 5<>/dev/tcp/$(record_of "$APP.web.2" ipv4)/8080; read -r -u 5"
+        wait_until 10 held
+        before=$SECONDS
+        zl down "$APP"
+        [ $((SECONDS - before)) -le 3 ] || fail "down took $((SECONDS - before)) s"
+        stop_daemon
+}
+
+@test "endpoints: a public one is at the host's addresses, too; what is not honoured is told" {
+        write_app one 2
+        sed -i 's/target_port: 8080}/target_port: 8080, expose: public, path: \/shop}/' app.yaml
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 2
+        assert_match '^web-rep-[12]\.one$' "$(who 127.0.0.1)"
+        assert_match '^web-rep-[12]\.one$' "$(who "$(vip)")"
+        zl events --no-stream --after 0 --json | grep -q 'host, path, stream and tunnel are not honoured'
+        background nc -lk -p 81
+        wait_until 10 nc -z 127.0.0.1 81
+        sed -i "s/deployment: $APP/deployment: second/; s/port: 80,/port: 81,/" app.yaml
+        run zl up -d app.yaml
+        [ "$status" -ne 0 ]
+        assert_match 'endpoints: cannot have tcp port 81 of the host: Address already in use'
+        zl down second || :
+        zl down "$APP"
+        stop_daemon
+}
+
+@test "endpoints: zlayer-net killed and rules flushed, the address stays what it was" {
+        write_app one 2
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 2
+        local vip
+        vip=$(vip)
+        kill -KILL "$(fuser "$NET/lock" 2>/dev/null | tr -d ' ')"
+        nft flush ruleset
+        zl run --rm --network bridge bb true
+        wait_until 10 who "$vip"
+        assert_equal "$(vip)" "$vip"
+        assert_equal "$(versions)" "web-rep-1.one web-rep-2.one"
+        assert_equal "$(dig +short @"$(record_of "$APP.web.1" gateway4)" vip.web.service.local)" "$vip"
+        zl down "$APP"
+        stop_daemon
+}

@@ -4,6 +4,9 @@
 
 #include <stdio.h>
 
+#include "base/strv.h"
+#include "spec/spec.h"
+
 static int run(struct zl_agent *agent, const char *deployment, const char *service,
                char name[ZL_IDENT_NAME_MAX], struct zl_error *err)
 {
@@ -61,4 +64,35 @@ bool zl_job_request(struct zl_agent *agent, const char *deployment, const char *
                 return n >= 0;
         }
         return false;
+}
+
+/* Nothing of it would be brought back to life with it. */
+static bool has_only_jobs(const struct zl_deployment_spec *spec)
+{
+        for (size_t i = 0; i < spec->n_services; i++)
+                if (spec->services[i].spec->rtype != ZL_RTYPE_JOB)
+                        return false;
+        return true;
+}
+
+int zl_job_spec_at_rest(struct zl_store *store, const char *deployment, const char *service,
+                        bool finished, struct zl_deployment_spec **ret, struct zl_error *err)
+{
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+        _cleanup_free_ char *text = NULL;
+        const struct zl_service_spec *job;
+        bool active;
+        int r = zl_store_get_deployment(store, deployment, &text, &active, err);
+
+        if (r > 0)
+                r = zl_spec_load_text(text, strlen(text), &spec, NULL, err);
+        if (r < 0)
+                return r;
+        if (!spec || (!finished && !has_only_jobs(spec)))
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "deployment %s is not up", deployment);
+        job = zl_spec_get_service(spec, service);
+        if (!job || job->rtype != ZL_RTYPE_JOB)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "%s.%s is no job", deployment, service);
+        *ret = zl_take_ptr(spec);
+        return 0;
 }

@@ -468,28 +468,19 @@ int zl_manager_scale(struct zl_manager *m, const char *name, const char *service
 
 /* ---- jobs --------------------------------------------------------------------------------------------------------- */
 
-/* Nothing of it would be brought back to life with it. */
-static bool has_only_jobs(const struct zl_deployment_spec *spec)
-{
-        for (size_t i = 0; i < spec->n_services; i++)
-                if (spec->services[i].spec->rtype != ZL_RTYPE_JOB)
-                        return false;
-        return true;
-}
-
 static int wake_finished(struct zl_manager *m, const char *name, const char *service,
                          struct zl_error *err)
 {
-        _cleanup_spec_ struct zl_deployment_spec *spec = last_spec(m, name);
-        const struct zl_service_spec *job = spec ? zl_spec_get_service(spec, service) : NULL;
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
         struct kept *k = find(m, name);
         bool is_new = !k;
         int r;
 
-        if (!spec || (k ? k->rest != ZL_DEPLOYMENT_FINISHED : !has_only_jobs(spec)))
+        if (k && k->rest != ZL_DEPLOYMENT_FINISHED)
                 return zl_fail(err, ZL_E_NOT_FOUND, 0, "deployment %s is not up", name);
-        if (!job || job->rtype != ZL_RTYPE_JOB)
-                return zl_fail(err, ZL_E_NOT_FOUND, 0, "%s.%s is no job", name, service);
+        r = zl_job_spec_at_rest(m->store, name, service, k != NULL, &spec, err);
+        if (r < 0)
+                return r;
         if (is_new && !(k = keep(m, name)))
                 return zl_fail_oom(err);
         r = begin(k, spec, true, err);

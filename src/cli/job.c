@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `job run|ls|logs|cancel`: executions of the services of rtype job and cron. What changes something is asked of the agent
- * that looks after the deployment; what only looks reads the agent's database, so it works without any agent.
+ * that looks after the deployment; for a deployment of jobs that has finished, `run` begins one. What only looks reads the agent's
+ * database, so it works without any agent.
  */
 #include "cli/job.h"
 #include "agent/control.h"
@@ -10,6 +11,7 @@
 #include "base/ident.h"
 #include "base/json.h"
 #include "cli/client.h"
+#include "cli/up.h"
 
 #define ANSWER_TIMEOUT (30 * ZL_NSEC_PER_SEC)
 
@@ -85,11 +87,24 @@ static int run_run(struct zl_cli *cli, void *options, int argc, char **argv)
         _cleanup_free_ char *answer = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         struct zl_cli_job_name name;
+        int r;
 
         (void)options;
         (void)argc;
-        if (zl_cli_job_parse(argv[0], &name, &err) < 0 ||
-            zl_cli_job_ask(cli, name.deployment, "job-run", name.service, &answer, &err) < 0)
+        if (zl_cli_job_parse(argv[0], &name, &err) < 0)
+                return zl_cli_fail_argument(cli, &err);
+        r = zl_cli_job_ask(cli, name.deployment, "job-run", name.service, &answer, &err);
+        if (r < 0 && err.code == ZL_E_NOT_FOUND && !zl_client_has_daemon(cli)) {
+                int code = zl_up_for_job(cli, name.deployment, name.service);
+
+                if (code != ZL_UP_DAEMON_THERE) {
+                        zl_error_done(&err);
+                        return code;
+                }
+                zl_error_done(&err);
+                r = zl_cli_job_ask(cli, name.deployment, "job-run", name.service, &answer, &err);
+        }
+        if (r < 0)
                 return zl_cli_fail_argument(cli, &err);
         puts(answer);
         return ZL_EXIT_OK;

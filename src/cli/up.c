@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/client.h"
+#include "cli/up.h"
 #include "cli/up_daemon.h"
 #include "cli/up_view.h"
 #include "spec/spec.h"
@@ -50,6 +51,8 @@ struct up {
         struct zl_cli *cli;
         const struct options *o;
         char *name;
+        const char *
+                job; /* begin one more execution of it, in the background, and nothing else; or NULL */
         struct zl_store *store;
         struct zl_runtime *rt;
         struct zl_agent_loop *loop;
@@ -266,6 +269,20 @@ static int label_width(const struct zl_deployment_spec *spec)
         return width;
 }
 
+/* Says its name, and that is all there is to wait for. */
+static int begin_job(struct up *up, struct zl_error *err)
+{
+        char name[ZL_IDENT_NAME_MAX];
+        int r = zl_agent_job_run(up->agent, up->name, up->job, name, err);
+
+        if (r < 0)
+                return r;
+        puts(name);
+        leave_terminal(up);
+        tell_parent(up, 'S');
+        return 0;
+}
+
 static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_error *err)
 {
         struct zl_agent_loop_options options = { .on_event = on_event, .data = up };
@@ -296,14 +313,17 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
         view.uv = control.uv = zl_agent_loop_uv(up->loop);
         view.rt = up->rt;
         view.name_width = label_width(*spec);
-        r = zl_up_view_new(&view, &up->view, err);
+        /* What is begun by `job run` has nobody to show anything to. */
+        r = up->job ? 0 : zl_up_view_new(&view, &up->view, err);
         if (r >= 0)
                 r = zl_control_listen(&control, &up->control, err);
         if (r >= 0)
-                r = zl_agent_up(up->agent, *spec, active, err);
+                r = zl_agent_up(up->agent, *spec, active || up->job, err);
         if (r < 0)
                 return r;
         *spec = NULL;
+        if (up->job)
+                return begin_job(up, err);
         if (up->o->timeout.set)
                 uv_timer_start(&up->timeout, on_timeout,
                                (uint64_t)(up->o->timeout.value / ZL_NSEC_PER_MSEC), 0);
@@ -317,7 +337,8 @@ static bool is_over(struct up *up)
 
         if (up->yielding)
                 return up->over || zl_agent_is_idle(up->agent);
-        return ended && zl_agent_is_idle(up->agent) && (up->over || !zl_up_view_is_busy(up->view));
+        return ended && zl_agent_is_idle(up->agent) &&
+               (up->over || !up->view || !zl_up_view_is_busy(up->view));
 }
 
 static int finish(struct up *up)
@@ -576,6 +597,34 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
                 return zl_cli_fail(cli, &err);
         }
         return run_somewhere(&up, &spec);
+}
+
+int zl_up_for_job(struct zl_cli *cli, const char *deployment, const char *service)
+{
+        static const struct options options = { .detach = true };
+        struct up up = { .cli = cli, .o = &options, .job = service, .notify_fd = -EBADF };
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+        struct zl_store *store = NULL;
+        _cleanup_close_ int root_lock = -EBADF;
+        _cleanup_free_ char *name = NULL;
+        struct zl_error err = ZL_ERROR_INIT;
+        int r = zl_client_embed(cli, &root_lock, &err);
+
+        if (r == 0)
+                return ZL_UP_DAEMON_THERE;
+        if (r > 0)
+                r = zl_store_open_existing(cli->root_dir, &store, &err);
+        if (r >= 0)
+                r = store ? zl_job_spec_at_rest(store, deployment, service, false, &spec, &err)
+                          : zl_fail(&err, ZL_E_NOT_FOUND, 0, "deployment %s is not up", deployment);
+        zl_store_close(store); /* before there are two processes */
+        if (r >= 0 && !(up.name = name = strdup(deployment)))
+                r = zl_fail_oom(&err);
+        if (r < 0 && err.code == ZL_E_NOT_FOUND)
+                zl_error_hint(&err, "zlayer-agent up -d FILE, or zlayer-agent serve");
+        if (r < 0)
+                return zl_cli_fail(cli, &err);
+        return run_here(&up, &spec, &root_lock);
 }
 
 const struct zl_cli_command zl_cmd_up = {

@@ -111,7 +111,7 @@ field_of() { zl job ls "$APP" --json | jq -r --arg n "$1" ".[] | select(.name ==
 
 @test "job: wrong names and nobody there are clear errors" {
         run -1 zl job run "$APP.job"
-        assert_match "no agent looks after deployment $APP"
+        assert_match "deployment $APP is not up"
         run -2 zl job run job
         assert_match 'names no job'
         write_spec
@@ -155,6 +155,41 @@ field_of() { zl job ls "$APP" --json | jq -r --arg n "$1" ".[] | select(.name ==
         remove_deployment
         run -1 zl job run "$APP.job"
         assert_match "$APP is not up"
+}
+
+# The process that looks after the deployment has ended.
+is_left() { [ ! -e "$ZLAYER_ROOT_DIR/deployments/$APP.lock" ]; }
+
+@test "job: run without a daemon, of a deployment that has finished: an agent of its own looks after the one execution" {
+        write_spec
+        sed -i '/keeper:/d; /^  tick:/,$d; /replicas: 0/d; s/rtype: job/&\n    restart_policy: {kind: on_failure, max_attempts: 1, delay: 50ms}/' app.yaml
+        sed 's/^  job:/  other:/; 1,3d' app.yaml >>app.yaml
+        zl up -d app.yaml
+        wait_until 20 is_left
+        echo 'echo again; sleep 0.7; exit 3' >shared/script
+        run -0 zl job run "$APP.job"
+        assert_output "$APP.job.2"
+        wait_until 5 has_state "$APP.job.2" running
+        # it is the deployment's agent like any other
+        run -0 zl job run "$APP.job"
+        assert_output "$APP.job.3"
+        wait_until 20 has_state "$APP.job.2" failed
+        wait_until 20 has_state "$APP.job.3" failed
+        assert_equal "$(field_of "$APP.job.2" exit_code) $(field_of "$APP.job.2" retries)" '3 1'
+        wait_until 20 is_left
+        # the rest was not begun again
+        assert_equal "$(zl job ls "$APP" --json | jq -r '[.[].name] | sort | join(" ")')" \
+                "$APP.job.1 $APP.job.2 $APP.job.3 $APP.other.1"
+        run -1 zl job run "$APP.none"
+        assert_match "$APP.none is no job"
+        # what has more than jobs is not brought up by this
+        write_spec
+        zl up -d app.yaml
+        zl stop "$APP" 2>/dev/null || kill -TERM "$(tr -dc 0-9 <"$ZLAYER_ROOT_DIR/deployments/$APP.lock")"
+        wait_until 20 is_left
+        run -1 zl job run "$APP.job"
+        assert_match "deployment $APP is not up"
+        zl down "$APP"
 }
 
 @test "cron: runs when it is time, disable, enable, trigger, the next five runs" {

@@ -368,6 +368,16 @@ static int put_entry(json_t *document, const char *scope, const char *name, json
         return zl_json_set(in_scope, name, entry);
 }
 
+static int check_name(const char *name, struct zl_error *err)
+{
+        if (zl_secret_name_is_valid(name))
+                return 0;
+        return zl_fail(err, ZL_E_INVALID, 0,
+                       "\"%s\" cannot be the name of a secret: letters, digits, '_', '-' "
+                       "and '.', at most %d",
+                       name, ZL_SECRET_NAME_MAX);
+}
+
 int zl_secret_put(struct zl_secrets *s, const char *scope, const char *name, const void *value,
                   size_t len, struct zl_error *err)
 {
@@ -379,11 +389,9 @@ int zl_secret_put(struct zl_secrets *s, const char *scope, const char *name, con
 
         if (!label)
                 return zl_fail_oom(err);
-        if (!zl_secret_name_is_valid(name))
-                return zl_fail(err, ZL_E_INVALID, 0,
-                               "\"%s\" cannot be the name of a secret: letters, digits, '_', '-' "
-                               "and '.', at most %d",
-                               name, ZL_SECRET_NAME_MAX);
+        r = check_name(name, err);
+        if (r < 0)
+                return r;
         if (len > ZL_SECRET_VALUE_MAX)
                 return zl_fail(err, ZL_E_INVALID, 0, "secret %s: %zu bytes are more than %d", name,
                                len, ZL_SECRET_VALUE_MAX);
@@ -618,6 +626,8 @@ int zl_secret_target_parse(const char *text, const char *deployment, struct zl_s
                 r = zl_fail(err, ZL_E_INVALID, 0,
                             "\"%s\" belongs to an environment, not to a deployment", text);
         }
+        if (r == 0)
+                r = check_name(t.ref.name, err);
         if (r == 0 && !(t.scope = zl_secret_scope(deployment ? deployment : "", &t.ref)))
                 r = zl_fail_oom(err);
         if (r < 0)

@@ -39,7 +39,6 @@ ZL_API_BEGIN(zl_api_schedule_disable);
 /* secrets.c */
 extern const struct zl_type zl_api_secret_body, zl_api_secret_query;
 ZL_API_BEGIN(zl_api_secrets_work);
-ZL_API_BEGIN(zl_api_secret_begin);
 ZL_API_BEGIN(zl_api_secret_set_work);
 ZL_API_BEGIN(zl_api_secret_remove_work);
 

@@ -79,6 +79,8 @@ struct zl_api_request {
 
         struct zl_task task;
         struct zl_error error;
+        const char *
+                field; /* what a worker found at fault with the request; NULL: the argument of the path */
         int code;
         json_t *result;
         char *text;               /* a JSON text instead of `result` */

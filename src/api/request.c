@@ -260,10 +260,9 @@ static void answer_fault(struct zl_api_request *rq, unsigned status, struct zl_e
                          const char *field, const struct zl_problems *problems)
 {
         json_t *o = json_object(), *outer = json_object();
-        bool named = rq->name && (err->code == ZL_E_NOT_FOUND || err->code == ZL_E_INVALID);
 
-        if (!field && named)
-                field = "name";
+        if (!field && (err->code == ZL_E_NOT_FOUND || err->code == ZL_E_INVALID))
+                field = rq->field ?: rq->name ? "name" : NULL;
         put_text(o, "code", zl_code_name(err->code));
         put_text(o, "message", zl_error_message(err));
         put_text(o, "hint", err->hint);

@@ -42,7 +42,7 @@ const struct zl_api_route zl_api_routes[] = {
 
         { "GET", V1 "/secrets", "listSecrets", .work = zl_api_secrets_work },
         { "PUT", V1 "/secrets", "setSecret", .body = &zl_api_secret_body,
-          .begin = zl_api_secret_begin, .work = zl_api_secret_set_work, .status = 204 },
+          .work = zl_api_secret_set_work, .status = 204 },
         { "DELETE", V1 "/secrets", "removeSecret", .query = &zl_api_secret_query,
           .work = zl_api_secret_remove_work, .status = 204 },
 

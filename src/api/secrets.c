@@ -10,6 +10,7 @@
 #include "api/handlers.h"
 #include "base/base64.h"
 #include "base/clock.h"
+#include "base/ident.h"
 
 static const char *from_environment(void *data, const char *name)
 {
@@ -68,21 +69,22 @@ static const struct zl_field secret_fields[] = {
 const struct zl_type zl_api_secret_body = ZL_TYPE_STRUCT(struct secret_body, "Secret",
                                                          secret_fields);
 
-/* Checks what a worker could only refuse without naming the field. */
-int zl_api_secret_begin(struct zl_api_request *rq, struct zl_error *err)
+/* A name that is one by itself does not fit the deployment. */
+static int parse_target(struct zl_api_request *rq, const char *name, const char *deployment,
+                        struct zl_secret_target *ret, struct zl_error *err)
 {
-        const struct secret_body *body = rq->body_value;
-        _cleanup_secret_target_ struct zl_secret_target target = { 0 };
-        const char *field = "name";
-        int r = zl_secret_target_parse(body->name, body->deployment, &target, err);
+        struct zl_secret_ref ref = { 0 };
+        bool is_name = zl_secret_ref_parse(name, &ref) >= 0 && !ref.field &&
+                       zl_secret_name_is_valid(ref.name);
 
-        if (r >= 0 && !body->value == !body->value_base64) {
-                r = zl_fail(err, ZL_E_INVALID, 0, "value: either value or value_base64 is needed");
-                field = "value";
+        zl_secret_ref_done(&ref);
+        if (deployment && !zl_ident_part_is_valid(deployment)) {
+                rq->field = "deployment";
+                return zl_fail(err, ZL_E_INVALID, 0, "deployment: \"%s\" is no name of one",
+                               deployment);
         }
-        if (r < 0)
-                zl_api_answer_field(rq, err, field);
-        return r;
+        rq->field = is_name ? "deployment" : "name";
+        return zl_secret_target_parse(name, deployment, ret, err);
 }
 
 int zl_api_secret_set_work(struct zl_api_request *rq, struct zl_error *err)
@@ -93,13 +95,19 @@ int zl_api_secret_set_work(struct zl_api_request *rq, struct zl_error *err)
         char *decoded = NULL;
         const void *value = body->value;
         size_t len = body->value ? strlen(body->value) : 0;
-        int r = zl_secret_target_parse(body->name, body->deployment, &target, err);
+        int r = parse_target(rq, body->name, body->deployment, &target, err);
 
-        if (r >= 0 && body->value_base64) {
+        if (r >= 0 && !body->value == !body->value_base64) {
+                rq->field = "value";
+                r = zl_fail(err, ZL_E_INVALID, 0, "value: either value or value_base64 is needed");
+        } else if (r >= 0 && body->value_base64) {
+                rq->field = "value_base64";
                 if (zl_base64_decode(body->value_base64, &decoded, &len) < 0)
                         r = zl_fail(err, ZL_E_INVALID, 0, "value_base64: it is not base64");
                 value = decoded;
         }
+        if (r >= 0)
+                rq->field = body->value ? "value" : "value_base64";
         if (r >= 0)
                 r = open_store(rq, &secrets, err);
         if (r >= 0)
@@ -135,9 +143,10 @@ int zl_api_secret_remove_work(struct zl_api_request *rq, struct zl_error *err)
         const struct secret_query *q = rq->query;
         _cleanup_secrets_ struct zl_secrets *secrets = NULL;
         _cleanup_secret_target_ struct zl_secret_target target = { 0 };
-        int r = zl_secret_target_parse(q->name, q->deployment, &target, err);
+        int r = parse_target(rq, q->name, q->deployment, &target, err);
 
         if (r >= 0)
                 r = open_store(rq, &secrets, err);
+        rq->field = r < 0 ? rq->field : "name";
         return r < 0 ? r : zl_secret_remove(secrets, target.scope, target.ref.name, err);
 }

@@ -201,6 +201,19 @@ marks_are() { [ "$(get /v1/containers | jq -r '.[].name' | while read -r n; do g
         expect 413 invalid body -X POST -H "$json" -H 'Content-Length: 99999999999' http://x/v1/containers -d '{}'
         head -c 17000000 /dev/zero >big
         expect 413 invalid body -X POST -H "$json" -H 'Transfer-Encoding: chunked' --data-binary @big http://x/v1/containers
+        local s='http://x/v1/secrets'
+        expect 400 invalid name -X PUT -H "$json" $s -d '{"name":"a/b","value":"x"}'
+        expect 400 invalid name -X PUT -H "$json" $s -d '{"name":"a b","value":"x"}'
+        expect 400 invalid deployment -X PUT -H "$json" $s -d '{"name":"@web/a","value":"x"}'
+        expect 400 invalid deployment -X PUT -H "$json" $s -d '{"name":":prod/a","deployment":"shop","value":"x"}'
+        expect 400 invalid deployment -X PUT -H "$json" $s -d '{"name":"a","deployment":"../x","value":"x"}'
+        expect 400 invalid value -X PUT -H "$json" $s -d '{"name":"a"}'
+        expect 400 invalid value_base64 -X PUT -H "$json" $s -d '{"name":"a","value_base64":"%"}'
+        expect 400 invalid name -X DELETE $s
+        expect 400 invalid name -X DELETE "$s?name=a/b"
+        expect 400 invalid deployment -X DELETE "$s?name=@web/a"
+        expect 404 not_found name -X DELETE "$s?name=none"
+        expect 404 not_found name -X DELETE "$s?name=none&deployment=shop"
         # Nothing of it has hurt.
         assert_equal "$(get /v1/containers)" '[]'
 }

@@ -60,6 +60,12 @@ ZL_API_BEGIN(zl_api_resume_work);
 ZL_API_BEGIN(zl_api_remove_work);
 ZL_API_BEGIN(zl_api_remove_finish);
 
+/* attach.c */
+extern const struct zl_type zl_api_attach_query;
+ZL_API_BEGIN(zl_api_attach_begin);
+ZL_API_BEGIN(zl_api_attach_work);
+ZL_API_BEGIN(zl_api_attach_finish);
+
 /* exec.c */
 extern const struct zl_type zl_api_exec_body;
 ZL_API_BEGIN(zl_api_exec_begin);

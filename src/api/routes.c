@@ -75,6 +75,9 @@ const struct zl_api_route zl_api_routes[] = {
           .work = zl_api_resume_work, .status = 204 },
         { "POST", V1 "/containers/{name}/exec", "exec", .body = &zl_api_exec_body,
           .begin = zl_api_exec_begin, .work = zl_api_exec_work, .finish = zl_api_exec_finish },
+        { "POST", V1 "/containers/{name}/attach", "attach", .query = &zl_api_attach_query,
+          .begin = zl_api_attach_begin, .work = zl_api_attach_work,
+          .finish = zl_api_attach_finish },
 
         { "GET", V1 "/images", "listImages", .work = zl_api_images_work },
         { "POST", V1 "/images/pull", "pullImage", .body = &zl_api_pull_body, .begin = zl_api_pull },

@@ -418,6 +418,104 @@ END
         delete '/v1/containers/a?force'
 }
 
+# --- attach --------------------------------------------------------------------------------------------------------
+
+@test "attach: both outputs apart, input, several at a time, who leaves leaves it running, signals, size, the exit code" {
+        zl run -d -i --name a bb sh -c 'trap "echo hup" HUP; while :; do read -r x || { sleep 0.1; continue; }; echo "got $x"; echo "err $x" >&2; [ "$x" != end ] || exit 7; done'
+        zl run -d -i --name cat bb sh -c 'cat; exit 3'
+        zl run -d -it --name t bb sh -c 'stty -echo; while read -r x; do stty size; done'
+        open=$(find "/proc/$DAEMON/fd" | wc -l)
+        timeout 60 python3 - "$SOCKET" <<'END'
+import socket, struct, sys, threading
+class Attach:
+    def __init__(self, name, query=""):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(10)
+        self.s.connect(sys.argv[1])
+        self.s.sendall(b"POST /v1/containers/%s/attach%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+                       b"Upgrade: zlayer-stream\r\nContent-Length: 0\r\n\r\n" % (name.encode(), query.encode()))
+        self.data = b""
+        while b"\r\n\r\n" not in self.data:
+            self.more()
+        head, self.data = self.data.split(b"\r\n\r\n", 1)
+        assert head.startswith(b"HTTP/1.1 101"), head
+        self.out, self.code = {1: b"", 2: b""}, None
+    def more(self):
+        got = self.s.recv(65536)
+        assert got, "closed"
+        self.data += got
+    def frame(self):
+        while len(self.data) < 8:
+            self.more()
+        kind, size = self.data[0], struct.unpack(">I", self.data[4:8])[0]
+        while len(self.data) < 8 + size:
+            self.more()
+        body, self.data = self.data[8:8 + size], self.data[8 + size:]
+        if kind == 4:
+            self.code = struct.unpack(">I", body)[0]
+        else:
+            self.out[kind] += body
+    def send(self, kind, body):
+        self.s.sendall(struct.pack(">B3xI", kind, len(body)) + body)
+    def until(self, text, stream=1):
+        while text not in self.out[stream]:
+            self.frame()
+    def finish(self):
+        while self.code is None:
+            self.frame()
+        assert self.s.recv(1) == b""
+        return self.code
+
+first = Attach("run.a.1")
+first.send(0, b"one\n")
+first.until(b"got one\n")
+first.until(b"err one\n", 2)
+first.send(0, b"two\n")
+first.s.close()  # leaves it running
+second, third = Attach("a"), Attach("a")
+second.s.shutdown(socket.SHUT_WR)  # says nothing more, hears on
+third.send(5, bytes([1]))
+third.until(b"hup\n")
+second.until(b"hup\n")
+third.send(0, b"end\n")
+assert third.finish() == 7 and second.finish() == 7, (second.code, third.code)
+assert third.out[1].endswith(b"got end\n") and second.out[2].endswith(b"err end\n"), (second.out, third.out)
+
+# more than any buffer, in both directions at once, and the end of the input
+c = Attach("cat")
+def feed():
+    for _ in range(50):
+        c.send(0, b"x" * 100000)
+    c.send(0, b"")
+thread = threading.Thread(target=feed)
+thread.start()
+assert c.finish() == 3 and c.out[1] == b"x" * 5000000, (c.code, len(c.out[1]))
+thread.join()
+
+t = Attach("t", "?rows=11&cols=22")
+t.send(0, b"\n")
+t.until(b"11 22")
+t.send(3, struct.pack(">HH", 33, 44))
+t.send(0, b"\n")
+t.until(b"33 44")
+t.s.close()
+END
+        wait_until 5 has_open_files "$open"
+        wait_until 5 is_ended a
+        # what is asked for wrongly, or is not there
+        expect 400 invalid Upgrade -X POST http://x/v1/containers/t/attach
+        expect 400 invalid rows -X POST 'http://x/v1/containers/t/attach?rows=many'
+        local up=(-X POST -H 'Connection: Upgrade' -H 'Upgrade: zlayer-stream')
+        expect 404 not_found name "${up[@]}" http://x/v1/containers/none/attach
+        expect 409 wrong_state null "${up[@]}" http://x/v1/containers/a/attach
+        # curl hears what the container says until it ends
+        background curl -sS -m 20 --http1.1 -N --unix-socket "$SOCKET" "${up[@]}" -o heard http://x/v1/containers/t/attach
+        sleep 0.5
+        zl rm -f t
+        wait_until 10 has_ended "$ZL_BG"
+        zl rm -f a cat
+}
+
 # --- hung calls ------------------------------------------------------------------------------------------------------
 
 @test "a call that hangs in the runtime holds up its own container and nobody else" {

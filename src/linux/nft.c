@@ -10,6 +10,7 @@
 #include "linux/nft.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -184,11 +185,31 @@ void zl_nft_delete_element(struct zl_nft *nft, const char *map, const void *key,
 
 /* ---- rules -------------------------------------------------------------------------------------------- */
 
-void zl_nft_rule(struct zl_nft *nft, const char *chain)
+static void begin_rule(struct zl_nft *nft, const char *chain, uint16_t flags)
 {
-        nft->message = begin(nft, NFT_MSG_NEWRULE, NLM_APPEND);
+        nft->message = begin(nft, NFT_MSG_NEWRULE, flags);
         zl_nl_put_str(&nft->buf, NFTA_RULE_CHAIN, chain);
         nft->list = zl_nl_nest(&nft->buf, NFTA_RULE_EXPRESSIONS);
+}
+
+void zl_nft_rule(struct zl_nft *nft, const char *chain)
+{
+        begin_rule(nft, chain, NLM_APPEND);
+}
+
+void zl_nft_rule_first(struct zl_nft *nft, const char *chain)
+{
+        begin_rule(nft, chain, NLM_CREATE);
+}
+
+void zl_nft_delete_rule(struct zl_nft *nft, const char *chain, uint64_t handle)
+{
+        const uint64_t number = htobe64(handle);
+        size_t at = begin(nft, NFT_MSG_DELRULE, 0);
+
+        zl_nl_put_str(&nft->buf, NFTA_RULE_CHAIN, chain);
+        zl_nl_put(&nft->buf, NFTA_RULE_HANDLE, &number, sizeof(number));
+        zl_nl_end(&nft->buf, at);
 }
 
 void zl_nft_rule_end(struct zl_nft *nft)

@@ -62,7 +62,10 @@ enum { /* nft's numbers of types, six bits each where several are joined */
 /* ---- rules -------------------------------------------------------------------------------------------- */
 
 void zl_nft_rule(struct zl_nft *nft, const char *chain);
+/* The same as the first rule of the chain, not the last. */
+void zl_nft_rule_first(struct zl_nft *nft, const char *chain);
 void zl_nft_rule_end(struct zl_nft *nft);
+void zl_nft_delete_rule(struct zl_nft *nft, const char *chain, uint64_t handle);
 
 void zl_nft_meta(struct zl_nft *nft, enum nft_meta_keys key, uint32_t reg);
 void zl_nft_ct(struct zl_nft *nft, enum nft_ct_keys key, uint32_t reg);
@@ -86,3 +89,20 @@ static inline size_t zl_nft_target_size(uint8_t family)
 {
         return family == ZL_NF_IPV4 ? 8 : 20;
 }
+
+/* ---- looking ------------------------------------------------------------------------------------------- */
+
+/* A chain that the kernel calls, of anybody. */
+struct zl_nft_base_chain {
+        uint8_t family; /* ZL_NF_… */
+        const char *table, *name;
+        uint32_t hook;
+        bool filters; /* its type is "filter" */
+        bool drops;   /* what no rule decides */
+};
+/* Both stop when `each` returns non-zero, which is returned. -EINTR: the rules changed meanwhile. */
+typedef int zl_nft_each_chain(const struct zl_nft_base_chain *chain, void *data);
+int zl_nft_list_base_chains(struct zl_nl *nl, zl_nft_each_chain *each, void *data);
+typedef int zl_nft_each_rule(uint64_t handle, const void *expressions, size_t len, void *data);
+int zl_nft_list_rules(struct zl_nl *nl, const struct zl_nft_base_chain *chain,
+                      zl_nft_each_rule *each, void *data);

@@ -391,38 +391,48 @@ int zl_firewall_watch(struct zl_error *err)
         return nl.fd;
 }
 
-static bool takes_away(const struct zl_firewall *fw, uint32_t ours, const struct nlmsghdr *m)
+static unsigned change_of(const struct zl_firewall *fw, uint32_t ours, const struct nlmsghdr *m)
 {
         size_t len = 0;
         const char *table;
 
-        if (m->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) || m->nlmsg_pid == ours)
-                return false;
-        table = zl_nl_find(m, sizeof(struct nfgenmsg), NFTA_TABLE_NAME, 1, &len);
-        return table && len == strlen(fw->table) + 1 && memcmp(table, fw->table, len) == 0;
+        if (m->nlmsg_pid == ours || m->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
+                return 0;
+        switch (m->nlmsg_type & 0xff) {
+        case NFT_MSG_DELTABLE:
+                table = zl_nl_find(m, sizeof(struct nfgenmsg), NFTA_TABLE_NAME, 1, &len);
+                return table && len == strlen(fw->table) + 1 && memcmp(table, fw->table, len) == 0
+                               ? ZL_FIREWALL_DESTROYED
+                               : 0;
+        case NFT_MSG_NEWCHAIN:
+        case NFT_MSG_DELRULE:
+                return ZL_FIREWALL_OTHERS;
+        default:
+                return 0;
+        }
 }
 
-bool zl_firewall_was_destroyed(const struct zl_firewall *fw, int watch_fd)
+unsigned zl_firewall_look(const struct zl_firewall *fw, int watch_fd)
 {
         struct sockaddr_nl self = { 0 };
         socklen_t self_len = sizeof(self);
         _cleanup_free_ char *buf = malloc(WATCH_BUFFER);
-        bool destroyed = false;
+        unsigned changes = 0;
         ssize_t n;
 
         if (!buf || getsockname(fw->nl.fd, (struct sockaddr *)&self, &self_len) < 0)
-                return false;
+                return 0;
         while ((n = recv(watch_fd, buf, WATCH_BUFFER, MSG_DONTWAIT)) != 0) {
                 int left = (int)n;
 
                 /* Too many at once: some are lost, and ours may have been among them. */
                 if (n < 0 && errno == ENOBUFS)
-                        destroyed = true;
+                        changes |= ZL_FIREWALL_DESTROYED | ZL_FIREWALL_OTHERS;
                 else if (n < 0)
                         break;
                 for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)buf;
                      n > 0 && left > 0 && NLMSG_OK(m, (unsigned)left); m = NLMSG_NEXT(m, left))
-                        destroyed |= takes_away(fw, self.nl_pid, m);
+                        changes |= change_of(fw, self.nl_pid, m);
         }
-        return destroyed;
+        return changes;
 }

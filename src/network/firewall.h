@@ -55,9 +55,13 @@ int zl_firewall_set_front(struct zl_firewall *fw, const struct zl_firewall_front
                           struct zl_error *err);
 int zl_firewall_remove_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
                              struct zl_error *err);
-/* A descriptor that becomes readable when a table changes; zl_firewall_was_destroyed() reads it empty and tells whether
- * somebody else took our table away. The caller closes. */
+/* A descriptor that becomes readable when rules change; zl_firewall_look() reads it empty and tells what others did. The caller
+ * closes. */
+enum zl_firewall_change {
+        ZL_FIREWALL_DESTROYED = 1 << 0, /* our table is gone */
+        ZL_FIREWALL_OTHERS = 1 << 1,    /* chains or rules of theirs are new or gone */
+};
 int zl_firewall_watch(struct zl_error *err);
-bool zl_firewall_was_destroyed(const struct zl_firewall *fw, int watch_fd);
+unsigned zl_firewall_look(const struct zl_firewall *fw, int watch_fd);
 /* Removes the table; missing is success. */
 int zl_firewall_remove(struct zl_firewall *fw, struct zl_error *err);

@@ -20,6 +20,7 @@
 #include "base/parse.h"
 #include "base/socket.h"
 #include "network/main.h"
+#include "network/passage.h"
 #include "network/pid.h"
 #include "network/protocol.h"
 #include "network/server.h"
@@ -29,6 +30,7 @@ enum { READY_FD = 3, LOG_MAX = 256 * 1024 };
 /* So long an unused network, and then an unused process, is kept: a container that is replaced finds them. */
 #define LINGER_NSEC (500 * ZL_NSEC_PER_MSEC)
 #define ACCEPT_PAUSE_NSEC (100 * ZL_NSEC_PER_MSEC)
+#define PASSAGE_PAUSE_NSEC (50 * ZL_NSEC_PER_MSEC)
 
 /* ---- requests ------------------------------------------------------------------------------------- */
 
@@ -279,12 +281,26 @@ static int build_firewall(struct zl_net_server *s, struct zl_error *err)
         return r;
 }
 
-/* Somebody flushed all rules, as a firewall that is restarted does: ours are made again. */
+static void open_passage(struct zl_net_server *s, bool is_first)
+{
+        char prefix[IF_NAMESIZE];
+
+        s->passage_at = 0;
+        zl_passage_open(&s->firewall.nl, s->firewall.table, zl_net_bridge_prefix(s, prefix),
+                        is_first);
+}
+
+/* Somebody flushed all rules, as a firewall that is restarted does: ours are made again, also those in its own chains, once it is
+ * done. */
 static void rules_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
 
-        if (!zl_firewall_was_destroyed(&s->firewall, source->fd))
+        unsigned changes = zl_firewall_look(&s->firewall, source->fd);
+
+        if (changes & ZL_FIREWALL_OTHERS)
+                s->passage_at = zl_now_monotonic() + PASSAGE_PAUSE_NSEC;
+        if (!(changes & ZL_FIREWALL_DESTROYED))
                 return;
         zl_warn("somebody removed our table of rules, it is made again");
         if (build_firewall(s, &why) < 0)
@@ -327,6 +343,7 @@ static int start(struct zl_net_server *s, const char *pool, struct zl_error *err
                 r = build_firewall(s, err);
         if (r < 0)
                 return r;
+        open_passage(s, true);
         zl_net_ports_update_all(s);
         unlinkat(s->dir_fd, ZL_NET_SOCKET, 0);
         s->listener.ready = listener_ready;
@@ -361,6 +378,8 @@ static int look_around(struct zl_net_server *s)
 
         if (s->accept_at && s->accept_at <= now)
                 listen_again(s);
+        if (s->passage_at && s->passage_at <= now)
+                open_passage(s, false);
         if (s->drain_at && s->drain_at <= now)
                 zl_net_drain_look(s);
         if (idle_at && idle_at <= now) {
@@ -369,7 +388,7 @@ static int look_around(struct zl_net_server *s)
                 if (zl_map_size(s->attachments) == 0)
                         return -2;
         }
-        next = earlier(earlier(idle_at, s->accept_at), s->drain_at);
+        next = earlier(earlier(idle_at, s->accept_at), earlier(s->drain_at, s->passage_at));
         return next ? (int)(ZL_MAX(next - now, (int64_t)0) / ZL_NSEC_PER_MSEC) + 1 : -1;
 }
 
@@ -377,6 +396,9 @@ static void leave(struct zl_net_server *s)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
 
+        char prefix[IF_NAMESIZE];
+
+        zl_passage_close(&s->firewall.nl, zl_net_bridge_prefix(s, prefix));
         if (zl_firewall_remove(&s->firewall, &why) < 0)
                 zl_log_error(ZL_LOG_WARNING, &why, "leaving");
         unlinkat(s->dir_fd, ZL_NET_SOCKET, 0);

@@ -98,6 +98,7 @@ struct zl_net_server {
         int64_t accept_at; /* when the listeners that were put aside listen again; 0: none was */
         size_t n_relays;
         struct zl_net_drain *drains;
+        int64_t passage_at; /* when the chains of others are looked at again; 0: nothing changed there */
         int64_t drain_at; /* when they are looked at; 0: there are none */
 };
 
@@ -121,6 +122,8 @@ int zl_net_source_watch(struct zl_net_server *s, struct zl_net_source *source, b
 
 /* ---- server_network.c ------------------------------------------------------------------------------- */
 
+/* How the names of all bridges begin. */
+const char *zl_net_bridge_prefix(const struct zl_net_server *s, char ret[IF_NAMESIZE]);
 /* The network of a name, made if it is not there. */
 int zl_net_network_get(struct zl_net_server *s, const char *name, struct zl_net_network **ret,
                        struct zl_error *err);

@@ -202,10 +202,17 @@ int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, stru
 
 /* ---- life ----------------------------------------------------------------------------------------- */
 
+const char *zl_net_bridge_prefix(const struct zl_net_server *s, char ret[IF_NAMESIZE])
+{
+        snprintf(ret, IF_NAMESIZE, "zl%s-", s->tag);
+        return ret;
+}
+
 int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot,
                         struct zl_net_network **ret, struct zl_error *err)
 {
         struct zl_net_network *n = calloc(1, sizeof(*n));
+        char prefix[IF_NAMESIZE];
 
         if (!n || !(n->name = strdup(name)) || !(n->services = zl_net_services_new()) ||
             zl_map_put(s->networks, n->name, n) < 0) {
@@ -213,7 +220,7 @@ int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot
                 return zl_fail_oom(err);
         }
         n->slot = slot;
-        snprintf(n->bridge, sizeof(n->bridge), "zl%s-%u", s->tag, slot);
+        snprintf(n->bridge, sizeof(n->bridge), "%s%u", zl_net_bridge_prefix(s, prefix), slot);
         n->gateway[0] = (struct zl_net_addr){ .family = AF_INET, .prefix = ZL_NET_SUBNET_BITS };
         put_address(n->gateway[0].bytes, slot_address(s, slot) + 1);
         n->gateway[1] = (struct zl_net_addr){ .family = AF_INET6, .prefix = 64 };

@@ -4,6 +4,7 @@
  * module, and the sandbox that wasmtime builds is the inner one of two.
  *
  *   run      the guest, to its end; its exit code is ours
+ *   keep     instances ready, and runs one whenever it is asked to (wasm/keep.h); standard input is the socket
  *   compile  a module into the cache
  *   prepare  stage and compile for a caller that knows nothing of WebAssembly; says where both are
  *   stage    copies this program, the loader and all libraries into a directory
@@ -30,6 +31,7 @@
 #include "base/strv.h"
 #include "wasm/cache.h"
 #include "wasm/engine.h"
+#include "wasm/keep.h"
 
 enum { MODULE_MAX = 256 << 20, TIME_UP = 1000, EXIT_TIME_UP = 124 };
 #define LAST_NSEC (50 * 1000000L) /* from the interrupt to the end of a guest that waits */
@@ -187,6 +189,33 @@ static int spare_threads(char ***ret_env)
         return setenv("TOKIO_WORKER_THREADS", "1", 1) < 0 ? -ENOMEM : 0;
 }
 
+/* What the command line says, the engine, and the environment that a guest gets. */
+static int begin(char *const *argv, struct zl_wasm_options *o, char ***ret_env,
+                 struct zl_error *err)
+{
+        int r = zl_wasm_options_from_argv(argv, o, err);
+
+        if (r == 0 && spare_threads(ret_env) < 0)
+                r = zl_fail_oom(err);
+        if (r == 0)
+                r = zl_wasm_engine_new(&(struct zl_wasm_engine_options){ .fuel = o->fuel > 0,
+                                                                         .parallel = !o->compiled },
+                                       &running, err);
+        return r;
+}
+
+/* What the engine holds goes with the process, faster than by hand. */
+static int end(const struct zl_wasm_options *o, int r, struct zl_wasm_result *result,
+               const struct zl_error *err)
+{
+        if (r < 0) {
+                result->reason = strdup(zl_error_message(err));
+                note_reason(o->reason, result);
+                zl_wasm_result_done(result);
+        }
+        return r < 0 ? fail(err) : report(o, result);
+}
+
 static int run(char *const *argv)
 {
         _cleanup_strv_ char **env = NULL;
@@ -195,28 +224,65 @@ static int run(char *const *argv)
         struct zl_wasm_result result = { 0 };
         struct zl_wasm_unit *unit = NULL;
         struct zl_wasm_run how = { .options = &o, .interrupt = &interrupt };
-        int r = zl_wasm_options_from_argv(argv, &o, &err);
+        int r = begin(argv, &o, &env, &err);
 
-        if (r == 0 && spare_threads(&env) < 0)
-                r = zl_fail_oom(&err);
         how.env = env;
-        if (r == 0)
-                r = zl_wasm_engine_new(&(struct zl_wasm_engine_options){ .fuel = o.fuel > 0,
-                                                                         .parallel = !o.compiled },
-                                       &running, &err);
         if (r == 0)
                 r = watch(&o, &err);
         if (r == 0)
                 r = load_unit(running, &o, true, &unit, &err);
         if (r == 0)
                 r = zl_wasm_run_unit(running, unit, &how, &result, &err);
-        if (r < 0) {
-                result.reason = strdup(zl_error_message(&err));
-                note_reason(o.reason, &result);
-                zl_wasm_result_done(&result);
+        return end(&o, r, &result, &err);
+}
+
+/* ---- keep ---------------------------------------------------------------------------------------------------- */
+
+struct kept {
+        const struct zl_wasm_options *options;
+        const struct zl_wasm_unit *unit;
+};
+
+/* In the process of one instance. Its bad end is its own: the reason on record is that of the workload. */
+static int run_kept(void *data, char *const *args, char *const *env)
+{
+        const struct kept *kept = data;
+        struct zl_wasm_options o = *kept->options;
+        struct zl_wasm_run how = { .options = &o, .env = env, .interrupt = &interrupt };
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        struct zl_wasm_result result = { 0 };
+        int r;
+
+        o.args = (char **)(uintptr_t)args;
+        o.reason = NULL;
+        r = watch(&o, &err);
+        if (r == 0)
+                r = zl_wasm_run_unit(running, kept->unit, &how, &result, &err);
+        return end(&o, r, &result, &err);
+}
+
+static int keep(char *const *argv)
+{
+        _cleanup_strv_ char **env = NULL;
+        _cleanup_wasm_options_ struct zl_wasm_options o = { 0 };
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        struct zl_wasm_result none = { 0 };
+        struct zl_wasm_unit *unit = NULL;
+        struct zl_keep how = { .fd = STDIN_FILENO, .run = run_kept };
+        int r = begin(argv, &o, &env, &err);
+
+        if (r == 0)
+                r = load_unit(running, &o, true, &unit, &err);
+        if (r == 0)
+                r = zl_wasm_unit_link(running, unit, &err);
+        if (r == 0) {
+                how.ready = o.ready > 0 ? o.ready : 1;
+                how.data = &(struct kept){ &o, unit };
+                r = zl_keep_serve(&how);
+                if (r < 0)
+                        zl_fail_errno(&err, -r, "cannot keep instances");
         }
-        /* What the engine holds goes with the process, faster than by hand. */
-        return r < 0 ? fail(&err) : report(&o, &result);
+        return end(&o, r, &none, &err);
 }
 
 /* ---- compile ------------------------------------------------------------------------------------------------- */
@@ -415,6 +481,7 @@ static int help(char *const *argv)
 {
         (void)argv;
         puts("zlayer-wasm run [--OPTION=VALUE]... -- MODULE [ARG...]\n"
+             "zlayer-wasm keep [--ready=N] [--OPTION=VALUE]... -- MODULE\n"
              "zlayer-wasm compile CACHE MODULE [DIGEST] [fuel]\n"
              "zlayer-wasm prepare CACHE MODULE\n"
              "zlayer-wasm stage DIRECTORY\n"
@@ -431,8 +498,9 @@ int main(int argc, char **argv)
         static const struct {
                 const char *name;
                 int (*run)(char *const *argv);
-        } commands[] = { { "run", run },     { "compile", compile },   { "prepare", prepare },
-                         { "stage", stage }, { "--version", version }, { "--help", help } };
+        } commands[] = { { "run", run },         { "keep", keep },   { "compile", compile },
+                         { "prepare", prepare }, { "stage", stage }, { "--version", version },
+                         { "--help", help } };
 
         for (size_t i = 0; argc > 1 && i < ZL_ARRAY_SIZE(commands); i++)
                 if (zl_streq(argv[1], commands[i].name))

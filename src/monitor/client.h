@@ -55,6 +55,8 @@ struct zl_monitor_launch {
         uint64_t log_max_size;  /* bytes of one log file; 0: 10 MiB */
         uint32_t log_max_files; /* at least 1; 0: 5 */
         bool no_log;            /* drain the output, keep nothing of it */
+        uint32_t
+                keep_most; /* its process keeps instances ready (wasm/keep.h): so many at once; 0: it does not */
 
         bool init_reaper; /* our tiny init as PID 1 in front of the command */
         bool systemd_cgroup;

@@ -367,6 +367,7 @@ void zl_wire_put_launch(struct zl_buf *buf, const struct zl_monitor_launch *laun
         zl_wire_put_i64(buf, launch->grace_nsec);
         zl_wire_put_u64(buf, launch->log_max_size);
         zl_wire_put_u32(buf, launch->log_max_files);
+        zl_wire_put_u32(buf, launch->keep_most);
 }
 
 int zl_wire_get_launch(struct zl_wire *wire, struct zl_monitor_launch *ret, uint32_t *ret_fd_mask)
@@ -387,6 +388,7 @@ int zl_wire_get_launch(struct zl_wire *wire, struct zl_monitor_launch *ret, uint
         ret->grace_nsec = zl_wire_get_i64(wire);
         ret->log_max_size = zl_wire_get_u64(wire);
         ret->log_max_files = zl_wire_get_u32(wire);
+        ret->keep_most = zl_wire_get_u32(wire);
         ret->attach_stdin = flags & LAUNCH_STDIN;
         ret->no_log = flags & LAUNCH_NO_LOG;
         ret->init_reaper = flags & LAUNCH_REAPER;

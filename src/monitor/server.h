@@ -9,6 +9,7 @@
  *   server_request.c what a message asks for
  *   server_output.c  the workload's output into the log and to those attached; their input
  *   server_exec.c    commands run inside
+ *   server_keep.c    instances of a WebAssembly workload that keeps some ready
  */
 #pragma once
 
@@ -70,6 +71,8 @@ struct zl_server_exec {
         struct zl_conn *conn; /* NULL: the client has gone */
         pid_t pid;
         int pidfd;
+        uint32_t kept;  /* number of an instance in server_keep.c; 0: it is a child of ours */
+        uint32_t asked; /* the client's request for it */
         bool ended; /* freed at the end of the round: its terminal may be among the events that were taken */
 };
 
@@ -133,6 +136,8 @@ struct zl_server {
         struct zl_buf input_queue;  /* what it has not taken yet */
         bool input_ends, has_input; /* has_input: was open at the begin */
         struct zl_server_exec *execs;
+        struct zl_source keeper; /* the workload's process, if it keeps instances ready */
+        uint32_t keep_most, keep_serial;
 
         /* Monotonic instants; 0: not set. */
         int64_t kill_at, stall_at, drain_until, record_at, linger_until, flush_until, trim_at;
@@ -202,7 +207,24 @@ int zl_server_resize(struct zl_server *s, uint32_t rows, uint32_t cols, struct z
 void zl_server_exec(struct zl_server *s, struct zl_server_request *request);
 void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig);
 bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code);
+void zl_server_exec_end(struct zl_server *s, struct zl_server_exec *exec, int code);
 /* Frees those that ended in this round. */
 void zl_server_bury_execs(struct zl_server *s);
 /* The client of a command is gone. */
 void zl_server_exec_orphan(struct zl_server *s, struct zl_conn *conn);
+
+/* ---- server_keep.c */
+/* Before the workload is created: `*ret_theirs` is to become the standard input of its process; the caller closes it. At most `most`
+ * instances run at once. */
+int zl_server_keep_open(struct zl_server *s, uint32_t most, int *ret_theirs);
+int zl_server_keep_watch(struct zl_server *s);
+struct zl_server_keep {
+        char *const *argv, *const *env; /* the whole command; all variables */
+        int stdio[3];
+};
+/* Is it a command that runs the module, and the process there to be asked? */
+bool zl_server_keep_takes(const struct zl_server *s, const struct zl_server_keep *what);
+/* Asks for an instance; the client of `exec` is answered when it runs. */
+int zl_server_keep_run(struct zl_server *s, const struct zl_server_keep *what,
+                       struct zl_server_exec *exec, struct zl_error *err);
+void zl_server_keep_signal(const struct zl_server_exec *exec, int sig);

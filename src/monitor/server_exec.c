@@ -108,7 +108,8 @@ static void terminal_ready(struct zl_server *s, struct zl_source *source, uint32
                 zl_source_close(s, source);
 }
 
-static int remember(struct zl_server *s, struct zl_conn *conn, struct zl_exec_result *result)
+static int remember(struct zl_server *s, struct zl_conn *conn, struct zl_exec_result *result,
+                    struct zl_server_exec **ret)
 {
         struct zl_server_exec *exec = calloc(1, sizeof(*exec));
 
@@ -123,7 +124,41 @@ static int remember(struct zl_server *s, struct zl_conn *conn, struct zl_exec_re
         };
         s->execs = exec;
         conn->role = ZL_CONN_EXEC;
+        *ret = exec;
         return 0;
+}
+
+/* An instance of those that are kept ready. 0: the command is no such thing; 1: it is on its way. */
+static int run_kept(struct zl_server *s, const struct command *q,
+                    const struct zl_server_request *request, struct zl_error *err)
+{
+        struct zl_server_keep what = { .argv = q->argv, .stdio = { 0, 0, 0 } /* /dev/null */ };
+        struct zl_exec_result none = { .pidfd = -EBADF, .console_fd = -EBADF };
+        struct zl_server_exec *exec;
+        _cleanup_strv_ char **env = NULL;
+        size_t n = 0;
+        int r;
+
+        if (s->keeper.fd < 0 || q->tty || q->user || q->cwd || q->privileged)
+                return 0;
+        if (merge_env(s, q->env, &env) < 0)
+                return zl_fail_oom(err);
+        what.env = env;
+        for (int i = 0; i < 3; i++)
+                if (q->mask & 1 << i)
+                        what.stdio[i] = request->fds[n++];
+        if (!zl_server_keep_takes(s, &what))
+                return 0;
+        if (remember(s, request->conn, &none, &exec) < 0)
+                return zl_fail_oom(err);
+        exec->asked = request->serial;
+        r = zl_server_keep_run(s, &what, exec, err);
+        if (r == 0)
+                return 1;
+        request->conn->role = ZL_CONN_CONTROL;
+        exec->conn = NULL;
+        zl_server_exec_end(s, exec, 0);
+        return r;
 }
 
 void zl_server_exec(struct zl_server *s, struct zl_server_request *request)
@@ -132,20 +167,25 @@ void zl_server_exec(struct zl_server *s, struct zl_server_request *request)
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         struct zl_exec_result result = { .pidfd = -1, .console_fd = -1 };
         struct zl_conn *conn = request->conn;
+        struct zl_server_exec *exec;
         int r;
 
         if (decode(request->wire, &q, request->n_fds) < 0)
                 return;
         r = check_state(s, &err);
         if (r >= 0)
+                r = run_kept(s, &q, request, &err);
+        s->dirty = true;
+        if (r > 0)
+                return;
+        if (r == 0)
                 r = run(s, &q, request->fds, &result, &err);
-        if (r >= 0 && remember(s, conn, &result) < 0) {
+        if (r >= 0 && remember(s, conn, &result, &exec) < 0) {
                 kill(result.pid, SIGKILL);
                 zl_close(result.pidfd);
                 zl_close(result.console_fd);
                 r = zl_fail_oom(&err);
         }
-        s->dirty = true;
         if (r < 0) {
                 zl_conn_send_error(s, conn, request->serial, &err);
                 return;
@@ -173,24 +213,31 @@ void zl_server_exec_kill(struct zl_server *s, struct zl_conn *conn, int sig)
 
         /* It is our child and not waited for while it is in the list: the pid is its own. It leads a session, so what it has
          * started dies with it. */
-        if (exec && (sig != SIGKILL || kill(-exec->pid, sig) < 0))
+        if (exec && exec->kept)
+                zl_server_keep_signal(exec, sig);
+        else if (exec && (sig != SIGKILL || kill(-exec->pid, sig) < 0))
                 kill(exec->pid, sig);
+}
+
+void zl_server_exec_end(struct zl_server *s, struct zl_server_exec *exec, int code)
+{
+        if (exec->conn && !exec->conn->dead) {
+                zl_wire_begin(&s->message, ZL_WIRE_EXEC_EXITED, 0);
+                zl_wire_put_i32(&s->message, code);
+                zl_conn_send(s, exec->conn);
+        }
+        exec->ended = true;
+        exec->conn = NULL;
+        zl_source_close(s, &exec->terminal);
+        exec->pidfd = zl_close(exec->pidfd);
 }
 
 bool zl_server_exec_ended(struct zl_server *s, pid_t pid, int code)
 {
         for (struct zl_server_exec *exec = s->execs; exec; exec = exec->next) {
-                if (exec->pid != pid || exec->ended)
+                if (exec->pid != pid || exec->ended || exec->kept)
                         continue;
-                if (exec->conn && !exec->conn->dead) {
-                        zl_wire_begin(&s->message, ZL_WIRE_EXEC_EXITED, 0);
-                        zl_wire_put_i32(&s->message, code);
-                        zl_conn_send(s, exec->conn);
-                }
-                exec->ended = true;
-                exec->conn = NULL;
-                zl_source_close(s, &exec->terminal);
-                exec->pidfd = zl_close(exec->pidfd);
+                zl_server_exec_end(s, exec, code);
                 return true;
         }
         return false;

@@ -180,7 +180,9 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
 
         s->terminal = config->process && config->process->terminal;
         if (!s->terminal)
-                r = open_pipes(&pipes, launch->attach_stdin);
+                r = open_pipes(&pipes, launch->attach_stdin && !launch->keep_most);
+        if (r >= 0 && launch->keep_most)
+                r = zl_server_keep_open(s, launch->keep_most, &pipes.theirs[0]);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot make pipes");
         if (launch->seccomp_fd >= 0) {
@@ -238,6 +240,8 @@ static int watch_streams(struct zl_server *s, struct zl_error *err)
         }
         s->input.ready = zl_input_ready;
         s->has_input = s->input.fd >= 0;
+        if (r >= 0)
+                r = zl_server_keep_watch(s);
         return r < 0 ? zl_fail_errno(err, -r, "cannot watch the output") : 0;
 }
 
@@ -347,7 +351,7 @@ static int server_init(struct zl_server *s)
 {
         s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         s->lock_fd = s->terminal_fd = s->state_dir_fd = s->run_dir_fd = s->listener.fd =
-                s->signals.fd = -EBADF;
+                s->signals.fd = s->keeper.fd = -EBADF;
         s->input.fd = s->outputs[0].source.fd = s->outputs[1].source.fd = -EBADF;
         s->listener.ready = zl_server_accept;
         s->message = ZL_BUF_INIT(2 * ZL_WIRE_MAX);

@@ -460,15 +460,20 @@ static void warn_about_wasm(const struct bundle_builder *b, const struct zl_wasm
 {
         bool http = b->spec->service_type == ZL_SERVICE_WASM_HTTP;
 
-        if (w->min_instances > 0)
+        if (http && w->min_instances > 0)
                 bundle_warn(b,
                             "wasm.min_instances: none is kept; the code is mapped from the start, "
                             "and each request makes an instance of its own");
-        if (!http && (w->max_instances != 10 || w->idle_timeout != 300 * ZL_NSEC_PER_SEC ||
+        if (!http && ((w->max_instances != 10 && w->min_instances == 0) ||
+                      w->idle_timeout != 300 * ZL_NSEC_PER_SEC ||
                       w->request_timeout != 30 * ZL_NSEC_PER_SEC))
                 bundle_warn(b,
                             "wasm.max_instances, idle_timeout, request_timeout: a service of this "
                             "type is one instance and has no requests");
+        if (!http && w->min_instances > 0 &&
+            (zl_strv_len(b->spec->command.entrypoint) || zl_strv_len(b->spec->command.args)))
+                bundle_warn(b, "command: with wasm.min_instances nothing is run before an exec, "
+                               "which brings its own arguments");
         if (http && (w->has_epoch_interval || !w->precompile))
                 bundle_warn(
                         b, "wasm.epoch_interval, precompile: a service of type wasm_http is always "

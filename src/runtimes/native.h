@@ -66,6 +66,7 @@ struct native_record {
         int stop_signal;
         int64_t grace_nsec;
         uint64_t log_max_size;
+        uint32_t keep_most; /* instances of WebAssembly that are forked from its process; 0: none */
         bool init_reaper, attach_stdin, auto_remove, seccomp, wasm;
         bool secret;       /* what it runs from is in the runtime directory, not beside its state */
         char **lower_dirs; /* LOWEST first */

@@ -747,6 +747,8 @@ static int fill_document(struct creation *c, json_t *d)
         if (r == 0 && c->network)
                 r = zl_json_set(d, "network", json_incref(c->network));
         r = r ? r : zl_json_set(d, "wasm", json_boolean(c->wasm != NULL));
+        if (r == 0 && c->wasm && c->wasm->keep_most)
+                r = zl_json_set(d, "keep_most", json_integer(c->wasm->keep_most));
         r = r ? r : zl_json_set(d, "secret", json_boolean(has_secrets(c)));
         r = r ? r : zl_json_set(d, "cgroup", cgroup_for_cleanup(c));
         r = r ? r : zl_json_set(d, "volumes", json_strings(c->volume_names));
@@ -820,6 +822,7 @@ int native_launch(struct native *n, const struct native_record *record, uint32_t
         launch.stop_signal = record->stop_signal;
         launch.grace_nsec = record->grace_nsec;
         launch.log_max_size = record->log_max_size;
+        launch.keep_most = record->keep_most;
         launch.init_reaper = record->init_reaper;
         launch.systemd_cgroup = n->settings.systemd_cgroup;
         if (record->delegate && !n->delegate_monitor)
@@ -860,6 +863,7 @@ static int launch_new(struct creation *c)
                 .stop_signal = c->bundle.stop_signal,
                 .grace_nsec = c->bundle.grace_nsec,
                 .log_max_size = c->spec->logs ? c->spec->logs->max_size_bytes : 0,
+                .keep_most = c->wasm ? c->wasm->keep_most : 0,
                 .init_reaper = c->bundle.init_reaper,
                 .delegate = c->n->delegate,
                 .secret = has_secrets(c),

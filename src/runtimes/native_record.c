@@ -135,6 +135,7 @@ int native_record_load(struct native *n, int state_fd, const char *name, struct 
         r.stop_signal = (int)zl_json_int(d, "stop_signal", 0);
         r.grace_nsec = zl_json_int(d, "grace_nsec", -1);
         r.log_max_size = (uint64_t)zl_json_int(d, "log_max_size", 0);
+        r.keep_most = (uint32_t)zl_json_int(d, "keep_most", 0);
         r.init_reaper = zl_json_bool(d, "init_reaper", false);
         r.attach_stdin = zl_json_bool(d, "attach_stdin", false);
         r.auto_remove = zl_json_bool(d, "auto_remove", false);

@@ -211,6 +211,14 @@ static int limit(struct native_wasm *w, const struct zl_service_spec *spec, stru
                 o->epoch_nsec = s->epoch_interval;
                 o->epoch_deadline = EPOCH_DEADLINE;
         }
+        if (spec->service_type != ZL_SERVICE_WASM_HTTP && s->min_instances > 0) {
+                if (spec->tty)
+                        return zl_fail(err, ZL_E_INVALID, 0,
+                                       "wasm.min_instances: what only keeps instances ready has no "
+                                       "terminal; each exec can have one");
+                o->ready = s->min_instances;
+                w->keep_most = s->max_instances;
+        }
         return 0;
 }
 
@@ -392,13 +400,22 @@ static int set_options(struct native_wasm *w, char *const *env, struct zl_error 
         return 0;
 }
 
-static int add_server(const struct native_wasm *w, const struct zl_service_spec *spec,
-                      struct zl_oci_config *config, char ***command, struct zl_error *err)
+/* What the process of the workload runs, and what an exec in it repeats with arguments of its own; NULL: nothing. */
+static int make_commands(struct native_wasm *w, const struct zl_service_spec *spec,
+                         struct zl_oci_config *config, char ***ret_first, char ***ret_exec)
 {
-        if (add_bind(config, w->server, NATIVE_WASM_SERVER_MOUNT, true) < 0 ||
-            native_wasm_http_command(w, spec, config->process->env, command) < 0)
-                return zl_fail_oom(err);
-        return 0;
+        char *const *args = w->keep_most ? NULL : w->args;
+        int r;
+
+        if (w->server) {
+                r = add_bind(config, w->server, NATIVE_WASM_SERVER_MOUNT, true);
+                return r < 0 ? r
+                             : native_wasm_http_command(w, spec, config->process->env, ret_first);
+        }
+        r = zl_wasm_command(&w->options, w->keep_most ? "keep" : "run", ret_first);
+        if (r == 0)
+                r = zl_wasm_command(&w->options, "run", ret_exec);
+        return r < 0 ? r : zl_strv_extend(ret_first, args);
 }
 
 int native_wasm_apply(struct native_wasm *w, const struct zl_service_spec *spec,
@@ -406,7 +423,7 @@ int native_wasm_apply(struct native_wasm *w, const struct zl_service_spec *spec,
                       struct zl_error *err)
 {
         _cleanup_free_ char *end = zl_path_join(state_dir, NATIVE_WASM_DIR);
-        _cleanup_strv_ char **command = NULL;
+        _cleanup_strv_ char **first = NULL, **exec = NULL;
         int r = end ? 0 : zl_fail_oom(err);
 
         if (r == 0 && mkdirat(state_fd, NATIVE_WASM_DIR, 0700) < 0)
@@ -417,23 +434,17 @@ int native_wasm_apply(struct native_wasm *w, const struct zl_service_spec *spec,
                 r = add_storage(w, config, err);
         if (r == 0)
                 r = add_preopens(w, spec->wasm, config, err);
-        if (r == 0 && w->server)
-                r = add_server(w, spec, config, &command, err);
-        else if (r == 0 && zl_wasm_command(&w->options, &command) < 0)
-                r = zl_fail_oom(err);
-        if (r == 0 && (add_bind(config, w->engine, ZL_WASM_ENGINE_MOUNT, true) < 0 ||
+        if (r == 0 && (make_commands(w, spec, config, &first, &exec) < 0 ||
+                       add_bind(config, w->engine, ZL_WASM_ENGINE_MOUNT, true) < 0 ||
                        add_bind(config, w->source, ZL_WASM_MODULE_MOUNT, true) < 0 ||
                        add_bind(config, end, NATIVE_WASM_MOUNT, false) < 0))
                 r = zl_fail_oom(err);
-        /* An exec in an HTTP component has nothing to repeat. */
         if (r == 0)
-                r = save_command(state_fd, w->server ? NULL : command, err);
-        if (r == 0 && !w->server && zl_strv_extend(&command, w->args) < 0)
-                r = zl_fail_oom(err);
+                r = save_command(state_fd, exec, err);
         if (r < 0)
                 return r;
         zl_strv_free(config->process->args);
-        config->process->args = zl_take_ptr(command);
+        config->process->args = zl_take_ptr(first);
         return 0;
 }
 

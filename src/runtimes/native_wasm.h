@@ -20,8 +20,9 @@ struct native_wasm {
         char *engine; /* directory with zlayer-wasm and its libraries */
         char *source; /* file of the module, compiled or not, to be mounted */
         bool compiled,
-                own_root; /* source is machine code; the image has files, which the guest sees */
-        char **args;      /* behind argv0 */
+                own_root;   /* source is machine code; the image has files, which the guest sees */
+        char **args;        /* behind argv0 */
+        uint32_t keep_most; /* its process keeps instances ready; so many run at once */
         char *server; /* program wasmtime, which is the process of an HTTP component; else NULL */
         struct zl_wasm_options options;
 };

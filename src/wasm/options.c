@@ -32,6 +32,7 @@ static const struct option_row {
         OPTION("epoch", epoch_nsec, DURATION),
         OPTION("epoch-deadline", epoch_deadline, NUMBER),
         OPTION("timeout", timeout_nsec, DURATION),
+        OPTION("ready", ready, NUMBER),
         OPTION("reason", reason, TEXT),
         OPTION("http", http, FLAG),
         OPTION("network", network, FLAG),
@@ -124,11 +125,11 @@ int zl_wasm_options_to_argv(const struct zl_wasm_options *o, char ***argv)
         return r ? r : zl_strv_extend(argv, o->args);
 }
 
-int zl_wasm_command(const struct zl_wasm_options *o, char ***argv)
+int zl_wasm_command(const struct zl_wasm_options *o, const char *word, char ***argv)
 {
-        static const char *const start[] = { ZL_WASM_ENGINE_MOUNT "/" ZL_WASM_LOADER,
-                                             "--library-path", ZL_WASM_ENGINE_MOUNT,
-                                             ZL_WASM_ENGINE_MOUNT "/" ZL_WASM_PROGRAM, "run" };
+        const char *const start[] = { ZL_WASM_ENGINE_MOUNT "/" ZL_WASM_LOADER, "--library-path",
+                                      ZL_WASM_ENGINE_MOUNT,
+                                      ZL_WASM_ENGINE_MOUNT "/" ZL_WASM_PROGRAM, word };
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(start); i++)

@@ -33,6 +33,7 @@ struct zl_wasm_options {
         int64_t epoch_nsec;      /* length of a tick; 0: no ticker */
         uint64_t epoch_deadline; /* ticks the guest may run; 0: unlimited */
         int64_t timeout_nsec;    /* how long it may run; 0: unlimited */
+        uint64_t ready;          /* instances that are kept ready; 0: it is run once, at once */
         char *reason;            /* file to put the reason of a bad end into, or NULL */
         bool http;               /* outgoing HTTP requests */
         bool network;            /* TCP, UDP and names */
@@ -51,8 +52,8 @@ int zl_wasm_options_add_dir(struct zl_wasm_options *options, const char *host, c
 int zl_wasm_options_to_argv(const struct zl_wasm_options *options, char ***argv);
 
 /* The whole command of an instance inside its container, where the engine is mounted (ZL_WASM_ENGINE_MOUNT): the loader,
- * the program, the above. An exec repeats it with other arguments. */
-int zl_wasm_command(const struct zl_wasm_options *options, char ***argv);
+ * the program, what it shall do ("run", or "keep" for one with `ready`), the above. An exec repeats it with "run" and other arguments. */
+int zl_wasm_command(const struct zl_wasm_options *options, const char *word, char ***argv);
 
 /* Reads what the above has written (argv[0] is the first option). ZL_E_INVALID for anything else. `*ret` is to be
  * released by the caller also on failure. */

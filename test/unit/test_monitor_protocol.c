@@ -223,6 +223,7 @@ static void test_launch(void **state)
         in.rows = 5;
         in.no_pivot = true;
         in.log_max_files = 8;
+        in.keep_most = 7;
         zl_wire_begin(&buf, ZL_WIRE_LAUNCH, 1);
         zl_wire_put_launch(&buf, &in);
         assert_int_equal(zl_wire_end(&buf), 0);
@@ -232,6 +233,7 @@ static void test_launch(void **state)
         assert_string_equal(out.name, "a.b.1");
         assert_string_equal(out.lower_dirs[1], "/l2");
         assert_string_equal(out.upper_dir, "/u");
+        assert_int_equal(out.keep_most, 7);
         assert_null(out.work_dir);
         assert_int_equal(out.generation, 9);
         assert_int_equal(out.rows, 5);

@@ -12,6 +12,7 @@ static void round_trip(void **state)
                                                              .epoch_nsec = 10000000,
                                                              .epoch_deadline = 3,
                                                              .timeout_nsec = INT64_MAX,
+                                                             .ready = 3,
                                                              .http = true,
                                                              .no_env = true };
         _cleanup_wasm_options_ struct zl_wasm_options out = { 0 };
@@ -33,6 +34,7 @@ static void round_trip(void **state)
         assert_null(out.compiled);
         assert_true(out.memory_max == in.memory_max && out.fuel == 7 && out.epoch_deadline == 3);
         assert_true(out.epoch_nsec == in.epoch_nsec && out.timeout_nsec == INT64_MAX);
+        assert_int_equal(out.ready, 3);
         assert_true(out.http && out.no_env && !out.network && !out.no_args && !out.no_home);
         assert_int_equal(zl_strv_len(out.args), 3);
         assert_string_equal(out.args[0], "--dir=ro");

@@ -80,6 +80,21 @@ static int clocks(void)
         return 0;
 }
 
+/* What an instance finds in its memory, and random bytes: both must be of nobody else. */
+static int fresh(void)
+{
+        static volatile int times;
+        unsigned char random[16];
+
+        if (getentropy(random, sizeof(random)) != 0)
+                return 5;
+        printf("%d ", ++times);
+        for (size_t i = 0; i < sizeof(random); i++)
+                printf("%02x", random[i]);
+        puts("");
+        return 0;
+}
+
 /* What malloc gives is touched, so it is there; the compiler must not see through it. */
 static int eat(void)
 {
@@ -109,6 +124,10 @@ int main(int argc, char **argv)
                 return much(atol(argv[2]));
         if (strcmp(what, "clocks") == 0)
                 return clocks();
+        if (strcmp(what, "fresh") == 0)
+                return fresh();
+        if (strcmp(what, "trap") == 0)
+                __builtin_trap();
         if (strcmp(what, "eat") == 0)
                 return eat();
         if (strcmp(what, "sleep") == 0)

@@ -220,7 +220,7 @@ static int make_command(struct zl_arena *arena, const struct zl_oci_process *pro
         size_t n;
         char **copy;
 
-        if (zl_wasm_command(&options, &command) < 0)
+        if (zl_wasm_command(&options, "run", &command) < 0)
                 return -ENOMEM;
         n = zl_strv_len(command);
         copy = zl_arena_alloc(arena, (n + 1) * sizeof(*copy));

@@ -194,5 +194,6 @@ extern const struct zl_cli_command zl_cmd_up;
 extern const struct zl_cli_command zl_cmd_validate;
 extern const struct zl_cli_command zl_cmd_version;
 extern const struct zl_cli_command zl_cmd_volume;
+extern const struct zl_cli_command zl_cmd_network;
 extern const struct zl_cli_command zl_cmd_wait;
 extern const struct zl_cli_command zl_cmd_why;

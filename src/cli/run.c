@@ -37,6 +37,8 @@ static const struct zl_cli_option options_table[] = {
         { "publish", 'p', ZL_CLI_LIST, AT(ports), "[IP:]HOST:CONT", "publish a port" },
         { "network", 0, ZL_CLI_STRING, AT(network), "MODE",
           "default, none, host, bridge[:NAME] or container:NAME" },
+        { "network-alias", 0, ZL_CLI_LIST, AT(network_aliases), "NAME",
+          "one more name in its network" },
         { "hostname", 0, ZL_CLI_STRING, AT(hostname), "NAME", "host name inside" },
         { "dns", 0, ZL_CLI_LIST, AT(dns), "ADDRESS", "name server" },
         { "add-host", 0, ZL_CLI_LIST, AT(add_hosts), "NAME:IP", "line in /etc/hosts" },

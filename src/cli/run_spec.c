@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -303,6 +304,19 @@ static int add_sysctl(struct zl_service_spec *spec, const char *text, struct zl_
         return add_pair(&spec->sysctls, "sysctl", text, true, err);
 }
 
+/* The spec has no field for them, but a label. */
+static int add_aliases(struct zl_service_spec *spec, char *const *aliases, struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(64 * 1024);
+
+        if (!aliases || !*aliases)
+                return 0;
+        zl_buf_puts(&text, ZL_NETWORK_ALIASES_LABEL "=");
+        ZL_STRV_FOREACH(alias, aliases)
+                zl_buf_putf(&text, "%s%s", alias == aliases ? "" : ",", *alias);
+        return zl_buf_error(&text) ? zl_fail_oom(err) : add_label(spec, text.data, err);
+}
+
 static int apply_lists(const struct zl_run_options *o, struct zl_service_spec *spec,
                        struct zl_error *err)
 {
@@ -325,7 +339,7 @@ static int apply_lists(const struct zl_run_options *o, struct zl_service_spec *s
             zl_strv_extend(&spec->extra_hosts, o->add_hosts) < 0 ||
             zl_strv_extend(&spec->security_opt, o->security_opt) < 0)
                 return zl_fail_oom(err);
-        return 0;
+        return add_aliases(spec, o->network_aliases, err);
 }
 
 static int apply_resources(const struct zl_run_options *o, struct zl_service_spec *spec,

@@ -11,7 +11,7 @@ struct zl_run_options {
         const char *name, *network, *user, *workdir, *entrypoint, *hostname, *pull;
         char **env, **volumes, **ports, **cap_add, **cap_drop, **tmpfs, **labels, **ulimits,
                 **sysctls;
-        char **devices, **dns, **add_hosts, **security_opt;
+        char **devices, **dns, **add_hosts, **security_opt, **network_aliases;
         const char *stop_signal;
         struct zl_cli_u64 memory, pids_limit;
         struct zl_cli_double cpus;

@@ -36,7 +36,7 @@ static int spawn(const struct zl_net *net, int fd, pid_t *ret)
 {
         const char *pool = net->pool ? net->pool : POOL_DEFAULT;
         char *argv[] = { (char *)"zlayer-net", (char *)(uintptr_t)net->dir, (char *)(uintptr_t)pool,
-                         NULL };
+                         (char *)(uintptr_t)net->memory, NULL };
         char *env[] = { NULL };
 
         return zl_spawn_detached(net->program, argv, env, fd, ret);
@@ -211,6 +211,24 @@ int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t time
                          json_pack("{s:s,s:s,s:I}", "op", ZL_NET_OP_DRAIN, "name", name, "timeout",
                                    (json_int_t)timeout_nsec),
                          err);
+}
+
+static int ask_of_network(const struct zl_net *net, const char *op, const char *name,
+                          struct zl_error *err)
+{
+        _cleanup_json_ json_t *document = json_pack("{s:s,s:s}", "op", op, "name", name);
+
+        return document ? ask(net, document, NULL, NULL, err) : zl_fail_oom(err);
+}
+
+int zl_net_client_keep(const struct zl_net *net, const char *name, struct zl_error *err)
+{
+        return ask_of_network(net, ZL_NET_OP_KEEP, name, err);
+}
+
+int zl_net_client_remove(const struct zl_net *net, const char *name, struct zl_error *err)
+{
+        return ask_of_network(net, ZL_NET_OP_REMOVE, name, err);
 }
 
 int zl_net_client_get(const struct zl_net *net, const char *name, struct zl_net_info *ret,

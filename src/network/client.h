@@ -14,6 +14,7 @@
 struct zl_net {
         const char *program; /* zlayer-net */
         const char *dir;     /* <runtime_dir>/net, absolute */
+        const char *memory;  /* <root_dir>/networks, absolute */
         const char *pool;    /* "10.208.0.0/12"; NULL: that */
 };
 
@@ -47,3 +48,14 @@ int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t time
 /* What a container has, from the record on disk: starts nothing. -ENOENT (no error filled) if it is in no network. */
 int zl_net_client_get(const struct zl_net *net, const char *name, struct zl_net_info *ret,
                       struct zl_error *err);
+
+/* A network that stays until somebody removes it; ZL_E_EXISTS if there is one already. */
+int zl_net_client_keep(const struct zl_net *net, const char *name, struct zl_error *err);
+/* ZL_E_NOT_FOUND, ZL_E_BUSY with who uses it. */
+int zl_net_client_remove(const struct zl_net *net, const char *name, struct zl_error *err);
+
+/* ---- list.c ---------------------------------------------------------------------------------------- */
+
+/* All networks that were made by hand or have containers, by name: an array of objects with name, kept, subnet4, subnet6, bridge and
+ * containers (name, ipv4, ipv6). From the records on disk: starts nothing. */
+int zl_net_list(const struct zl_net *net, json_t **ret, struct zl_error *err);

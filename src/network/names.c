@@ -122,7 +122,7 @@ static void *get(const struct zl_map *map, const char *key)
 
 /* ---- what a record may be --------------------------------------------------------------------------- */
 
-static bool is_host_name(const char *s)
+bool zl_names_is_name(const char *s)
 {
         size_t len = strlen(s), label = 0;
 
@@ -156,7 +156,7 @@ static int check_record(const struct zl_names_record *r, struct zl_error *err)
                                r->owner, zl_strv_len(r->names), r->n_addresses, ZL_NAMES_PER_OWNER,
                                ZL_NAMES_ADDRESSES_PER_OWNER);
         ZL_STRV_FOREACH(name, r->names)
-                if (!is_host_name(*name))
+                if (!zl_names_is_name(*name))
                         return zl_fail(err, ZL_E_INVALID, 0, "\"%.80s\" of %s is no host name",
                                        *name, r->owner);
         for (size_t i = 0; i < r->n_addresses; i++)

@@ -41,6 +41,8 @@ void zl_names_free(struct zl_names *names);
 ZL_DEFINE_CLEANUP(struct zl_names *, zl_names_freep, zl_names_free)
 #define _cleanup_names_ _cleanup_(zl_names_freep)
 
+/* Letters, digits, '-', '_', labels of 1 to 63, 253 in all. */
+bool zl_names_is_name(const char *s);
 /*
  * Adds the record, or replaces the one that this owner has in this network; everything is copied. ZL_E_INVALID: a name that is
  * no host name (letters, digits, '-', '_', labels of 1 to 63, 253 in all), a network, an owner or numbers beyond the limits;

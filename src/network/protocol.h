@@ -7,6 +7,8 @@
  *   {"op":"detach","name":…}                                      not attached: fine
  *   {"op":"ready","name":…,"ready":true}                         not attached: fine
  *   {"op":"drain","name":…,"timeout":NSEC}                       as not ready; the answer waits for the end of its connections
+ *   {"op":"keep","name":…}                                        a network made by hand
+ *   {"op":"remove","name":…}                                      and its end
  */
 #pragma once
 
@@ -15,3 +17,5 @@
 #define ZL_NET_OP_DETACH "detach"
 #define ZL_NET_OP_READY "ready"
 #define ZL_NET_OP_DRAIN "drain"
+#define ZL_NET_OP_KEEP "keep"
+#define ZL_NET_OP_REMOVE "remove"

@@ -71,6 +71,14 @@ static int handle_drain(struct zl_net_server *s, struct zl_net_source *source,
         return r < 0 ? r : 1;
 }
 
+static int handle_keep(struct zl_net_server *s, const char *name, struct zl_error *err)
+{
+        if (!zl_net_is_network_name(name))
+                return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" cannot be the name of a network",
+                               name);
+        return zl_net_network_keep(s, name, err);
+}
+
 /* 1: the answer comes later. */
 static int handle(struct zl_net_server *s, struct zl_net_source *source, json_t *request,
                   int fds[2], json_t **ret, struct zl_error *err)
@@ -84,6 +92,10 @@ static int handle(struct zl_net_server *s, struct zl_net_source *source, json_t 
                 return a ? zl_net_set_ready(s, a, zl_json_bool(request, "ready", false), err) : 0;
         if (zl_streq(op, ZL_NET_OP_DRAIN))
                 return handle_drain(s, source, a, request, err);
+        if (zl_streq(op, ZL_NET_OP_KEEP))
+                return handle_keep(s, name, err);
+        if (zl_streq(op, ZL_NET_OP_REMOVE))
+                return zl_net_network_remove(s, name, err);
         if (zl_streq(op, ZL_NET_OP_DETACH)) {
                 if (a)
                         zl_net_detach(s, a);
@@ -455,17 +467,19 @@ int zl_net_main(int argc, char **argv)
         struct stat st;
         int r;
 
-        if (argc != 3 || fstat(READY_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+        if (argc != 4 || fstat(READY_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
                 dprintf(STDERR_FILENO, "zlayer-net is started by zlayer-agent, one for each "
                                        "runtime directory, and not by hand\n");
                 return 2;
         }
         zl_fd_set_cloexec(READY_FD, true);
         s.dir = argv[1];
+        s.memory_dir = argv[3];
         s.dir_fd = zl_open_dir_at(AT_FDCWD, s.dir, 0700, &err);
+        s.memory_fd = s.dir_fd < 0 ? -EBADF : zl_open_dir_at(AT_FDCWD, s.memory_dir, 0700, &err);
         if (become_daemon() < 0)
                 return EXIT_FAILURE;
-        r = s.dir_fd < 0 ? s.dir_fd : take_lock(&s, &err);
+        r = s.dir_fd < 0 ? s.dir_fd : s.memory_fd < 0 ? s.memory_fd : take_lock(&s, &err);
         if (r > 0)
                 return EXIT_SUCCESS;
         if (r == 0) {

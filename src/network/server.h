@@ -7,8 +7,11 @@
  *
  *   <runtime_dir>/net/lock                   held by the process that lives
  *   <runtime_dir>/net/net.sock               requests (network/client.h speaks)
- *   <runtime_dir>/net/networks/NAME.json     slot of the pool
+ *   <runtime_dir>/net/networks/NAME.json     slot of the pool, while the network is there
  *   <runtime_dir>/net/containers/NAME.json   what was asked for and what was given; an address is taken if it stands there
+ *
+ *   <root_dir>/networks/NAME.json            the same, and stays: a network that comes back gets the subnet and the balanced addresses it
+ *                                            had; "kept" if somebody made it by hand
  *
  * One thread. Requests take as long as the kernel does, about a millisecond.
  */
@@ -50,6 +53,7 @@ struct zl_net_network {
         unsigned next; /* where to look for a free address first: one just released is taken last */
         size_t users;
         struct zl_map *services; /* by "DEPLOYMENT.SERVICE" */
+        bool kept;               /* made by hand */
         bool has_names;          /* the name service listens at its gateways */
 };
 
@@ -81,7 +85,8 @@ struct zl_net_attachment {
 };
 
 struct zl_net_server {
-        const char *dir; /* for messages */
+        const char *dir, *memory_dir; /* for messages */
+        int memory_fd;                /* of <root_dir>/networks */
         int dir_fd, lock_fd, epoll_fd, netns_fd, log_fd;
         struct zl_net_source listener;
         struct zl_nl route;
@@ -130,6 +135,9 @@ int zl_net_network_get(struct zl_net_server *s, const char *name, struct zl_net_
 /* Takes in a network of which a record was found; its bridge is made if it is not there. */
 int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot,
                         struct zl_net_network **ret, struct zl_error *err);
+/* Requests of people: a network that stays, and its end. ZL_E_EXISTS, ZL_E_NOT_FOUND, ZL_E_BUSY with who uses it. */
+int zl_net_network_keep(struct zl_net_server *s, const char *name, struct zl_error *err);
+int zl_net_network_remove(struct zl_net_server *s, const char *name, struct zl_error *err);
 int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, struct zl_error *err);
 /* Removes the networks that nobody uses. */
 void zl_net_network_sweep(struct zl_net_server *s);
@@ -142,6 +150,21 @@ struct zl_net_addr zl_net_address(const struct zl_net_network *n, int family, un
 int zl_net_firewall_networks(struct zl_net_server *s, struct zl_firewall_network **ret,
                              size_t *ret_n);
 
+/* ---- server_memory.c -------------------------------------------------------------------------------- */
+
+/* It becomes the name of a file. */
+bool zl_net_is_network_name(const char *name);
+/* What is known of a network from earlier: 0, -ENOENT, or a negative errno. */
+int zl_net_recall(struct zl_net_server *s, const char *name, json_t **ret);
+int zl_net_remember(struct zl_net_server *s, const struct zl_net_network *n, const json_t *document,
+                    struct zl_error *err);
+/* Negative errno; -ENOENT if nothing was known. */
+int zl_net_unremember(struct zl_net_server *s, const char *name);
+/* Marks the slots of networks that were made by hand in `kept` and those of all the others in `known`. */
+void zl_net_mark_remembered(struct zl_net_server *s, uint8_t *kept, uint8_t *known, unsigned n);
+/* Forgets who had that slot. */
+void zl_net_unremember_slot(struct zl_net_server *s, unsigned slot);
+
 /* ---- server_service.c ------------------------------------------------------------------------------- */
 
 struct zl_map *zl_net_services_new(void); /* NULL without memory */
@@ -153,6 +176,8 @@ int zl_net_service_enter(struct zl_net_server *s, struct zl_net_attachment *a,
                          struct zl_error *err);
 void zl_net_service_leave(struct zl_net_server *s, struct zl_net_attachment *a);
 /* The addresses of a bridge that was just made or found. */
+/* All services of a record of a network. */
+void zl_net_services_load(struct zl_net_network *n, const json_t *document);
 void zl_net_services_raise(struct zl_net_server *s, struct zl_net_network *n);
 
 /* ---- server_attach.c -------------------------------------------------------------------------------- */
@@ -179,6 +204,10 @@ int zl_net_names_open(struct zl_net_server *s, struct zl_error *err);
 /* What fails is in the log: a network without names is one, too. */
 void zl_net_names_listen(struct zl_net_server *s, struct zl_net_network *n);
 void zl_net_names_unlisten(struct zl_net_server *s, const struct zl_net_network *n);
+/* Whether the container of a request may have the names that it wants besides that of its service: no other service of the network
+ * has them. */
+int zl_net_names_check(struct zl_net_server *s, const struct zl_net_network *n,
+                       const json_t *document, struct zl_error *err);
 void zl_net_names_add(struct zl_net_server *s, const struct zl_net_attachment *a);
 void zl_net_names_remove(struct zl_net_server *s, const struct zl_net_attachment *a);
 /* Whether its names lead to it. Goes on record. */

@@ -202,15 +202,6 @@ static int tell_service(struct zl_net_attachment *a)
         return r < 0 ? r : zl_json_set(a->document, "service6", json_address(&six));
 }
 
-/* It becomes a file's name. */
-static bool is_network_name(const char *name)
-{
-        size_t n = strspn(name,
-                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
-
-        return n > 0 && n <= 80 && !name[n] && name[0] != '.' && name[0] != '-';
-}
-
 static int check_request(const json_t *d, struct zl_error *err)
 {
         struct zl_ident ident;
@@ -219,7 +210,7 @@ static int check_request(const json_t *d, struct zl_error *err)
         if (zl_ident_parse(zl_json_str(d, "name", ""), &ident) < 0)
                 return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is not the name of a workload",
                                zl_json_str(d, "name", ""));
-        if (!is_network_name(network))
+        if (!zl_net_is_network_name(network))
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "network_mode: \"%s\" is not the name of a network", network);
         return 0;
@@ -241,6 +232,8 @@ int zl_net_attach(struct zl_net_server *s, json_t *document, int pidfd, int netn
                 zl_net_detach(s, old);
         r = zl_net_network_get(s, zl_json_str(document, "network", ""), &n, err);
         s->idle_at = zl_now_monotonic(); /* should it stay without a user */
+        if (r == 0)
+                r = zl_net_names_check(s, n, document, err);
         if (r == 0)
                 r = zl_net_take_host(n, &host, err);
         if (r < 0)

@@ -69,12 +69,91 @@ void zl_net_names_unlisten(struct zl_net_server *s, const struct zl_net_network 
         zl_names_remove_network(s->names, n->name);
 }
 
+/* Strings of the document, which the result points to; the caller frees the vector only. NULL without memory. */
+static char **aliases_of(const json_t *document)
+{
+        const json_t *list = json_object_get(document, "aliases"), *v;
+        char **names = calloc(json_array_size(list) + 1, sizeof(*names));
+        size_t i, n = 0;
+
+        json_array_foreach(list, i, v) if (names && json_is_string(v))
+                names[n++] = (char *)(uintptr_t)json_string_value(v);
+        return names;
+}
+
+static bool has_alias(const json_t *document, const char *name)
+{
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach(json_object_get(document, "aliases"), i,
+                           v) if (strcasecmp(json_string_value(v) ?: "", name) == 0) return true;
+        return false;
+}
+
+/* What both have is fine for replicas of one service only, and for services of the same name. */
+static bool is_same_service(const char *a, const char *b)
+{
+        const char *end_a = strrchr(a, '.'), *end_b = strrchr(b, '.');
+
+        return end_a && end_b && end_a - a == end_b - b && memcmp(a, b, (size_t)(end_a - a)) == 0;
+}
+
+/* The name that two containers must not both have, or NULL. */
+static const char *find_clash(const json_t *mine, const json_t *theirs)
+{
+        const char *my_service = zl_json_str(mine, "service", ""), *name;
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach(json_object_get(mine, "aliases"), i, v)
+        {
+                name = json_string_value(v) ?: "";
+                if (strcasecmp(name, zl_json_str(theirs, "service", "")) == 0 ||
+                    has_alias(theirs, name))
+                        return name;
+        }
+        return has_alias(theirs, my_service) ? my_service : NULL;
+}
+
+int zl_net_names_check(struct zl_net_server *s, const struct zl_net_network *n,
+                       const json_t *document, struct zl_error *err)
+{
+        const json_t *v;
+        const char *name;
+        size_t i, pos = 0;
+        void *value;
+
+        json_array_foreach(json_object_get(document, "aliases"), i, v) if (
+                !zl_names_is_name(
+                        json_string_value(v)
+                                ?: "")) return zl_fail(err, ZL_E_INVALID, 0,
+                                                       "network alias: \"%s\" is no host name",
+                                                       json_string_value(v) ?: "");
+        while (zl_map_next(s->attachments, &pos, &name, &value)) {
+                const struct zl_net_attachment *a = value;
+                const char *clash = a->network == n &&
+                                                    !is_same_service(
+                                                            name, zl_json_str(document, "name", ""))
+                                            ? find_clash(document, a->document)
+                                            : NULL;
+
+                if (clash)
+                        return zl_fail(
+                                err, ZL_E_EXISTS, 0,
+                                "network alias: \"%s\" is the name of %s in the network %s already",
+                                clash, name, n->name);
+        }
+        return 0;
+}
+
 static int set_record(struct zl_net_server *s, const struct zl_net_attachment *a,
                       struct zl_error *err)
 {
         const struct zl_net_addr four = zl_net_address(a->network, AF_INET, a->host),
                                  six = zl_net_address(a->network, AF_INET6, a->host);
         const struct zl_ip addresses[] = { zl_net_ip(&four), zl_net_ip(&six) };
+        _cleanup_free_ char **aliases = aliases_of(a->document);
         _cleanup_strv_ char **names = NULL;
         struct zl_names_record record = { .network = a->network->name,
                                           .owner = a->name,
@@ -85,7 +164,9 @@ static int set_record(struct zl_net_server *s, const struct zl_net_attachment *a
         int r;
 
         snprintf(replica, sizeof(replica), "%d", (int)zl_json_int(a->document, "replica", 1));
-        r = zl_names_of_replica(zl_json_str(a->document, "service", "-"), replica, NULL, &names,
+        if (!aliases)
+                return zl_fail_oom(err);
+        r = zl_names_of_replica(zl_json_str(a->document, "service", "-"), replica, aliases, &names,
                                 err);
         record.names = names;
         return r < 0 ? r : zl_names_set(s->names, &record, err);

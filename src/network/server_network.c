@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/ident.h"
@@ -108,18 +109,15 @@ static int mark_overlap(const struct zl_net_addr *prefix, unsigned link, void *d
         return 0;
 }
 
-static int take_slot(struct zl_net_server *s, unsigned *ret, struct zl_error *err)
+/* Which slots overlap with what the host has, or are used by a network that is there. */
+static int mark_taken(struct zl_net_server *s, uint8_t *taken, unsigned n, struct zl_error *err)
 {
-        unsigned n = 1U << (ZL_NET_SUBNET_BITS - s->pool_bits);
-        _cleanup_free_ uint8_t *taken = calloc(n, 1);
         struct overlap overlap = { .s = s, .taken = taken, .n = n };
         const char *name;
         size_t pos = 0;
         void *value;
         int r;
 
-        if (!taken)
-                return zl_fail_oom(err);
         do
                 r = zl_route_list(&s->route, mark_overlap, &overlap);
         while (r == -EINTR);
@@ -127,11 +125,33 @@ static int take_slot(struct zl_net_server *s, unsigned *ret, struct zl_error *er
                 return zl_fail_errno(err, -r, "cannot look at the routes of this host");
         while (zl_map_next(s->networks, &pos, &name, &value))
                 taken[((struct zl_net_network *)value)->slot % n] = 1;
-        for (unsigned i = 0; i < n; i++) {
-                if (!taken[i]) {
-                        *ret = i;
-                        return 0;
-                }
+        return 0;
+}
+
+/* The one it had, or the first that nobody had, or one that somebody had who may get another. */
+static int take_slot(struct zl_net_server *s, int64_t had, unsigned *ret, struct zl_error *err)
+{
+        unsigned n = 1U << (ZL_NET_SUBNET_BITS - s->pool_bits), i, known_one = n;
+        _cleanup_free_ uint8_t *taken = calloc(3, n);
+        int r = taken ? mark_taken(s, taken, n, err) : zl_fail_oom(err);
+
+        if (r < 0)
+                return r;
+        if (had >= 0 && had < n && !taken[had]) {
+                *ret = (unsigned)had;
+                return 0;
+        }
+        zl_net_mark_remembered(s, taken + n, taken + 2 * (size_t)n, n);
+        for (i = 0; i < n && (taken[i] || taken[n + i] || taken[2 * n + i]); i++)
+                if (!taken[i] && !taken[n + i] && known_one == n)
+                        known_one = i;
+        if (i == n) {
+                i = known_one;
+                zl_net_unremember_slot(s, i);
+        }
+        if (i < n) {
+                *ret = i;
+                return 0;
         }
         r = zl_fail(err, ZL_E_NO_SPACE, 0,
                     "no subnet is left: each of the %u in the address pool is used by a network of "
@@ -280,10 +300,21 @@ static void drop(struct zl_net_server *s, struct zl_net_network *n)
         zl_map_remove(s->networks, n->name);
 }
 
+static json_t *json_subnet(const struct zl_net_network *n, int family)
+{
+        const struct zl_net_addr a = zl_net_address(n, family, 0);
+        const struct zl_ip ip = zl_net_ip(&a);
+        char text[ZL_IP_TEXT_MAX];
+
+        return json_sprintf("%s/%d", zl_ip_format(&ip, text), a.prefix);
+}
+
 int zl_net_network_save(struct zl_net_server *s, const struct zl_net_network *n,
                         struct zl_error *err)
 {
-        _cleanup_json_ json_t *document = json_pack("{s:i}", "slot", (int)n->slot);
+        _cleanup_json_ json_t *document = json_pack(
+                "{s:i,s:b,s:s,s:o,s:o}", "slot", (int)n->slot, "kept", (int)n->kept, "bridge",
+                n->bridge, "subnet4", json_subnet(n, AF_INET), "subnet6", json_subnet(n, AF_INET6));
         json_t *services = json_object();
         const char *name;
         size_t pos = 0;
@@ -293,24 +324,82 @@ int zl_net_network_save(struct zl_net_server *s, const struct zl_net_network *n,
         while (r == 0 && zl_map_next(n->services, &pos, &name, &value))
                 r = zl_json_set(services, name,
                                 json_integer(((struct zl_net_service *)value)->host));
-        return r < 0 ? zl_fail_oom(err) : zl_net_save(s, "networks", n->name, document, err);
+        if (r < 0)
+                return zl_fail_oom(err);
+        r = zl_net_remember(s, n, document, err);
+        return r < 0 ? r : zl_net_save(s, "networks", n->name, document, err);
 }
 
 /* Its record stands before its bridge. */
 static int make(struct zl_net_server *s, const char *name, struct zl_net_network **ret,
                 struct zl_error *err)
 {
+        _cleanup_json_ json_t *known = NULL;
         unsigned slot = 0;
-        int r = take_slot(s, &slot, err);
+        int64_t had = zl_net_recall(s, name, &known) == 0 ? zl_json_int(known, "slot", -1) : -1;
+        int r = take_slot(s, had, &slot, err);
 
         if (r == 0)
                 r = zl_net_network_load(s, name, slot, ret, err);
         if (r < 0)
                 return r;
+        (*ret)->kept = zl_json_bool(known, "kept", false);
+        zl_net_services_load(*ret, known);
         r = zl_net_network_save(s, *ret, err);
         if (r < 0)
                 zl_map_remove(s->networks, name);
         return r;
+}
+
+int zl_net_network_keep(struct zl_net_server *s, const char *name, struct zl_error *err)
+{
+        struct zl_net_network *n = zl_map_get(s->networks, name);
+        int r = n ? 0 : make(s, name, &n, err);
+
+        s->idle_at = zl_now_monotonic();
+        if (r < 0)
+                return r;
+        if (n->kept)
+                return zl_fail(err, ZL_E_EXISTS, 0, "there is a network %s already", name);
+        n->kept = true;
+        return zl_net_network_save(s, n, err);
+}
+
+static int refuse_used(struct zl_net_server *s, const struct zl_net_network *n,
+                       struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf users = ZL_BUF_INIT(2000);
+        const char *name;
+        size_t pos = 0;
+        void *value;
+
+        while (zl_map_next(s->attachments, &pos, &name, &value))
+                if (((struct zl_net_attachment *)value)->network == n)
+                        zl_buf_putf(&users, "%s%s", users.len ? ", " : "", name);
+        return zl_fail(err, ZL_E_BUSY, 0, "network %s is used by %s", n->name,
+                       zl_buf_error(&users) ? "many containers" : users.data);
+}
+
+int zl_net_network_remove(struct zl_net_server *s, const char *name, struct zl_error *err)
+{
+        struct zl_net_network *n = zl_map_get(s->networks, name);
+        bool was_there = n;
+        int r;
+
+        if (n && n->users > 0)
+                return refuse_used(s, n, err);
+        s->idle_at = zl_now_monotonic();
+        if (n) {
+                drop(s, n);
+                r = tell_firewall(s, err);
+                if (r < 0)
+                        return r;
+        }
+        r = zl_net_is_network_name(name) ? zl_net_unremember(s, name) : -ENOENT;
+        if (r == -ENOENT && !was_there)
+                return zl_fail(err, ZL_E_NOT_FOUND, 0, "there is no network %s", name);
+        return r < 0 && r != -ENOENT ? zl_fail_errno(err, -r, "cannot forget the network %s", name)
+                                     : 0;
 }
 
 int zl_net_network_get(struct zl_net_server *s, const char *name, struct zl_net_network **ret,

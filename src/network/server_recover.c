@@ -56,8 +56,6 @@ static void recover_network(struct zl_net_server *s, const char *name, json_t *d
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
         int64_t slot = zl_json_int(document, "slot", -1);
         struct zl_net_network *n;
-        const char *service;
-        json_t *host;
 
         if (slot < 0 || slot >= 1 << (ZL_NET_SUBNET_BITS - s->pool_bits)) {
                 zl_net_forget(s, "networks", name);
@@ -67,14 +65,8 @@ static void recover_network(struct zl_net_server *s, const char *name, json_t *d
                 zl_log_error(ZL_LOG_ERROR, &why, "network %s", name);
                 return;
         }
-        json_object_foreach(json_object_get(document, "services"), service, host)
-        {
-                struct zl_net_service *made;
-
-                if (zl_net_service_load(n, service, (unsigned)json_integer_value(host), &made) < 0)
-                        zl_warn("network %s: the address of %s on record makes no sense", name,
-                                service);
-        }
+        n->kept = zl_json_bool(document, "kept", false);
+        zl_net_services_load(n, document);
 }
 
 static void recover_container(struct zl_net_server *s, const char *name, json_t *document)

@@ -145,6 +145,21 @@ static void add_name(struct zl_net_server *s, const struct zl_net_network *n,
                 zl_log_error(ZL_LOG_WARNING, &why, "the address of %s has no name", service->name);
 }
 
+void zl_net_services_load(struct zl_net_network *n, const json_t *document)
+{
+        json_t *services = json_object_get(document, "services"), *host;
+        const char *name;
+
+        json_object_foreach(services, name, host)
+        {
+                struct zl_net_service *made;
+
+                if (zl_net_service_load(n, name, (unsigned)json_integer_value(host), &made) < 0)
+                        zl_warn("network %s: the address of %s on record makes no sense", n->name,
+                                name);
+        }
+}
+
 /* ---- life ------------------------------------------------------------------------------------------- */
 
 int zl_net_service_enter(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err)

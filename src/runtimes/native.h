@@ -37,7 +37,7 @@ struct native {
         struct zl_runtime_settings settings;
         struct zl_host host;
         char *containers_dir, *run_dir, *cache_dir;
-        char *net_program, *net_dir; /* zlayer-net */
+        char *net_program, *net_dir, *net_memory; /* zlayer-net */
         int containers_fd, run_fd;
         pthread_mutex_t lock; /* guards the two below, which are opened when first needed */
         struct zl_image_store *images;

@@ -20,6 +20,7 @@
 #include "network/files.h"
 #include "network/names.h"
 #include "runtimes/native.h"
+#include "spec/spec.h"
 
 #define DEFAULT_NETWORK "default"
 
@@ -29,19 +30,24 @@ int native_network_init(struct native *n)
 
         n->net_dir = zl_path_join(n->settings.runtime_dir, "net");
         n->net_program = zl_path_beside(monitor, "zlayer-net");
-        return n->net_dir && (n->net_program || !monitor || !strchr(monitor, '/')) ? 0 : -ENOMEM;
+        n->net_memory = zl_path_join(n->settings.root_dir, "networks");
+        return n->net_dir && n->net_memory && (n->net_program || !monitor || !strchr(monitor, '/'))
+                       ? 0
+                       : -ENOMEM;
 }
 
 void native_network_done(struct native *n)
 {
         free(n->net_dir);
         free(n->net_program);
+        free(n->net_memory);
 }
 
 static struct zl_net net_of(const struct native *n)
 {
         return (struct zl_net){ .program = n->net_program,
                                 .dir = n->net_dir,
+                                .memory = n->net_memory,
                                 .pool = getenv("ZLAYER_NETWORK_POOL") };
 }
 
@@ -120,20 +126,41 @@ static json_t *json_endpoints(const struct zl_service_spec *spec)
         return list;
 }
 
+/* Of the label that asks for them, with commas between: the spec has no field for that. */
+static int read_aliases(const struct zl_service_spec *spec, char ***ret)
+{
+        const char *p = zl_str_map_get(&spec->labels, ZL_NETWORK_ALIASES_LABEL);
+        int r = 0;
+
+        while (r >= 0 && p && *p) {
+                size_t len = strcspn(p, ",");
+                _cleanup_free_ char *name = strndup(p, len);
+
+                r = name ? (len > 0 ? zl_strv_push(ret, name) : 0) : -ENOMEM;
+                p += len + (p[len] == ',');
+        }
+        return r < 0 ? r : 0;
+}
+
 int native_network_describe(const struct zl_service_spec *spec, const struct zl_ident *ident,
                             const char *hostname, json_t **ret, struct zl_error *err)
 {
+        _cleanup_strv_ char **aliases = NULL;
         char network[96];
         json_t *d;
+
+        if (read_aliases(spec, &aliases) < 0)
+                return zl_fail_oom(err);
 
         if (network_name(spec, ident, network) >= (int)sizeof(network))
                 return zl_fail(err, ZL_E_INVALID, 0, "network_mode: \"%s\" is too long",
                                spec->network_mode.name);
         d = json_pack(
-                "{s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:b}", "network", network, "service",
+                "{s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:b}", "network", network, "service",
                 ident->service, "replica", (int)ident->replica, "hostname", hostname, "dns",
                 json_strings(spec->dns), "extra_hosts", json_strings(spec->extra_hosts), "ports",
-                json_ports(spec), "endpoints", json_endpoints(spec), "ready",
+                json_ports(spec), "endpoints", json_endpoints(spec), "aliases",
+                json_strings(aliases), "ready",
                 zl_streq(ident->deployment, ZL_IDENT_RUN_DEPLOYMENT)); /* nobody will say so */
         if (!d)
                 return zl_fail_oom(err);

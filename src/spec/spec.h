@@ -42,6 +42,9 @@ int zl_spec_memory_bytes(const char *text, uint64_t *ret);
  * around are dropped. "-1" gives UINT64_MAX (unlimited). 0, -EINVAL or -ERANGE. */
 int zl_spec_size_bytes(const char *text, uint64_t *ret);
 
+/* Label with more names in its network, separated by commas. */
+#define ZL_NETWORK_ALIASES_LABEL "zlayer.network.aliases"
+
 /* How many replicas a service begins with. */
 uint32_t zl_spec_initial_replicas(const struct zl_scale_spec *scale);
 

@@ -363,3 +363,90 @@ END
         kill -TERM "$ZL_BG"
         wait_until 40 running 0
 }
+
+# --- networks by hand ------------------------------------------------------------------------------------
+
+@test "network create, ls, inspect, rm, prune: a network stays until it is removed, and has its subnet again" {
+        import_busybox
+        run -0 zl network create lan office
+        assert_output $'lan\noffice'
+        run -1 zl network create lan
+        assert_match 'there is a network lan already'
+        run -2 zl network create ../x
+        assert_match 'cannot be the name of a network'
+        run -0 zl network ls
+        assert_match 'lan +10\.208\.0\.0/20'
+        assert_match 'office +10\.208\.16\.0/20'
+        serve a bridge:office --network-alias files --network-alias store
+        serve b bridge:office
+        serve c bridge
+        run -0 zl network inspect office
+        jq -e --arg ip "$(address_of a)" '.[0] | .subnet4 == "10.208.16.0/20" and .kept and .containers[0] ==
+                {name: "run.a.1", ipv4: $ip, ipv6: .containers[0].ipv6} and (.containers | length) == 2' <<<"$output"
+        # One that a container asked for is there as long as it.
+        assert_equal "$(zl network ls --json | jq -r '[.[] | "\(.name) \(.kept) \(.containers | length)"] | join(", ")')" \
+                'default false 1, lan true 0, office true 2'
+        run -1 zl network rm office nobody
+        assert_match 'network office is used by run.(a.1, run.b|b.1, run.a).1'
+        assert_match 'there is no network nobody'
+        # Aliases lead to the container, and belong to one service only.
+        assert_equal "$(inside b wget -qO- http://files/hostname)" a-rep-1
+        inside b nslookup store.service.local | grep -q "$(address_of a)"
+        run zl run -d --name d --network bridge:office --network-alias files bb sleep 1000
+        assert_status 125
+        assert_match 'network alias: "files" is the name of run.a.1 in the network office already'
+        run zl run -d --name files --network bridge:office bb sleep 1000
+        assert_status 125
+        run zl run -d --name d --network bridge:office --network-alias 'no good' bb sleep 1000
+        assert_status 2
+        assert_match 'network alias: "no good" is no host name'
+        zl run -d --name d --network bridge:lan --network-alias files bb sleep 1000
+        zl rm -f a b c d
+        wait_until 10 net_is_gone
+        # Also the next life of everything, as after a restart of the machine.
+        rm -r "$NET"
+        assert_equal "$(zl network ls --json | jq -r '[.[].name] | join(" ")')" 'lan office'
+        zl run -d --name e --network bridge:third bb sleep 1000
+        zl run -d --name f --network bridge:office bb sleep 1000
+        assert_match '^10\.208\.16\.' "$(address_of f)"
+        assert_no_match '^10\.208\.(0|16)\.' "$(address_of e)"
+        assert_equal "$(zl network prune)" lan
+        zl rm -f e f
+        wait_until 10 net_is_gone
+        assert_equal "$(zl network prune)" office
+        assert_equal "$(zl network ls --json)" '[]'
+}
+
+@test "a network without a hand in it gets its subnet again, too, and gives way when the pool has no other" {
+        import_busybox
+        export ZLAYER_NETWORK_POOL=10.20.0.0/19
+        local name
+        once() { zl run --rm --network "bridge:$1" bb ip -4 addr show dev eth0 | sed -n 's|.*inet \([0-9.]*\).*|\1|p'; }
+        assert_equal "$(once one)" 10.20.0.2
+        assert_equal "$(once two)" 10.20.16.2
+        wait_until 10 net_is_gone
+        assert_equal "$(once two)" 10.20.16.2
+        wait_until 10 net_is_gone
+        assert_equal "$(once three)" 10.20.0.2
+        zl network create kept
+        wait_until 10 net_is_gone
+        assert_equal "$(once four)" 10.20.0.2
+        run -1 zl network create more
+        assert_match 'no subnet is left'
+        zl network prune
+}
+
+@test "network_mode container: a container that is not there, or does not run, is refused with its name" {
+        import_busybox
+        run zl run --name x --network container:nobody bb true
+        assert_status 125
+        assert_match 'network_mode: .*run.nobody.1'
+        zl run --name ended --network bridge bb true
+        run zl run --name x --network container:ended bb true
+        assert_status 125
+        assert_match 'network_mode: run.ended.1 does not run'
+        run zl run --name x --network container: bb true
+        assert_status 2
+        serve a bridge
+        zl run --rm --network container:a bb ip -4 addr show dev eth0 | grep -q "$(address_of a)"
+}

@@ -121,6 +121,9 @@ struct zl_pull_options {
         void (*progress)(const struct zl_pull_progress *progress, void *data);
         void *progress_data;
         const int *cancel; /* pull stops soon after *cancel becomes non-zero; may be NULL */
+        /* It must be the image of this digest (of its manifest), whatever the name means now; one that is here will do, whatever
+         * the policy. NULL: what the name means. Docker takes no notice of it. */
+        const char *digest;
 };
 
 /* Makes sure that `image` is present as the policy asks. `options` may be NULL. `*ret_digest` (may be NULL) is the
@@ -222,6 +225,7 @@ struct zl_create_options {
          * sentence that names the field. May be NULL: then the texts only go to the log. */
         void (*warn)(const char *text, void *data);
         void *warn_data;
+        const char *digest; /* of the image, as for a pull; NULL: what spec->image.name means now */
 };
 
 /* The image must be present. After this the workload is PENDING: all is set up, the command does not run. On failure

@@ -219,6 +219,8 @@ int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool re
                 zl_deployment_free(d);
                 return r;
         }
+        for (size_t i = 0; i < d->services.n; i++)
+                d->services.items[i]->rev->fresh = !recovering;
         d->recovering = recovering;
         d->phase = ZL_DEPLOYMENT_STARTING;
         d->begun = zl_agent_now(agent);
@@ -271,10 +273,12 @@ int zl_agent_stop(struct zl_agent *agent, const char *name, struct zl_deployment
         d->only_new = options->only_new;
         d->dirty = true;
         for (size_t i = 0; i < d->services.n; i++) {
-                struct zl_op *pull = d->services.items[i]->rev->pull;
+                const struct revision *rev = d->services.items[i]->rev;
+                struct zl_op *pulls[] = { rev->pull, rev->check };
 
-                if (pull)
-                        __atomic_store_n(&pull->cancel, 1, __ATOMIC_RELAXED);
+                for (size_t k = 0; k < ZL_ARRAY_SIZE(pulls); k++)
+                        if (pulls[k])
+                                __atomic_store_n(&pulls[k]->cancel, 1, __ATOMIC_RELAXED);
         }
         zl_agent_settle(agent);
         return 0;
@@ -334,7 +338,7 @@ bool zl_agent_is_changing(const struct zl_agent *agent, const char *name)
         const struct deployment *d = zl_agent_find(agent, name);
 
         for (size_t i = 0; d && i < d->services.n; i++)
-                if (!has_its_number(d, d->services.items[i]))
+                if (!has_its_number(d, d->services.items[i]) || d->services.items[i]->rev->check)
                         return true;
         for (size_t i = 0; d && i < d->n_replicas; i++)
                 if (d->replicas[i]->goal != ZL_GOAL_RUN && !zl_replica_is_terminal(d->replicas[i]))

@@ -59,6 +59,8 @@ struct zl_agent_stop_options {
         bool remove;   /* also remove ended replicas with their logs and records */
         bool only_new; /* leave what was running before this agent came */
 };
+/* Somebody has wished a deployment that runs already: have the tags of its images moved? What follows is told by events. */
+void zl_agent_check_images(struct zl_agent *agent, const char *deployment);
 /* Stops a deployment, dependents first. A deployment that is not here may be given with its last spec (taken over; NULL if
  * unknown): then what the runtime has of it is stopped. */
 int zl_agent_stop(struct zl_agent *agent, const char *deployment, struct zl_deployment_spec *spec,

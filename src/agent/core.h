@@ -124,8 +124,12 @@ struct revision {
         bool env_warned, create_warned; /* once per revision, not per replica */
         bool no_ready;                  /* its runtime does not steer traffic */
         bool pulled;
-        int64_t pull_after; /* monotonic; the last try failed: not before then */
-        struct zl_op *pull; /* under way */
+        int64_t pull_after;              /* monotonic; the last try failed: not before then */
+        struct zl_op *pull;              /* under way */
+        char digest[ZL_DIGEST_TEXT_MAX]; /* of the image that it means; "": not known */
+        bool moved;                      /* the tag meant another one before */
+        bool fresh;          /* somebody has just wished it: the digest of before does not bind */
+        struct zl_op *check; /* whether the tag has moved, under way */
         struct health_plan health;
         struct init_plan init;
         struct zl_op *ask; /* for the image's health check, under way */
@@ -348,10 +352,26 @@ int zl_services_check_env(struct deployment *d, const struct services *services,
                           struct zl_error *err);
 struct revision *zl_revision_ref(struct revision *rev);
 void zl_revision_unref(struct revision *rev);
+/* The same again, nothing done yet; NULL without memory. */
+struct revision *zl_revision_copy(const struct revision *rev);
 /* Fetches its image, unless that is done or under way; replicas and rollouts go on when it is there. */
 void zl_revision_pull(struct revision *rev);
 /* Full name "DEPLOYMENT.SERVICE" for events. */
 char *zl_service_full_name(const struct service *s, char buf[ZL_IDENT_NAME_MAX]);
+
+/* What makes a container, and all rules, in digests. 0 or -ENOMEM. */
+int zl_revision_hash(struct revision *rev);
+
+/* pin.c */
+/* What is remembered of its image. */
+void zl_pin_load(struct revision *rev);
+void zl_pin_save(const struct revision *rev);
+/* The digest that its image must have; NULL: whatever its name means. */
+const char *zl_pin_of(const struct revision *rev);
+/* It has been fetched, and has this digest (or NULL). */
+void zl_pin_take(struct revision *rev, const char *digest);
+/* Has the tag moved? */
+void zl_pin_check(struct revision *rev);
 
 /* health.c */
 int zl_health_plan_make(const struct zl_service_spec *spec, struct health_plan *ret,
@@ -393,6 +413,9 @@ int64_t zl_rollout_deadline(const struct deployment *d);
 bool zl_rollout_fault(struct replica *r, const char *why, bool fatal);
 /* The image of the revision cannot be had: nothing has been touched, and nothing will be. */
 void zl_rollout_pull_failed(struct revision *rev, const struct zl_error *err);
+
+/* The tag of its image means another one: its replicas are replaced. */
+void zl_rollout_moved(struct service *s, const char *digest);
 
 /* scaler.c */
 bool zl_scaler_step(struct deployment *d);

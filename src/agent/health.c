@@ -153,7 +153,7 @@ static void ask_image(struct revision *rev)
         rev->ask = zl_op_new(ZL_OP_HEALTH, NULL);
         if (rev->ask)
                 rev->ask->image = strdup(rev->spec->image.name);
-        if (!rev->ask || !rev->ask->image) {
+        if (!rev->ask || !rev->ask->image || zl_replace_str(&rev->ask->pin, zl_pin_of(rev)) < 0) {
                 /* Without memory nobody looks: that is what a service without a check gets, too. */
                 zl_op_free(zl_take_ptr(rev->ask));
                 rev->health.ask_image = false;

@@ -19,6 +19,7 @@
 #include "agent/event.h"
 #include "agent/job.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/ident.h"
 
 enum zl_op_kind {
@@ -42,13 +43,14 @@ struct zl_op {
         const struct zl_service_spec *spec; /* CREATE; must stay until done */
         char **env;                         /* CREATE; owned */
         char *image;                        /* PULL, HEALTH; owned */
-        enum zl_pull_policy policy;         /* PULL */
-        int cancel;                         /* PULL, S3: set to non-zero to make it end soon */
-        const struct zl_s3_request *s3;     /* S3; must stay until done */
-        int64_t timeout;                    /* S3; a span */
-        int64_t grace;                      /* STOP; negative: the workload's own */
-        int sig;                            /* KILL */
-        bool ready;                         /* READY */
+        char *pin; /* PULL, CREATE, HEALTH: the digest that the image must have, or NULL; owned */
+        enum zl_pull_policy policy;     /* PULL */
+        int cancel;                     /* PULL, S3: set to non-zero to make it end soon */
+        const struct zl_s3_request *s3; /* S3; must stay until done */
+        int64_t timeout;                /* S3; a span */
+        int64_t grace;                  /* STOP; negative: the workload's own */
+        int sig;                        /* KILL */
+        bool ready;                     /* READY */
         int64_t drain; /* READY, not ready: so long the end of its connections is waited for */
 
         /* results */
@@ -120,6 +122,12 @@ struct zl_schedule {
         int64_t last; /* wall clock: until here it has been dealt with */
 };
 
+/* The image that a name meant when it was last asked for. */
+struct zl_image_pin {
+        char digest[ZL_DIGEST_TEXT_MAX];
+        bool moved; /* it meant another one before */
+};
+
 struct zl_host {
         void *data;
         int64_t (*monotonic)(void *data);
@@ -166,6 +174,13 @@ struct zl_host {
         /* Leaves `schedule` as it is if nothing is remembered. */
         void (*load_schedule)(void *data, const char *deployment, const char *service,
                               struct zl_schedule *schedule);
+
+        /* Which image a service is made from; both may be NULL: nothing is remembered. load_pin() is false if nothing is known of
+         * that name of an image. */
+        void (*save_pin)(void *data, const char *deployment, const char *service, const char *image,
+                         const struct zl_image_pin *pin);
+        bool (*load_pin)(void *data, const char *deployment, const char *service, const char *image,
+                         struct zl_image_pin *ret);
 
         /* Every event, in order. */
         void (*event)(void *data, const struct zl_event *event);

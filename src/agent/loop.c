@@ -410,6 +410,34 @@ static void host_load_schedule(void *data, const char *deployment, const char *s
                 store_fault(loop, &err);
 }
 
+static void host_save_pin(void *data, const char *deployment, const char *service,
+                          const char *image, const struct zl_image_pin *pin)
+{
+        const struct zl_stored_pin stored = { deployment, service, image, *pin };
+        struct zl_agent_loop *loop = data;
+        struct zl_error err = ZL_ERROR_INIT;
+
+        if (zl_store_put_pin(loop->options.store, &stored, &err) < 0)
+                store_fault(loop, &err);
+}
+
+static bool host_load_pin(void *data, const char *deployment, const char *service,
+                          const char *image, struct zl_image_pin *ret)
+{
+        struct zl_stored_pin stored = { .deployment = deployment,
+                                        .service = service,
+                                        .image = image };
+        struct zl_agent_loop *loop = data;
+        struct zl_error err = ZL_ERROR_INIT;
+        int r = zl_store_get_pin(loop->options.store, &stored, &err);
+
+        if (r < 0)
+                store_fault(loop, &err);
+        else if (r > 0)
+                *ret = stored.pin;
+        return r > 0;
+}
+
 static void host_event(void *data, const struct zl_event *event)
 {
         struct zl_agent_loop *loop = data;
@@ -443,6 +471,8 @@ static const struct zl_host host_template = {
         .load_executions = host_load_executions,
         .save_schedule = host_save_schedule,
         .load_schedule = host_load_schedule,
+        .save_pin = host_save_pin,
+        .load_pin = host_load_pin,
         .event = host_event,
 };
 

@@ -379,6 +379,8 @@ int zl_manager_up(struct zl_manager *m, struct zl_deployment_spec *spec, struct 
                 forget(k);
         else if (r >= 0)
                 k->recovered = false;
+        if (r >= 0 && active)
+                zl_agent_check_images(m->agent, k->name);
         return r;
 }
 

@@ -25,6 +25,7 @@ void zl_op_free(struct zl_op *op)
                 return;
         zl_strv_free(op->env);
         free(op->image);
+        free(op->pin);
         free(op->digest);
         zl_strv_free(op->warnings);
         zl_error_done(&op->error);
@@ -85,7 +86,9 @@ void zl_op_run(struct zl_op *op, struct zl_runtime *rt)
                 r = run_list(op, rt);
                 break;
         case ZL_OP_PULL: {
-                struct zl_pull_options options = { .policy = op->policy, .cancel = &op->cancel };
+                struct zl_pull_options options = { .policy = op->policy,
+                                                   .cancel = &op->cancel,
+                                                   .digest = op->pin };
 
                 r = zl_runtime_pull(rt, op->image, &options, &op->digest, &op->error);
                 break;
@@ -98,6 +101,7 @@ void zl_op_run(struct zl_op *op, struct zl_runtime *rt)
                         .attach_stdin = op->spec->stdin_open,
                         .warn = collect_warning,
                         .warn_data = op,
+                        .digest = op->pin,
                 };
 
                 r = zl_runtime_create(rt, &options, &op->error);
@@ -135,7 +139,10 @@ void zl_op_run(struct zl_op *op, struct zl_runtime *rt)
                 r = run_s3(op, rt);
                 break;
         case ZL_OP_HEALTH:
-                r = zl_runtime_image_health(rt, op->image, &op->health, &op->error);
+                /* By the digest alone, which not every runtime knows images by. */
+                r = op->pin ? zl_runtime_image_health(rt, op->pin, &op->health, NULL) : -ENOENT;
+                if (r < 0)
+                        r = zl_runtime_image_health(rt, op->image, &op->health, &op->error);
                 break;
         }
         op->result = r;

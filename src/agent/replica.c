@@ -419,7 +419,9 @@ static void create(struct replica *r)
                 return;
         }
         op->spec = r->rev->spec;
-        if (zl_env_resolve(&op->spec->env, &source, &op->env, &err) < 0) {
+        if (zl_replace_str(&op->pin, zl_pin_of(r->rev)) < 0)
+                zl_fail_oom(&err);
+        if (zl_error_is_set(&err) || zl_env_resolve(&op->spec->env, &source, &op->env, &err) < 0) {
                 zl_op_free(op);
                 on_fault(r, &err);
                 return;

@@ -64,6 +64,10 @@ static void succeed(struct service *new, struct service *old)
                 zl_revision_unref(new->fallback);
                 new->fallback = NULL;
         }
+        /* What is made anew anyway takes what its policy wants. */
+        new->rev->fresh = !same;
+        if (same)
+                zl_pin_check(new->rev);
         for (size_t i = 0; i < d->n_replicas; i++) {
                 struct replica *r = d->replicas[i];
 
@@ -206,6 +210,40 @@ int zl_agent_scale(struct zl_agent *agent, const char *deployment, const char *s
         return 0;
 }
 
+void zl_rollout_moved(struct service *s, const char *digest)
+{
+        struct revision *old = s->rev, *new = zl_revision_copy(old);
+        char full[ZL_IDENT_NAME_MAX];
+
+        if (!new) {
+                struct zl_error err = ZL_ERROR_INIT;
+
+                zl_fail_oom(&err);
+                zl_deployment_fail(s->d, s->name, &err);
+                return;
+        }
+        snprintf(new->digest, sizeof(new->digest), "%s", digest);
+        new->moved = new->pulled = true;
+        if (zl_revision_hash(new) < 0) {
+                zl_revision_unref(new);
+                return;
+        }
+        zl_agent_tellf(s->d->agent,
+                       (struct zl_event){ .type = ZL_EVENT_ROLLING,
+                                          .name = zl_service_full_name(s, full) },
+                       "%s has moved from %s to %s", old->spec->image.name, old->digest, digest);
+        zl_pin_save(new);
+        s->rev = new;
+        if (s->fallback && zl_streq(s->fallback->hash, new->hash))
+                zl_revision_unref(zl_take_ptr(s->fallback));
+        else if (!s->fallback)
+                s->fallback = zl_revision_ref(old);
+        zl_revision_unref(old);
+        for (size_t i = 0; i < s->d->n_replicas; i++)
+                if (s->d->replicas[i]->service == s)
+                        s->d->replicas[i]->rollout_faults = 0;
+}
+
 /* ---- the course of a rollout --------------------------------------------------------------------------------- */
 
 static void store_rollback(struct service *s)
@@ -233,6 +271,7 @@ static void roll_back(struct service *s, const char *why)
 {
         zl_revision_unref(s->rev);
         s->rev = zl_take_ptr(s->fallback);
+        zl_pin_save(s->rev);
         s->d->dirty = true;
         tell_service(s, ZL_EVENT_ROLLED_BACK, why);
         for (size_t i = 0; i < s->d->n_replicas; i++) {

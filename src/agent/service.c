@@ -39,7 +39,16 @@ void zl_revision_unref(struct revision *rev)
         free(rev);
 }
 
-static int make_hashes(struct revision *rev)
+/* Another digest, of both. */
+static void mix(char hash[ZL_DIGEST_TEXT_MAX], const char *digest)
+{
+        char both[2 * ZL_DIGEST_TEXT_MAX];
+        int n = snprintf(both, sizeof(both), "%s %s", hash, digest);
+
+        zl_sha256_text(both, (size_t)n, hash);
+}
+
+int zl_revision_hash(struct revision *rev)
 {
         struct zl_service_spec view = *rev->spec; /* shallow: nothing in it is changed or freed */
         int r;
@@ -54,7 +63,12 @@ static int make_hashes(struct revision *rev)
         view.errors = (struct zl_errors_spec){ 0 };
         view.lifecycle = (struct zl_lifecycle_spec){ 0 };
         view.restart_policy = NULL;
-        return zl_spec_service_hash(&view, rev->hash);
+        r = zl_spec_service_hash(&view, rev->hash);
+        if (r >= 0 && rev->moved) {
+                mix(rev->hash, rev->digest);
+                mix(rev->rules, rev->digest);
+        }
+        return r;
 }
 
 static int fill_revision(struct revision *rev, const struct zl_service_entry *entry,
@@ -63,7 +77,10 @@ static int fill_revision(struct revision *rev, const struct zl_service_entry *en
         int r;
 
         rev->spec = zl_service_spec_copy(entry->spec);
-        if (!rev->spec || make_hashes(rev) < 0)
+        if (!rev->spec)
+                return zl_fail_oom(err);
+        zl_pin_load(rev);
+        if (zl_revision_hash(rev) < 0)
                 return zl_fail_oom(err);
         if (zl_restart_rule_from_spec(rev->spec, &rev->rule) < 0)
                 return zl_fail(err, ZL_E_INVALID, 0,
@@ -97,6 +114,15 @@ static int make_revision(struct deployment *d, const struct zl_service_entry *en
         return 0;
 }
 
+struct revision *zl_revision_copy(const struct revision *rev)
+{
+        const struct zl_service_entry entry = { .name = (char *)(uintptr_t)rev->service,
+                                                .spec = rev->spec };
+        struct revision *copy = NULL;
+
+        return make_revision(rev->d, &entry, &copy, NULL) < 0 ? NULL : copy;
+}
+
 static void on_pull(struct zl_op *op)
 {
         struct revision *rev = op->owner;
@@ -108,6 +134,10 @@ static void on_pull(struct zl_op *op)
         d->n_pulls--;
         rev->pull = NULL;
         rev->pulled = op->result >= 0;
+        if (rev->pulled)
+                zl_pin_take(rev, op->digest);
+        if (rev->pulled)
+                rev->fresh = false;
         d->dirty = true;
         snprintf(full, sizeof(full), "%s.%s", d->name, rev->service);
         if (rev->pulled)
@@ -139,7 +169,8 @@ void zl_revision_pull(struct revision *rev)
         rev->pull = zl_op_new(ZL_OP_PULL, NULL);
         if (rev->pull)
                 rev->pull->image = strdup(rev->spec->image.name);
-        if (!rev->pull || !rev->pull->image) {
+        if (!rev->pull || !rev->pull->image ||
+            zl_replace_str(&rev->pull->pin, zl_pin_of(rev)) < 0) {
                 struct zl_error err = ZL_ERROR_INIT;
 
                 zl_op_free(zl_take_ptr(rev->pull));

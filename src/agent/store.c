@@ -37,7 +37,10 @@ static const char schema[] =
         "CREATE INDEX IF NOT EXISTS execution_of ON execution(deployment, service, id);"
         "CREATE TABLE IF NOT EXISTS schedule(deployment TEXT NOT NULL, service TEXT NOT NULL,"
         " enabled INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(deployment, service))"
-        " WITHOUT ROWID;";
+        " WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS pin(deployment TEXT NOT NULL, service TEXT NOT NULL,"
+        " image TEXT NOT NULL, digest TEXT NOT NULL, moved INTEGER NOT NULL,"
+        " PRIMARY KEY(deployment, service)) WITHOUT ROWID;";
 
 static enum zl_code code_of(int rc)
 {
@@ -292,6 +295,17 @@ static int forget_replicas(struct zl_store *store, const char *deployment, struc
         return zl_store_run(store, stmt, "forget the replicas of a deployment", err);
 }
 
+static int forget_pins(struct zl_store *store, const char *deployment, struct zl_error *err)
+{
+        _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+        int r = zl_store_prepare(store, "DELETE FROM pin WHERE deployment = ?1", &stmt, err);
+
+        if (r < 0)
+                return r;
+        zl_store_bind_text(stmt, 1, deployment);
+        return zl_store_run(store, stmt, "forget images", err);
+}
+
 int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec, bool active,
                             struct zl_error *err)
 {
@@ -313,6 +327,8 @@ int zl_store_put_deployment(struct zl_store *store, const char *name, const char
         r = zl_store_run(store, stmt, "store a deployment", err);
         if (r >= 0 && !spec)
                 r = forget_replicas(store, name, err);
+        if (r >= 0 && !spec)
+                r = forget_pins(store, name, err);
         if (r < 0)
                 return r;
         /* The checkpoint syncs. A reader in the middle of the log makes it incomplete but the log itself is synced. */
@@ -542,4 +558,46 @@ int zl_store_last_event(struct zl_store *store, int64_t *ret, struct zl_error *e
                 return zl_store_fail(store, rc, "read events", err);
         *ret = sqlite3_column_int64(stmt, 0);
         return 0;
+}
+
+/* ---- images ------------------------------------------------------------------------------------------------------ */
+
+int zl_store_put_pin(struct zl_store *store, const struct zl_stored_pin *pin, struct zl_error *err)
+{
+        _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+        int r = zl_store_prepare(store, "INSERT OR REPLACE INTO pin VALUES(?1,?2,?3,?4,?5)", &stmt,
+                                 err);
+
+        if (r < 0)
+                return r;
+        zl_store_bind_text(stmt, 1, pin->deployment);
+        zl_store_bind_text(stmt, 2, pin->service);
+        zl_store_bind_text(stmt, 3, pin->image);
+        zl_store_bind_text(stmt, 4, pin->pin.digest);
+        sqlite3_bind_int(stmt, 5, pin->pin.moved);
+        return zl_store_run(store, stmt, "store which image a service has", err);
+}
+
+int zl_store_get_pin(struct zl_store *store, struct zl_stored_pin *pin, struct zl_error *err)
+{
+        _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+        int rc, r = zl_store_prepare(store,
+                                     "SELECT digest, moved FROM pin WHERE deployment = ?1 AND"
+                                     " service = ?2 AND image = ?3",
+                                     &stmt, err);
+
+        if (r < 0)
+                return r;
+        zl_store_bind_text(stmt, 1, pin->deployment);
+        zl_store_bind_text(stmt, 2, pin->service);
+        zl_store_bind_text(stmt, 3, pin->image);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_DONE)
+                return 0;
+        if (rc != SQLITE_ROW)
+                return zl_store_fail(store, rc, "look up which image a service has", err);
+        snprintf(pin->pin.digest, sizeof(pin->pin.digest), "%s",
+                 (const char *)sqlite3_column_text(stmt, 0));
+        pin->pin.moved = sqlite3_column_int(stmt, 1);
+        return 1;
 }

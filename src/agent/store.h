@@ -95,3 +95,14 @@ int zl_store_put_schedule(struct zl_store *store, const char *deployment, const 
 /* 1: found; 0: nothing is stored. */
 int zl_store_get_schedule(struct zl_store *store, const char *deployment, const char *service,
                           struct zl_schedule *ret, struct zl_error *err);
+
+/* ---- images -------------------------------------------------------------------------------------------------------- */
+
+struct zl_stored_pin {
+        const char *deployment, *service, *image;
+        struct zl_image_pin pin;
+};
+/* One per service; replaces what is there. Forgotten with the deployment. */
+int zl_store_put_pin(struct zl_store *store, const struct zl_stored_pin *pin, struct zl_error *err);
+/* 1: found, pin->pin is filled in; 0: nothing is stored of that image of the service. */
+int zl_store_get_pin(struct zl_store *store, struct zl_stored_pin *pin, struct zl_error *err);

@@ -324,6 +324,8 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
         *spec = NULL;
         if (up->job)
                 return begin_job(up, err);
+        if (active)
+                zl_agent_check_images(up->agent, up->name);
         if (up->o->timeout.set)
                 uv_timer_start(&up->timeout, on_timeout,
                                (uint64_t)(up->o->timeout.value / ZL_NSEC_PER_MSEC), 0);

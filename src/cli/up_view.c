@@ -191,6 +191,8 @@ static const char *describe(const struct zl_event *event, char *buf, size_t size
                          event->type == ZL_EVENT_CRASH_LOOP ? "crashes again and again; " : "",
                          zl_cli_format_span(event->delay_nsec, span), event->restarts);
                 return buf;
+        case ZL_EVENT_ROLLING:
+                return event->message ? "is replaced" : NULL;
         case ZL_EVENT_WAITING:
                 return "waits for";
         case ZL_EVENT_DEPLOYMENT_STARTED:

@@ -6,6 +6,8 @@
  * When the registry cannot be asked and the policy does not insist ("newer"), the image that is there is used and the
  * log says so.
  */
+#include <stdio.h>
+
 #include "image/registry.h"
 #include "image/store.h"
 
@@ -349,17 +351,16 @@ static int pull_by_policy(struct pull *p, const struct present *have, enum zl_pu
         return fetch(p, err);
 }
 
-/* zl-size: the options are a struct of the public interface; platform is not in it */
-int zl_image_pull(struct zl_image_store *store, const char *reference, const char *platform,
-                  const struct zl_pull_options *options, char **ret_digest, struct zl_error *err)
+/* zl-size: what zl_image_pull() has */
+static int pull(struct zl_image_store *store, const char *reference, const char *platform,
+                const struct zl_pull_options *options, char **ret_digest, struct zl_error *err)
 {
-        static const struct zl_pull_options defaults;
         _cleanup_(pull_done) struct pull p = { .store = store, .tmp = ZL_STORE_TMP_INIT };
         struct present have = { 0 };
         const char *digest;
         int r;
 
-        p.options = options ? options : &defaults;
+        p.options = options;
         r = zl_reference_parse(reference, &p.ref, NULL, err);
         if (r < 0)
                 return r;
@@ -387,4 +388,40 @@ int zl_image_pull(struct zl_image_store *store, const char *reference, const cha
         free(have.digest);
         free(have.source);
         return r;
+}
+
+/* The image of one digest: from here, or else from where the name leads. */
+static int pull_pinned(struct zl_image_store *store, const char *reference,
+                       const struct zl_pull_options *options, char **ret_digest,
+                       struct zl_error *err)
+{
+        _cleanup_image_ struct zl_image *image = NULL;
+        _cleanup_free_ char *pinned = NULL;
+        struct zl_pull_options unpinned = *options;
+
+        if (zl_image_lookup(store, options->digest, &image, NULL) >= 0) {
+                if (ret_digest && !(*ret_digest = strdup(options->digest)))
+                        return zl_fail_oom(err);
+                return 0;
+        }
+        if (asprintf(&pinned, "%.*s@%s", (int)strcspn(reference, "@"), reference, options->digest) <
+            0) {
+                pinned = NULL;
+                return zl_fail_oom(err);
+        }
+        unpinned.digest = NULL;
+        if (unpinned.policy != ZL_PULL_NEVER)
+                unpinned.policy = ZL_PULL_IF_NOT_PRESENT;
+        return pull(store, pinned, NULL, &unpinned, ret_digest, err);
+}
+
+/* zl-size: the options are a struct of the public interface; platform is not in it */
+int zl_image_pull(struct zl_image_store *store, const char *reference, const char *platform,
+                  const struct zl_pull_options *options, char **ret_digest, struct zl_error *err)
+{
+        static const struct zl_pull_options defaults;
+
+        if (options && options->digest && !platform)
+                return pull_pinned(store, reference, options, ret_digest, err);
+        return pull(store, reference, platform, options ?: &defaults, ret_digest, err);
 }

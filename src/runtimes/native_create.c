@@ -170,7 +170,7 @@ static int take_image(struct creation *c)
 
         if (r < 0)
                 return r;
-        r = zl_image_lookup(images, name, &c->image, c->err);
+        r = zl_image_lookup(images, c->options->digest ?: name, &c->image, c->err);
         if (r < 0) {
                 if (zl_error_is_set(c->err) && c->err->code == ZL_E_NOT_FOUND)
                         zl_error_hint(c->err, "pull it with `zlayer-agent image pull %s`", name);

@@ -88,3 +88,109 @@ versions() { local i; for i in 1 2 3; do zl exec "$APP.web.$i" sh -c 'echo $VERS
         zl down "$APP"
         stop_daemon
 }
+
+# A tag that means another image from now on: one whose /mark says what.
+move_tag() { # NAME MARK
+        make_busybox_rootfs "$ZL_DIR/rootfs.$2"
+        echo "$2" >"$ZL_DIR/rootfs.$2/mark"
+        mkimage --cmd sleep --cmd 600 "$2.oci" "$ZL_DIR/rootfs.$2"
+        zl image import "$2.oci" "$1" >/dev/null
+}
+write_tag() { # IMAGE REPLICAS
+        cat >app.yaml <<-END
+		version: v1
+		deployment: $APP
+		services:
+		  web:
+		    image: {name: $1}
+		    scale: {mode: fixed, replicas: $2}
+		    stop_grace_period: 0s
+		END
+}
+marks() { local n; for n in $(zl ps --json | jq -r '.[].name'); do zl exec "$n" cat /mark; done | sort | uniq -c | xargs; }
+has_marks() { [ "$(marks)" = "$1" ]; }
+
+@test "rollout: a tag that moves changes nothing by itself; an up replaces, says so, and goes back if the new image is no good" {
+        move_tag app one
+        write_tag app 2
+        run -0 zl up -d app.yaml
+        assert_equal "$(marks)" '2 one'
+        before=$(pids)
+        # it moves: more replicas, a lost one, another agent, none makes a difference
+        move_tag app two
+        zl scale "$APP" web=3
+        wait_until 10 has_marks '3 one'
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        start_daemon
+        zl scale "$APP" web=2
+        zl scale "$APP" web=3
+        wait_until 10 has_marks '3 one'
+        assert_equal "$(comm -12 <(tr ' ' '\n' <<<"$before") <(pids | tr ' ' '\n') | wc -l)" 2
+        # up says it, and does it, since without a tag what is newest is wanted
+        write_tag app 3
+        run -0 zl up -d app.yaml
+        assert_match "$APP.web is replaced: docker.io/library/app:latest has moved from sha256:[0-9a-f]{64} to sha256:[0-9a-f]{64}"
+        wait_until 20 has_marks '3 two'
+        # the same again has nothing to do
+        before=$(pids)
+        run -0 zl up -d app.yaml
+        assert_no_match 'is replaced'
+        assert_equal "$(pids)" "$before"
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        start_daemon
+        assert_equal "$(pids)" "$before"
+        # one that ends at once is taken back, and stays so for the next agent
+        make_busybox_rootfs "$ZL_DIR/rootfs.bad"
+        mkimage --cmd false bad.oci "$ZL_DIR/rootfs.bad"
+        zl image import bad.oci app >/dev/null
+        run zl up -d app.yaml
+        wait_until 20 is_rolled_back 1
+        wait_until 20 has_marks '3 two'
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        start_daemon
+        zl scale "$APP" web=1
+        zl scale "$APP" web=3
+        wait_until 10 has_marks '3 two'
+        zl down "$APP"
+        # nothing is remembered beyond the end
+        move_tag app three
+        write_tag app 1
+        zl up -d app.yaml
+        assert_equal "$(marks)" '1 three'
+        zl down "$APP"
+        stop_daemon
+}
+
+@test "rollout: of a tag with pull_policy if_not_present up says that it has moved, and leaves the replicas what they are" {
+        move_tag app:1 one
+        write_tag app:1 1
+        run -0 zl up -d app.yaml
+        before=$(pids)
+        move_tag app:1 two
+        run -0 zl up -d app.yaml
+        assert_match "$APP.web: docker.io/library/app:1 means another image here now .sha256:[0-9a-f]{64}.; its replicas stay with sha256:"
+        assert_equal "$(pids)" "$before"
+        write_tag app:1 2
+        run -0 zl up -d app.yaml
+        wait_until 10 has_marks '2 one'
+        # a changed service is made anew, of the same image
+        sed -i 's/scale:/env: {A: b}\n    &/' app.yaml
+        run -0 zl up -d app.yaml
+        assert_equal "$(zl exec "$APP.web.1" sh -c 'echo $A')" b
+        wait_until 10 has_marks '2 one'
+        zl down "$APP"
+        # without a daemon
+        stop_daemon
+        move_tag app 1
+        write_tag app 1
+        zl up -d app.yaml
+        assert_equal "$(marks)" '1 1'
+        kill -KILL "$(tr -dc 0-9 <"$ZLAYER_ROOT_DIR/deployments/$APP.lock")"
+        move_tag app 2
+        run -0 zl up -d app.yaml
+        wait_until 10 has_marks '1 2'
+        zl down "$APP"
+}

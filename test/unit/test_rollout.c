@@ -90,7 +90,7 @@ static void an_image_that_is_missing_takes_nothing_down(void **state)
 
         (void)state;
         sim_up(sim, SPEC(THREE, ""), false);
-        zl_mock_fail_next(sim->rt, ZL_MOCK_PULL, NULL, ZL_E_NOT_FOUND, 1);
+        zl_mock_fail_next(sim->rt, ZL_MOCK_PULL, "docker.io/library/nginx:none", ZL_E_NOT_FOUND, 1);
         update(sim, "version: v1\ndeployment: shop\nservices:\n"
                     "  web:\n    image: {name: 'nginx:none'}\n" THREE
                     "  db:\n    image: {name: postgres}\n    scale: {mode: fixed, replicas: 1}\n");

@@ -31,6 +31,30 @@ static int remove_dir(void **state)
         return zl_rm_rf_at(AT_FDCWD, dir);
 }
 
+static void pins_are_kept_per_name_and_go_with_the_deployment(void **state)
+{
+        struct zl_stored_pin pin = { .deployment = "shop",
+                                     .service = "web",
+                                     .image = "nginx",
+                                     .pin = { .digest = "sha256:1", .moved = true } };
+        struct zl_stored_pin found = { .deployment = "shop", .service = "web", .image = "nginx" };
+        struct zl_store *store = NULL;
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_int_equal(zl_store_get_pin(store, &found, NULL), 0);
+        assert_int_equal(zl_store_put_pin(store, &pin, NULL), 0);
+        assert_int_equal(zl_store_get_pin(store, &found, NULL), 1);
+        assert_string_equal(found.pin.digest, "sha256:1");
+        assert_true(found.pin.moved);
+        found.image = "nginx:2";
+        assert_int_equal(zl_store_get_pin(store, &found, NULL), 0);
+        found.image = "nginx";
+        assert_int_equal(zl_store_put_deployment(store, "shop", NULL, false, NULL), 0);
+        assert_int_equal(zl_store_get_pin(store, &found, NULL), 0);
+        zl_store_close(store);
+}
+
 static void deployments_come_and_go(void **state)
 {
         struct zl_store *store = NULL;
@@ -279,6 +303,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(deployments_come_and_go, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(pins_are_kept_per_name_and_go_with_the_deployment,
+                                                make_dir, remove_dir),
                 cmocka_unit_test_setup_teardown(replicas_keep_their_hash, make_dir, remove_dir),
                 cmocka_unit_test_setup_teardown(events_are_numbered_and_seen_by_others, make_dir,
                                                 remove_dir),

@@ -90,6 +90,10 @@ int zl_report_fail(const struct zl_message *m, const char *command, struct zl_er
                                "/etc/group",
                                text);
         zl_fail_errno(err, errnum, "%s", text);
+        if (stage == ZL_STAGE_LOOPBACK && errnum == EPERM)
+                zl_error_hint(err,
+                              "a network of its own needs CAP_NET_ADMIN, which this process does "
+                              "not have; the host's network needs nothing");
         if (stage == ZL_STAGE_RLIMIT && errnum == EPERM)
                 zl_error_hint(
                         err,

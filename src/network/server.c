@@ -287,7 +287,9 @@ static int build_firewall(struct zl_net_server *s, struct zl_error *err)
                 return zl_fail_oom(err);
         r = zl_firewall_build(&s->firewall, list, n, NULL, 0, err);
         if (r == -EPERM)
-                zl_error_hint(err, "networks need the capability CAP_NET_ADMIN");
+                zl_error_hint(err,
+                              "networks need CAP_NET_ADMIN, which this process does not have; the "
+                              "host's network (network_mode: host) needs nothing");
         else if (r == -EOPNOTSUPP || r == -EPROTONOSUPPORT)
                 zl_error_hint(err, "networks need a kernel with nf_tables (CONFIG_NF_TABLES_INET)");
         return r;

@@ -450,3 +450,21 @@ END
         serve a bridge
         zl run --rm --network container:a bb ip -4 addr show dev eth0 | grep -q "$(address_of a)"
 }
+
+# --- restricted hosts ------------------------------------------------------------------------------------
+
+@test "without CAP_NET_ADMIN the error says so, nothing stays, and the host's network works" {
+        import_busybox
+        without() { setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$ZL_AGENT" "$@"; }
+        run without run --rm --network bridge bb true
+        assert_status 125
+        assert_match 'loopback interface: Operation not permitted'
+        assert_match 'hint: a network of its own needs CAP_NET_ADMIN, which this process does not have'
+        run -1 without network create lan
+        assert_match 'hint: networks need CAP_NET_ADMIN, which this process does not have'
+        run -0 without run --rm --network host bb ip link
+        assert_match 'lo:'
+        run -0 zl ps -a --json
+        assert_equal "$output" '[]'
+        assert_equal "$(zl network ls --json)" '[]'
+}

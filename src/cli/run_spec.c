@@ -92,15 +92,27 @@ static int add_tmpfs(struct zl_service_spec *spec, const char *text, struct zl_e
         return !s->target || (size && !s->size) ? zl_fail_oom(err) : 0;
 }
 
-/* ---- ports: [[IP:]HOST:]CONTAINER[/PROTO] ------------------------------------------------------------------------ */
+/* ---- ports: [[IP:]HOST:]CONTAINER[/PROTO], ports may be ranges --------------------------------------------------- */
 
-static int parse_port(const char *text, uint16_t *ret)
+#define PUBLISH_FORM "[[IP:]HOST[-LAST]:]CONTAINER[-LAST][/tcp|/udp]"
+
+struct port_range {
+        uint16_t first;
+        unsigned n;
+};
+
+/* "80" or "8000-8009". */
+static int parse_ports(char *text, struct port_range *ret)
 {
-        uint32_t v;
+        char *dash = strchr(text, '-');
+        uint32_t first, last;
 
-        if (zl_parse_u32(text, 10, &v) < 0 || v > UINT16_MAX)
+        if (dash)
+                *dash++ = 0;
+        if (zl_parse_u32(text, 10, &first) < 0 || first > UINT16_MAX ||
+            zl_parse_u32(dash ? dash : text, 10, &last) < 0 || last > UINT16_MAX || last < first)
                 return -EINVAL;
-        *ret = (uint16_t)v;
+        *ret = (struct port_range){ .first = (uint16_t)first, .n = last - first + 1 };
         return 0;
 }
 
@@ -118,11 +130,26 @@ static bool is_address(char *ip)
         return inet_pton(AF_INET, ip, bytes) == 1;
 }
 
+static int add_mapping(struct zl_service_spec *spec, const struct zl_port_mapping *p,
+                       const char *ip, struct zl_error *err)
+{
+        struct zl_port_mapping *at = grow((void **)&spec->port_mappings, &spec->n_port_mappings,
+                                          sizeof(*at));
+
+        if (!at)
+                return zl_fail_oom(err);
+        *at = *p;
+        at->host_ip = strdup(ip);
+        return at->host_ip ? 0 : zl_fail_oom(err);
+}
+
 static int add_port(struct zl_service_spec *spec, const char *text, struct zl_error *err)
 {
         _cleanup_free_ char *copy = strdup(text);
         char *proto, *container, *host = NULL, *ip = NULL;
-        struct zl_port_mapping p = { .protocol = ZL_TRANSPORT_TCP }, *at;
+        struct zl_port_mapping p = { .protocol = ZL_TRANSPORT_TCP };
+        struct port_range inside = { 0 }, outside = { 0 };
+        int r = 0;
 
         if (!copy)
                 return zl_fail_oom(err);
@@ -145,19 +172,20 @@ static int add_port(struct zl_service_spec *spec, const char *text, struct zl_er
         if (proto && zl_streq(proto, "udp"))
                 p.protocol = ZL_TRANSPORT_UDP;
         else if (proto && !zl_streq(proto, "tcp"))
-                return bad(err, "publish", text, "[[IP:]HOST:]CONTAINER[/tcp|/udp]");
+                return bad(err, "publish", text, PUBLISH_FORM);
         p.has_host_port = host && *host;
-        if (ip && *ip && !is_address(ip))
-                return bad(err, "publish", text, "[[IP:]HOST:]CONTAINER[/tcp|/udp]");
-        if (parse_port(container, &p.container_port) < 0 || p.container_port == 0 ||
-            (p.has_host_port && parse_port(host, &p.host_port) < 0))
-                return bad(err, "publish", text, "[[IP:]HOST:]CONTAINER[/tcp|/udp]");
-        at = grow((void **)&spec->port_mappings, &spec->n_port_mappings, sizeof(*at));
-        if (!at)
-                return zl_fail_oom(err);
-        *at = p;
-        at->host_ip = strdup(ip && *ip ? ip : "0.0.0.0");
-        return at->host_ip ? 0 : zl_fail_oom(err);
+        if ((ip && *ip && !is_address(ip)) || parse_ports(container, &inside) < 0 ||
+            inside.first == 0 || (p.has_host_port && parse_ports(host, &outside) < 0))
+                return bad(err, "publish", text, PUBLISH_FORM);
+        if (p.has_host_port && outside.n != inside.n)
+                return bad(err, "publish", text, "as many ports of the host as of the container");
+        for (unsigned i = 0; i < inside.n && r == 0; i++) {
+                p.container_port = (uint16_t)(inside.first + i);
+                /* 0 is any free one, for each. */
+                p.host_port = (uint16_t)(outside.first ? outside.first + i : 0);
+                r = add_mapping(spec, &p, ip && *ip ? ip : "0.0.0.0", err);
+        }
+        return r;
 }
 
 /* ---- maps and single values ------------------------------------------------------------------------------------------ */

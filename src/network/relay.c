@@ -163,7 +163,7 @@ bool zl_net_relay_has_room(const struct zl_net_server *s)
         struct rlimit files = { .rlim_cur = 0 };
 
         getrlimit(RLIMIT_NOFILE, &files);
-        return 2 * (s->n_relays + 1) <=
+        return 2 * (s->n_relays + 1) + s->n_sessions <=
                files.rlim_cur - ZL_MIN(files.rlim_cur / 2, (rlim_t)KEPT_BACK_MAX);
 }
 

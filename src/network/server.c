@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/socket.h"
+#include "network/datagrams.h"
 #include "network/main.h"
 #include "network/passage.h"
 #include "network/pid.h"
@@ -394,6 +395,8 @@ static int look_around(struct zl_net_server *s)
                 listen_again(s);
         if (s->passage_at && s->passage_at <= now)
                 open_passage(s, false);
+        if (s->datagrams_at && s->datagrams_at <= now)
+                zl_net_datagrams_look(s);
         if (s->drain_at && s->drain_at <= now)
                 zl_net_drain_look(s);
         if (idle_at && idle_at <= now) {
@@ -402,7 +405,8 @@ static int look_around(struct zl_net_server *s)
                 if (zl_map_size(s->attachments) == 0)
                         return -2;
         }
-        next = earlier(earlier(idle_at, s->accept_at), earlier(s->drain_at, s->passage_at));
+        next = earlier(earlier(earlier(idle_at, s->accept_at), earlier(s->drain_at, s->passage_at)),
+                       s->datagrams_at);
         return next ? (int)(ZL_MAX(next - now, (int64_t)0) / ZL_NSEC_PER_MSEC) + 1 : -1;
 }
 

@@ -2,7 +2,7 @@
 /*
  * Published ports. A front is one address, protocol and port of the host; replicas of one service that publish the same port share
  * it. Three things belong to it: a socket that is bound there, so that nobody else can be and a taken port is noticed before anything
- * starts; a chain of the firewall that spreads connections over those who are ready (over all, while nobody is); and for TCP a
+ * starts; a chain of the firewall that spreads connections over those who are ready (over all, while nobody is); and a
  * relay, because what comes in by the host's loopback cannot be led by the kernel (network/firewall.c).
  *
  * A front at the balanced address of a service needs neither socket nor relay: nobody but the host has that address.
@@ -18,6 +18,7 @@
 #include "base/ident.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "network/datagrams.h"
 #include "network/relay.h"
 #include "network/server.h"
 
@@ -132,32 +133,56 @@ static bool by_six(const union zl_sockaddr *peer)
         return peer->any.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&peer->in6.sin6_addr);
 }
 
-static void front_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
+/* One of the targets at random: false if there is none. */
+static bool choose_target(struct zl_net_server *s, const struct zl_net_front *f,
+                          struct zl_firewall_target *ret)
 {
-        struct zl_net_front *f = (struct zl_net_front *)source;
         _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
                                                                    sizeof(*targets));
-        const struct zl_firewall_target *t;
+        size_t n = targets ? targets_of(s, f, targets) : 0;
+
+        if (n > 0)
+                *ret = targets[zl_random_u64() % n];
+        return n > 0;
+}
+
+static void front_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
+{
+        const struct zl_net_front *f = (struct zl_net_front *)source;
+        struct zl_firewall_target t;
         union zl_sockaddr peer;
         struct zl_ip both[2];
-        size_t n;
         int fd;
 
-        if (!targets || !zl_net_relay_has_room(s)) {
+        if (!zl_net_relay_has_room(s)) {
                 zl_net_put_aside(s, source);
                 return;
         }
         fd = zl_net_accept(s, source, &peer);
-        n = fd >= 0 ? targets_of(s, f, targets) : 0;
-        if (n == 0) {
+        if (fd < 0 || !choose_target(s, f, &t)) {
                 zl_close(fd);
                 return;
         }
-        t = &targets[zl_random_u64() % n];
-        both[0] = by_six(&peer) ? t->six : t->four;
-        both[1] = by_six(&peer) ? t->four : t->six;
-        if (zl_net_relay_start(s, fd, both, t->port) < 0)
+        both[0] = by_six(&peer) ? t.six : t.four;
+        both[1] = by_six(&peer) ? t.four : t.six;
+        if (zl_net_relay_start(s, fd, both, t.port) < 0)
                 zl_close(fd);
+}
+
+static bool choose_for_datagram(struct zl_net_server *s, const struct zl_net_source *front,
+                                bool six, union zl_sockaddr *ret, socklen_t *ret_len)
+{
+        struct zl_firewall_target t;
+
+        if (!choose_target(s, (const struct zl_net_front *)front, &t))
+                return false;
+        *ret_len = zl_ip_to_sockaddr(six ? &t.six : &t.four, t.port, ret);
+        return true;
+}
+
+static void datagram_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
+{
+        zl_net_datagrams_take(s, source, choose_for_datagram);
 }
 
 void zl_net_ports_resume(struct zl_net_server *s)
@@ -169,7 +194,7 @@ void zl_net_ports_resume(struct zl_net_server *s)
         while (zl_map_next(s->fronts, &pos, &name, &value)) {
                 struct zl_net_front *f = value;
 
-                if (!f->udp && !f->balanced)
+                if (!f->balanced)
                         zl_net_source_watch(s, &f->socket, true);
         }
 }
@@ -199,6 +224,10 @@ static int bind_front(struct zl_net_front *f)
                 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, any ? &zero : &one, sizeof(one));
         if (!f->udp)
                 setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        else if (address.family == AF_INET6)
+                setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
+        else
+                setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
         len = zl_ip_to_sockaddr(&address, f->port, &sa);
         if (bind(fd, &sa.any, len) < 0 || (!f->udp && listen(fd, BACKLOG) < 0))
                 return -errno;
@@ -239,7 +268,7 @@ static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
         r = f->balanced ? 0 : bind_front(f);
         if (r == 0) {
                 make_key(f);
-                r = f->udp || f->balanced ? 0 : zl_net_source_add(s, &f->socket);
+                r = f->balanced ? 0 : zl_net_source_add(s, &f->socket);
         }
         if (r == 0)
                 r = zl_map_put(s->fronts, f->key, f);
@@ -270,20 +299,14 @@ static int read_wish(const struct zl_net_attachment *a, const json_t *p, struct 
                                       .field = zl_json_bool(p, "endpoint", false)
                                                        ? "endpoints"
                                                        : "port_mappings" };
+        if (ret->udp)
+                ret->socket.ready = datagram_ready;
         zl_ident_parse(a->name, &ident);
         snprintf(ret->service, sizeof(ret->service), "%s.%s", ident.deployment, ident.service);
         if (*ip && !zl_streq(ip, "0.0.0.0") && !zl_streq(ip, "::") &&
             zl_ip_parse(ip, &ret->address) < 0)
                 return zl_fail(err, ZL_E_INVALID, 0, "%s: host_ip \"%s\" is no address", ret->field,
                                ip);
-        /* The kernel does not lead the loopback, and datagrams have no relay: it would lead nowhere. */
-        if (ret->udp && zl_ip_is_loopback(&ret->address)) {
-                zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                        "%s: udp port %u cannot be published on the loopback address %s",
-                        ret->field, ret->port, ip);
-                zl_error_hint(err, "publish it on another address of the host");
-                return -EOPNOTSUPP;
-        }
         if (zl_json_int(p, "container", 0) == 0)
                 return zl_fail(err, ZL_E_INVALID, 0, "%s: the port of the container must not be 0",
                                ret->field);
@@ -362,6 +385,7 @@ static void close_front(struct zl_net_server *s, struct zl_net_front *f)
         /* Not there: an attach that failed before its rules were made. */
         if (r < 0 && r != -ENOENT)
                 zl_log_error(ZL_LOG_WARNING, &why, "port %u", f->port);
+        zl_net_datagrams_drop(s, &f->socket);
         zl_map_remove(s->fronts, f->key);
 }
 

@@ -271,17 +271,44 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         # A server of this machine, in the container's network.
         background nsenter -t "$pid" -n python3 -c 'if True:
                 import socket
-                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9))
+                s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(("::", 9))
                 while True:
                         data, peer = s.recvfrom(100); s.sendto(b"got " + data, peer)'
-        # Over the loopback there is no way: who wants nothing else is told.
-        run zl run -d --name l --network bridge -p 127.0.0.1:8087:9/udp bb sleep 1000
-        assert_status 125
-        assert_match 'port_mappings: udp port 8087 cannot be published on the loopback address 127.0.0.1'
-        run zl ps -a --json
-        assert_equal "$(jq length <<<"$output")" 1
         answered() { [ "$(echo hello | nc -u -w 1 "$(address_of u gateway4)" 8083)" = "got hello" ]; }
         eventually answered
+        # Over the loopback, by both families, and from the address that was asked.
+        asked() { # ADDRESS
+                python3 -c 'if True:
+                        import socket, sys
+                        s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+                        s.settimeout(3); s.connect((sys.argv[1], 8083))
+                        for i in range(3):
+                                s.send(b"%d" % i); assert s.recv(100) == b"got %d" % i' "$1"
+        }
+        asked 127.0.0.1
+        asked 127.0.0.9
+        asked ::1
+        zl run -d --name l --network bridge -p 127.0.0.1:8087:9/udp bb sleep 1000
+        # As many clients at once as there are, each gets its own answers.
+        python3 -c 'if True:
+                import socket
+                clients = []
+                for i in range(300):
+                        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.connect(("127.0.0.1", 8083)); clients.append(s)
+                for n in range(3):
+                        for i, s in enumerate(clients):
+                                s.send(b"%d.%d" % (i, n)); assert s.recv(100) == b"got %d.%d" % (i, n)'
+}
+
+@test "ranges of ports" {
+        import_busybox
+        serve a bridge -p 8100-8102:80-82 -p 127.0.0.1:8110-8111:80-81/udp
+        eventually fetch 127.0.0.1:8100
+        assert_equal "$(jq -c '[.ports[] | [.host, .container, .udp]]' "$NET/containers/run.a.1.json")" \
+                '[[8100,80,false],[8101,81,false],[8102,82,false],[8110,80,true],[8111,81,true]]'
+        run zl run -d --name b --network bridge -p 8102-8103:80-81 bb sleep 1000
+        assert_status 125
+        assert_match 'tcp port 8102 of the host is published by run.a'
 }
 
 @test "a connection over loopback carries a lot in both directions, and an end of input" {

@@ -58,6 +58,9 @@ nothing_left() {
 	2  | run -p 0 bb true                               | --publish: "0" is not
 	2  | run -p 99999 bb true                           | --publish: "99999" is not
 	2  | run -p 80/sctp bb true                         | --publish: "80/sctp" is not
+	2  | run -p 90-80:90-80 bb true                     | --publish: "90-80:90-80" is not
+	2  | run -p 80-81:80-89 bb true                     | as many ports of the host as of the container
+	2  | run -p 65535-65536 bb true                     | --publish: "65535-65536" is not
 	2  | run -p 1.2.3:1:2 bb true                       | --publish: "1.2.3:1:2" is not
 	2  | run --network x bb true                        | --network: "x" is not
 	2  | run --network container: bb true               | --network: "container:" is not

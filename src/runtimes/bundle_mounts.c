@@ -180,8 +180,12 @@ static int storage_entry(struct bundle_builder *b, const struct zl_storage_spec 
         case ZL_STORAGE_TMPFS:
                 return tmpfs_options(b, s, e);
         case ZL_STORAGE_S3:
-                return zl_fail(b->err, ZL_E_UNSUPPORTED, 0,
-                               "%s: s3 storage is not available in this build", e->field);
+                zl_fail(b->err, ZL_E_UNSUPPORTED, 0,
+                        "%s: a bucket (type s3) cannot be mounted: there is no helper for it",
+                        e->field);
+                zl_error_hint(b->err, "copy what is needed with the init steps init.s3_pull and "
+                                      "init.s3_push");
+                return -EOPNOTSUPP;
         case ZL_STORAGE_NAMED:
         case ZL_STORAGE_ANONYMOUS:
                 break;

@@ -455,3 +455,50 @@ has_restarts() { [ "$(zl ps --json | jq -r --arg n "$1" '.[] | select(.name == $
         assert_match 'space|full' "$text"
         assert_match 'space|full' "$more"
 }
+
+@test "on_panic: restart begins it again, shutdown stops the whole service, isolate leaves it, each with its reason" {
+        {
+                printf 'version: v1\ndeployment: app-%s\nservices:\n' "$ZL_ID"
+                for what in restart shutdown isolate; do
+                        cat <<-END
+		  $what:
+		    image: {name: bb}
+		    scale: {mode: fixed, replicas: 2}
+		    stop_grace_period: 0s
+		    restart_policy: {kind: always, delay: 50ms}
+		    errors: {on_panic: {action: $what}}
+		    command: {entrypoint: [sh, -c], args: ["while :; do test -e /end && exit 9; sleep 0.1; done"]}
+		END
+                done
+                printf '  other: {image: {name: bb}, stop_grace_period: 0s, command: {entrypoint: [sleep, "1000"]}}\n'
+        } >app.yaml
+        APP=app-$ZL_ID
+        zl up -d app.yaml
+        other=$(zl ps --json | jq '.[] | select(.service == "other") | .pid')
+        for what in restart shutdown isolate; do zl exec "$APP.$what.1" touch /end; done
+        # again and again, until it is taken away
+        wait_until 10 has_restarts "$APP.restart.1" 2 || { zl ps -a; zl events --no-stream --after 0 | grep restart.1; false; }
+        zl rm -f "$APP.restart.1" || :
+        wait_until 10 has_state_of "$APP.shutdown.2" exited
+        wait_until 10 has_state_of "$APP.isolate.1" exited
+        sleep 1
+        assert_equal "$(zl ps -a --json | jq -c '[.[] | select(.service == "shutdown" or .service == "isolate") | [.name, .state, .restarts]] | sort')" \
+                "[[\"$APP.isolate.1\",\"exited\",0],[\"$APP.isolate.2\",\"running\",0],[\"$APP.shutdown.1\",\"exited\",0],[\"$APP.shutdown.2\",\"exited\",0]]"
+        assert_equal "$(zl ps --json | jq '.[] | select(.service == "other") | .pid')" "$other"
+        run -0 zl why "$APP.isolate.1"
+        assert_match 'exit code 9; it is left as it is .on_panic: isolate.'
+        run -0 zl events --no-stream --after 0
+        assert_match "shutdown +$APP.shutdown.1"
+        assert_match "isolated +$APP.isolate.1"
+        zl down "$APP"
+}
+has_state_of() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name == $n) | .state')" = "$2" ]; }
+
+@test "storage of type s3 is a clear error that says what is missing, before anything runs" {
+        write_spec
+        printf '    storage: [{type: s3, bucket: assets, target: /assets, readonly: true}]\n' >>app.yaml
+        run -1 zl up -d app.yaml
+        assert_match 'storage.0.: a bucket .type s3. cannot be mounted: there is no helper for it'
+        assert_match 'hint: .*init.s3_pull'
+        [ "$(zl ps -a --json)" = '[]' ]
+}

@@ -219,3 +219,78 @@ END
         zl --socket "$ZL_DIR/nowhere.sock" down "$APP"
         assert_equal "$(get /v1/deployments | jq length)" 0
 }
+
+# A copy of the programs, as they are installed somewhere: each a file that did not exist before, renamed into place.
+install_programs() { # DIRECTORY
+        local program
+        mkdir -p "$1"
+        for program in "$ZL_BUILD"/zlayer-{agent,monitor,net,wasm,monitor-oci}; do
+                [ -e "$program" ] || continue
+                cp "$program" "$1/.new"
+                mv "$1/.new" "$1/${program##*/}"
+        done
+}
+
+@test "serve: upgrades of the programs under load: nothing is restarted, doubled or lost, ends that fell between are told" {
+        local i before load=$ZL_DIR/load
+        install_programs "$ZL_DIR/bin"
+        ZL_AGENT=$ZL_DIR/bin/zlayer-agent
+        write_deployment 2
+        sed -i 's/^  web:/  steady:/' app.yaml
+        cat >>app.yaml <<-END
+		  web:
+		    image: {name: bb}
+		    scale: {mode: fixed, replicas: 1}
+		    env: {N: "0"}
+		    stop_grace_period: 0s
+		    command: {entrypoint: [sleep, "1000"]}
+		  once:
+		    image: {name: bb}
+		    rtype: job
+		    command: {entrypoint: [sh, -c], args: ["sleep 0.4; exit 7"]}
+		END
+        start_daemon
+        zl up -d app.yaml
+        before=$(steady)
+        # changes, commands, reads and jobs, all the time
+        cat >"$load" <<-'END'
+		n=0
+		while [ -e going ]; do
+		        n=$((n + 1))
+		        sed "s/N: .*/N: \"$((n % 3))\"}/" app.yaml >load.yaml
+		        curl -sS -m 5 --unix-socket "$1" -X POST --data-binary @load.yaml -H 'Content-Type: application/yaml' http://x/v1/deployments
+		        curl -sS -m 5 --unix-socket "$1" -X POST -H 'Content-Type: application/json' http://x/v1/containers/"$2".steady.1/exec -d '{"command": ["true"]}'
+		        curl -sS -m 5 --unix-socket "$1" http://x/v1/containers >/dev/null
+		        curl -sS -m 5 --unix-socket "$1" -X POST -H 'Content-Type: application/json' http://x/v1/executions -d "{\"deployment\": \"$2\", \"service\": \"once\"}"
+		        sleep 0.1
+		done
+		END
+        touch going
+        background bash "$load" "$SOCKET" "$APP"
+        loader=$ZL_BG
+        for i in 1 2 3 4 5; do
+                sleep "0.$((RANDOM % 9 + 1))"
+                install_programs "$ZL_DIR/bin"
+                kill -TERM "$DAEMON"
+                wait_until 10 has_ended "$DAEMON"
+                start_daemon
+                assert_equal "$(steady)" "$before"
+        done
+        rm going
+        wait_until 20 has_ended "$loader"
+        zl up -d app.yaml || [ $? = 7 ] # the exit code of the job
+        assert_equal "$(steady)" "$before"
+        assert_equal "$(zl ps --json | jq '[.[] | select(.service == "steady") | .restarts] | add')" 0
+        # one process for each that is wished, and no other
+        wait_until 20 executions_are_over
+        assert_equal "$(zl ps --json | jq -r '[.[].name] | sort | join(" ")')" "$APP.steady.1 $APP.steady.2 $APP.web.1"
+        assert_equal "$(pgrep -c -x zlayer-monitor || :)" 3
+        # jobs went on, and how they ended is known of each
+        [ "$(zl job ls "$APP" --json | jq length)" -ge 3 ]
+        assert_equal "$(zl job ls "$APP" --json | jq -c '[.[] | [.state, .exit_code]] | unique')" '[["failed",7]]'
+        zl events --no-stream --after 0 --json | jq -s -e '[.[].seq] | . == (unique | sort)' >/dev/null
+        remove_deployment
+        stop_daemon
+}
+steady() { zl ps --json | jq -r '[.[] | select(.service == "steady") | "\(.name)=\(.pid)"] | sort | join(" ")'; }
+executions_are_over() { [ "$(zl job ls "$APP" --json | jq '[.[] | select(.state == "queued" or .state == "running")] | length')" = 0 ]; }

@@ -421,7 +421,7 @@ static void test_bad_storage(void **state)
         set(&spec->storage[1].source, NULL);
         spec->storage[1].type = ZL_STORAGE_S3;
         set(&spec->storage[1].target, "/s3");
-        refused(ZL_E_UNSUPPORTED, "storage[1]: s3");
+        refused(ZL_E_UNSUPPORTED, "storage[1]: a bucket (type s3)");
         spec->storage[1].type = ZL_STORAGE_TMPFS;
         set(&spec->storage[1].size, "lots");
         refused(ZL_E_INVALID, "storage[1].size");

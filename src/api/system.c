@@ -6,6 +6,8 @@
 #include "api/handlers.h"
 #include "api/views.h"
 #include "base/clock.h"
+#include "base/json.h"
+#include "runtimes/networks.h"
 
 int zl_api_version(struct zl_api_request *rq, struct zl_error *err)
 {
@@ -195,6 +197,33 @@ static void put_agent(struct zl_buf *out, const struct metrics *m, const struct 
                             zl_workload_state_name((enum zl_workload_state)i), states[i]);
 }
 
+/* Published ports and balanced addresses, as far as containers are in networks of ours. */
+static void put_ports(struct zl_buf *out, const struct zl_api_options *options)
+{
+        const struct zl_networks networks = { .root_dir = options->root_dir,
+                                              .runtime_dir = options->runtime_dir };
+        _cleanup_json_ json_t *list = NULL;
+        const json_t *p;
+        size_t i;
+
+        put_family(out, "zlayer_port_connections", "counter", NULL,
+                   "Connections to published ports and balanced addresses.");
+        if (!options->runtime_dir || zl_networks_ports(&networks, &list, NULL) < 0)
+                return;
+        json_array_foreach(list, i, p)
+        {
+                const char *service = zl_json_str(p, "service", "."), *dot = strchr(service, '.');
+
+                zl_buf_putf(out,
+                            "zlayer_port_connections_total{deployment=\"%.*s\",service=\"%s\","
+                            "address=\"%s\",port=\"%d\",protocol=\"%s\"} %llu\n",
+                            (int)(dot - service), service, dot + 1, zl_json_str(p, "address", ""),
+                            (int)zl_json_int(p, "port", 0),
+                            zl_json_bool(p, "udp", false) ? "udp" : "tcp",
+                            (unsigned long long)zl_json_int(p, "connections", 0));
+        }
+}
+
 int zl_api_metrics_work(struct zl_api_request *rq, struct zl_error *err)
 {
         struct metrics *m = rq->data;
@@ -214,6 +243,7 @@ int zl_api_metrics_work(struct zl_api_request *rq, struct zl_error *err)
                         stats[i].time = 0;
         put_agent(&m->out, m, &views, (double)(zl_now_realtime() - rq->api->started_at) / 1e9);
         put_containers(&m->out, &views, stats);
+        put_ports(&m->out, &rq->api->options);
         zl_buf_puts(&m->out, "# EOF\n");
         return zl_buf_error(&m->out) < 0 ? zl_fail_oom(err) : 0;
 }

@@ -1,39 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `network ls|create|rm|inspect|prune`: networks of containers. That of a deployment is called DEPLOYMENT_default. */
 #include "base/json.h"
-#include "base/path.h"
 #include "cli/cli.h"
-#include "network/client.h"
-#include "runtimes/select.h"
+#include "runtimes/networks.h"
 
-struct place {
-        struct zl_net net; /* points to the others */
-        char *program, *dir, *memory;
-};
-
-static void place_done(struct place *p)
+static struct zl_networks networks_of(const struct zl_cli *cli)
 {
-        free(p->program);
-        free(p->dir);
-        free(p->memory);
-}
-#define _cleanup_place_ _cleanup_(place_done)
-
-static int find_place(const struct zl_cli *cli, struct place *ret, struct zl_error *err)
-{
-        const char *monitor = getenv("ZLAYER_MONITOR");
-
-        ret->program = monitor ? zl_path_beside(monitor, "zlayer-net")
-                               : zl_find_installed("zlayer-net");
-        ret->dir = zl_path_join(cli->runtime_dir, "net");
-        ret->memory = zl_path_join(cli->root_dir, "networks");
-        if (!ret->dir || !ret->memory)
-                return zl_fail_oom(err);
-        ret->net = (struct zl_net){ .program = ret->program,
-                                    .dir = ret->dir,
-                                    .memory = ret->memory,
-                                    .pool = getenv("ZLAYER_NETWORK_POOL") };
-        return 0;
+        return (struct zl_networks){ .root_dir = cli->root_dir, .runtime_dir = cli->runtime_dir };
 }
 
 static int print_list(struct zl_cli *cli, const json_t *list)
@@ -59,32 +32,30 @@ static int print_list(struct zl_cli *cli, const json_t *list)
 
 static int run_ls(struct zl_cli *cli, void *options, int argc, char **argv)
 {
-        _cleanup_place_ struct place place = { 0 };
+        const struct zl_networks networks = networks_of(cli);
         _cleanup_json_ json_t *list = NULL;
         struct zl_error err = ZL_ERROR_INIT;
-        int r = find_place(cli, &place, &err);
+        int r;
 
         (void)options;
         (void)argc;
         (void)argv;
-        if (r == 0)
-                r = zl_net_list(&place.net, &list, &err);
+        r = zl_networks_list(&networks, &list, &err);
         if (r == 0 && (cli->json ? zl_cli_print_json(list) : print_list(cli, list)) < 0)
                 r = zl_fail_oom(&err);
         return r < 0 ? zl_cli_fail(cli, &err) : ZL_EXIT_OK;
 }
 
 static int run_each(struct zl_cli *cli, char **argv,
-                    int (*each)(const struct zl_net *net, const char *name, struct zl_error *err))
+                    int (*each)(const struct zl_networks *networks, const char *name,
+                                struct zl_error *err))
 {
-        _cleanup_place_ struct place place = { 0 };
+        const struct zl_networks networks = networks_of(cli);
         struct zl_error err = ZL_ERROR_INIT;
         int code = ZL_EXIT_OK;
 
-        if (find_place(cli, &place, &err) < 0)
-                return zl_cli_fail(cli, &err);
         for (; *argv; argv++) {
-                if (each(&place.net, *argv, &err) < 0)
+                if (each(&networks, *argv, &err) < 0)
                         code = zl_cli_fail_argument(cli, &err);
                 else
                         puts(*argv);
@@ -96,14 +67,14 @@ static int run_create(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         (void)options;
         (void)argc;
-        return run_each(cli, argv, zl_net_client_keep);
+        return run_each(cli, argv, zl_networks_create);
 }
 
 static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         (void)options;
         (void)argc;
-        return run_each(cli, argv, zl_net_client_remove);
+        return run_each(cli, argv, zl_networks_remove);
 }
 
 static json_t *find_network(const json_t *list, const char *name)
@@ -117,14 +88,14 @@ static json_t *find_network(const json_t *list, const char *name)
 
 static int run_inspect(struct zl_cli *cli, void *options, int argc, char **argv)
 {
-        _cleanup_place_ struct place place = { 0 };
+        const struct zl_networks networks = networks_of(cli);
         _cleanup_json_ json_t *list = NULL, *found = json_array();
         struct zl_error err = ZL_ERROR_INIT;
         int code = ZL_EXIT_OK;
 
         (void)options;
         (void)argc;
-        if (find_place(cli, &place, &err) < 0 || zl_net_list(&place.net, &list, &err) < 0)
+        if (zl_networks_list(&networks, &list, &err) < 0)
                 return zl_cli_fail(cli, &err);
         for (; *argv; argv++) {
                 json_t *n = find_network(list, *argv);
@@ -145,7 +116,7 @@ static int run_inspect(struct zl_cli *cli, void *options, int argc, char **argv)
 
 static int run_prune(struct zl_cli *cli, void *options, int argc, char **argv)
 {
-        _cleanup_place_ struct place place = { 0 };
+        const struct zl_networks networks = networks_of(cli);
         _cleanup_json_ json_t *list = NULL;
         struct zl_error err = ZL_ERROR_INIT;
         int code = ZL_EXIT_OK;
@@ -155,7 +126,7 @@ static int run_prune(struct zl_cli *cli, void *options, int argc, char **argv)
         (void)options;
         (void)argc;
         (void)argv;
-        if (find_place(cli, &place, &err) < 0 || zl_net_list(&place.net, &list, &err) < 0)
+        if (zl_networks_list(&networks, &list, &err) < 0)
                 return zl_cli_fail(cli, &err);
         json_array_foreach(list, i, n)
         {
@@ -163,7 +134,7 @@ static int run_prune(struct zl_cli *cli, void *options, int argc, char **argv)
 
                 if (json_array_size(json_object_get(n, "containers")) > 0)
                         continue;
-                if (zl_net_client_remove(&place.net, name, &err) == 0)
+                if (zl_networks_remove(&networks, name, &err) == 0)
                         puts(name);
                 else if (err.code == ZL_E_BUSY || err.code == ZL_E_NOT_FOUND)
                         zl_error_done(&err); /* meanwhile */

@@ -183,6 +183,28 @@ void zl_nft_delete_element(struct zl_nft *nft, const char *map, const void *key,
         end_element(nft, &e);
 }
 
+static size_t begin_counter(struct zl_nft *nft, uint16_t type, uint16_t flags, const char *name)
+{
+        size_t at = begin(nft, type, flags);
+
+        zl_nl_put_str(&nft->buf, NFTA_OBJ_NAME, name);
+        zl_nl_put_be32(&nft->buf, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
+        return at;
+}
+
+void zl_nft_add_counter(struct zl_nft *nft, const char *name)
+{
+        size_t at = begin_counter(nft, NFT_MSG_NEWOBJ, NLM_CREATE, name);
+
+        zl_nl_nest_end(&nft->buf, zl_nl_nest(&nft->buf, NFTA_OBJ_DATA));
+        zl_nl_end(&nft->buf, at);
+}
+
+void zl_nft_delete_counter(struct zl_nft *nft, const char *name)
+{
+        zl_nl_end(&nft->buf, begin_counter(nft, NFT_MSG_DELOBJ, 0, name));
+}
+
 /* ---- rules -------------------------------------------------------------------------------------------- */
 
 static void begin_rule(struct zl_nft *nft, const char *chain, uint16_t flags)
@@ -324,6 +346,15 @@ void zl_nft_lookup_verdict(struct zl_nft *nft, const char *set, uint32_t reg)
 void zl_nft_counter(struct zl_nft *nft)
 {
         expression_end(nft, expression(nft, "counter"));
+}
+
+void zl_nft_named_counter(struct zl_nft *nft, const char *name)
+{
+        struct expression e = expression(nft, "objref");
+
+        zl_nl_put_be32(&nft->buf, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+        zl_nl_put_str(&nft->buf, NFTA_OBJREF_IMM_NAME, name);
+        expression_end(nft, e);
 }
 
 void zl_nft_verdict(struct zl_nft *nft, int verdict)

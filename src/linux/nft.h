@@ -50,6 +50,10 @@ void zl_nft_add_element(struct zl_nft *nft, const char *map, const void *key, si
                         const char *chain);
 void zl_nft_delete_element(struct zl_nft *nft, const char *map, const void *key, size_t len);
 
+/* A counter with a name, which stays when rules that count with it are replaced. */
+void zl_nft_add_counter(struct zl_nft *nft, const char *name);
+void zl_nft_delete_counter(struct zl_nft *nft, const char *name);
+
 enum { /* nft's numbers of types, six bits each where several are joined */
        ZL_NFT_TYPE_IPV4 = 7,
        ZL_NFT_TYPE_IPV6 = 8,
@@ -78,6 +82,7 @@ void zl_nft_compare(struct zl_nft *nft, uint32_t reg, enum nft_cmp_ops op, const
 void zl_nft_mask(struct zl_nft *nft, uint32_t reg, const void *mask, size_t len);
 void zl_nft_lookup_verdict(struct zl_nft *nft, const char *set, uint32_t reg);
 void zl_nft_counter(struct zl_nft *nft);
+void zl_nft_named_counter(struct zl_nft *nft, const char *name);
 void zl_nft_verdict(struct zl_nft *nft, int verdict); /* ZL_NF_ACCEPT, ZL_NF_DROP, NFT_RETURN */
 void zl_nft_masquerade(struct zl_nft *nft);
 
@@ -106,3 +111,6 @@ int zl_nft_list_base_chains(struct zl_nl *nl, zl_nft_each_chain *each, void *dat
 typedef int zl_nft_each_rule(uint64_t handle, const void *expressions, size_t len, void *data);
 int zl_nft_list_rules(struct zl_nl *nl, const struct zl_nft_base_chain *chain,
                       zl_nft_each_rule *each, void *data);
+typedef int zl_nft_each_counter(const char *name, uint64_t packets, void *data);
+int zl_nft_list_counters(struct zl_nl *nl, uint8_t family, const char *table,
+                         zl_nft_each_counter *each, void *data);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the rules of others: which chains the kernel calls, and what stands in one of them. */
+/* Reading back: which chains the kernel calls, of anybody, what stands in one of them, and what named counters have counted. */
 #include <arpa/inet.h>
 #include <endian.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -116,4 +116,41 @@ int zl_nft_list_rules(struct zl_nl *nl, const struct zl_nft_base_chain *chain,
         zl_nl_put_str(&buf, NFTA_RULE_CHAIN, chain->name);
         zl_nl_end(&buf, at);
         return zl_nl_dump(nl, &buf, take_rule, &rules);
+}
+
+struct counters {
+        const char *table;
+        zl_nft_each_counter *each;
+        void *data;
+};
+
+static int take_counter(const struct nlmsghdr *m, void *data)
+{
+        const struct counters *c = data;
+        const char *table = text_of(m, NFTA_OBJ_TABLE), *name = text_of(m, NFTA_OBJ_NAME);
+        size_t len = 0;
+        const void *counts = zl_nl_find(m, sizeof(struct nfgenmsg), NFTA_OBJ_DATA, 1, &len),
+                   *packets;
+        uint64_t number;
+
+        if (!table || !name || !counts || strcmp(table, c->table) != 0)
+                return 0;
+        packets = zl_nl_find_in(counts, len, NFTA_COUNTER_PACKETS, sizeof(number), NULL);
+        if (!packets)
+                return 0;
+        memcpy(&number, packets, sizeof(number));
+        return c->each(name, be64toh(number), c->data);
+}
+
+int zl_nft_list_counters(struct zl_nl *nl, uint8_t family, const char *table,
+                         zl_nft_each_counter *each, void *data)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_NL_BUF;
+        struct counters counters = { table, each, data };
+        size_t at = begin_dump(&buf, NFT_MSG_GETOBJ, family);
+
+        zl_nl_put_str(&buf, NFTA_OBJ_TABLE, table);
+        zl_nl_put_be32(&buf, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
+        zl_nl_end(&buf, at);
+        return zl_nl_dump(nl, &buf, take_counter, &counters);
 }

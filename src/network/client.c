@@ -213,6 +213,22 @@ int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t time
                          err);
 }
 
+int zl_net_client_ports(const struct zl_net *net, json_t **ret, struct zl_error *err)
+{
+        static const char request[] = "{\"op\":\"" ZL_NET_OP_PORTS "\"}";
+        _cleanup_free_ char *path = zl_path_join(net->dir, ZL_NET_SOCKET);
+        _cleanup_close_ int fd = path ? zl_unix_connect_at(AT_FDCWD, path, SOCK_SEQPACKET)
+                                      : -ENOMEM;
+        int r;
+
+        if (fd == -ENOENT || fd == -ECONNREFUSED)
+                return -ENOENT;
+        if (fd < 0 || zl_send_fds(fd, request, strlen(request), NULL, 0, 0) < 0)
+                return zl_fail_errno(err, fd < 0 ? -fd : errno, "cannot ask zlayer-net");
+        r = receive(fd, ret, err);
+        return r == 0 ? -ENOENT : r < 0 ? r : 0;
+}
+
 static int ask_of_network(const struct zl_net *net, const char *op, const char *name,
                           struct zl_error *err)
 {

@@ -7,8 +7,8 @@
 
 #include "network/server.h"
 
-/* A target for a client of that family: false if there is none. */
-typedef bool zl_net_choose(struct zl_net_server *s, const struct zl_net_source *front, bool six,
+/* A target for a new client of that family: false if there is none. */
+typedef bool zl_net_choose(struct zl_net_server *s, struct zl_net_source *front, bool six,
                            union zl_sockaddr *ret, socklen_t *ret_len);
 
 /* What stands in the socket of the front. */

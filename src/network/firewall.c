@@ -44,9 +44,7 @@ static struct key front_key(const struct zl_firewall_front *f)
         return key;
 }
 
-enum { CHAIN_MAX = 80 };
-
-static void chain_name(const struct zl_firewall_front *f, char ret[CHAIN_MAX])
+void zl_firewall_front_name(const struct zl_firewall_front *f, char ret[ZL_FIREWALL_NAME_MAX])
 {
         char address[ZL_IP_TEXT_MAX];
 
@@ -54,8 +52,8 @@ static void chain_name(const struct zl_firewall_front *f, char ret[CHAIN_MAX])
         for (char *p = address; *p; p++)
                 if (*p == ':')
                         *p = '_';
-        snprintf(ret, CHAIN_MAX, "to-%s%s%s-%u", f->udp ? "udp" : "tcp", *address ? "-" : "",
-                 address, f->port);
+        snprintf(ret, ZL_FIREWALL_NAME_MAX, "to-%s%s%s-%u", f->udp ? "udp" : "tcp",
+                 *address ? "-" : "", address, f->port);
 }
 
 /* ---- pieces of rules ------------------------------------------------------------------------------ */
@@ -268,13 +266,15 @@ static void put_targets(struct zl_nft *nft, const char *chain, const struct zl_f
 static void put_front(struct zl_nft *nft, const struct zl_firewall_front *f)
 {
         struct key key = front_key(f);
-        char chain[CHAIN_MAX];
+        char chain[ZL_FIREWALL_NAME_MAX];
 
-        chain_name(f, chain);
+        zl_firewall_front_name(f, chain);
+        if (!f->is_known)
+                zl_nft_add_counter(nft, chain);
         zl_nft_add_chain(nft, chain);
         zl_nft_flush_chain(nft, chain);
         zl_nft_rule(nft, chain);
-        zl_nft_counter(nft);
+        zl_nft_named_counter(nft, chain);
         zl_nft_rule_end(nft);
         if (!f->address.family || f->address.family == AF_INET)
                 put_targets(nft, chain, f, true);
@@ -353,14 +353,21 @@ int zl_firewall_remove_front(struct zl_firewall *fw, const struct zl_firewall_fr
 {
         struct key key = front_key(front);
         _cleanup_nft_ struct zl_nft nft;
-        char chain[CHAIN_MAX];
+        char chain[ZL_FIREWALL_NAME_MAX];
 
-        chain_name(front, chain);
+        zl_firewall_front_name(front, chain);
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
         zl_nft_delete_element(&nft, key.map, key.bytes, key.len);
         zl_nft_flush_chain(&nft, chain);
         zl_nft_delete_chain(&nft, chain);
+        zl_nft_delete_counter(&nft, chain);
         return zl_nft_commit(&nft, &fw->nl, err);
+}
+
+int zl_firewall_counts(struct zl_firewall *fw,
+                       int (*each)(const char *name, uint64_t connections, void *data), void *data)
+{
+        return zl_nft_list_counters(&fw->nl, ZL_NF_INET, fw->table, each, data);
 }
 
 int zl_firewall_remove(struct zl_firewall *fw, struct zl_error *err)

@@ -32,6 +32,7 @@ struct zl_firewall_front {
         uint16_t port;
         bool udp; /* else TCP */
         const struct zl_firewall_target *targets;
+        bool is_known;    /* the table has it already, and counts on */
         size_t n_targets; /* 0: nothing is forwarded; the host itself answers */
 };
 
@@ -53,6 +54,12 @@ int zl_firewall_set_networks(struct zl_firewall *fw, const struct zl_firewall_ne
 /* Adds a front or gives it other targets; connections that are there keep theirs. */
 int zl_firewall_set_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
                           struct zl_error *err);
+/* What a front is called in the table: its chain, and its counter. */
+enum { ZL_FIREWALL_NAME_MAX = 80 };
+void zl_firewall_front_name(const struct zl_firewall_front *front, char ret[ZL_FIREWALL_NAME_MAX]);
+/* Calls `each` with the name of each front and the connections that were led on by it. 0 or a negative errno. */
+int zl_firewall_counts(struct zl_firewall *fw,
+                       int (*each)(const char *name, uint64_t connections, void *data), void *data);
 int zl_firewall_remove_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
                              struct zl_error *err);
 /* A descriptor that becomes readable when rules change; zl_firewall_look() reads it empty and tells what others did. The caller

@@ -9,6 +9,7 @@
  *   {"op":"drain","name":…,"timeout":NSEC}                       as not ready; the answer waits for the end of its connections
  *   {"op":"keep","name":…}                                        a network made by hand
  *   {"op":"remove","name":…}                                      and its end
+ *   {"op":"ports"}                                               an array of {service, address, port, udp, connections}
  */
 #pragma once
 
@@ -19,3 +20,4 @@
 #define ZL_NET_OP_DRAIN "drain"
 #define ZL_NET_OP_KEEP "keep"
 #define ZL_NET_OP_REMOVE "remove"
+#define ZL_NET_OP_PORTS "ports"

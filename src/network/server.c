@@ -93,6 +93,8 @@ static int handle(struct zl_net_server *s, struct zl_net_source *source, json_t 
                 return a ? zl_net_set_ready(s, a, zl_json_bool(request, "ready", false), err) : 0;
         if (zl_streq(op, ZL_NET_OP_DRAIN))
                 return handle_drain(s, source, a, request, err);
+        if (zl_streq(op, ZL_NET_OP_PORTS))
+                return zl_net_ports_count(s, ret, err);
         if (zl_streq(op, ZL_NET_OP_KEEP))
                 return handle_keep(s, name, err);
         if (zl_streq(op, ZL_NET_OP_REMOVE))

@@ -230,6 +230,8 @@ void zl_net_front_free(struct zl_net_front *f);
 /* The listeners that were put aside listen again. */
 void zl_net_ports_resume(struct zl_net_server *s);
 
+/* How many connections each front has led on: an array for the protocol. */
+int zl_net_ports_count(struct zl_net_server *s, json_t **ret, struct zl_error *err);
 /* Whether anybody who is ready is behind a port of it. */
 bool zl_net_ports_has_ready(struct zl_net_server *s, const struct zl_net_attachment *a);
 

@@ -33,6 +33,8 @@ struct zl_net_front {
         const char *field; /* for messages: who wished it */
         char service[130]; /* "DEPLOYMENT.SERVICE" that it belongs to */
         size_t users;
+        bool in_kernel;
+        uint64_t relayed; /* connections of the relay */
         char key[96];
 };
 
@@ -91,12 +93,16 @@ bool zl_net_ports_has_ready(struct zl_net_server *s, const struct zl_net_attachm
         return false;
 }
 
-static void update(struct zl_net_server *s, const struct zl_net_front *f)
+static void update(struct zl_net_server *s, struct zl_net_front *f)
 {
         _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
                                                                    sizeof(*targets));
         struct zl_firewall_front front = {
-                .address = f->address, .port = f->port, .udp = f->udp, .targets = targets
+                .address = f->address,
+                .port = f->port,
+                .udp = f->udp,
+                .targets = targets,
+                .is_known = f->in_kernel,
         };
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
 
@@ -107,6 +113,8 @@ static void update(struct zl_net_server *s, const struct zl_net_front *f)
         front.n_targets = targets_of(s, f, targets);
         if (zl_firewall_set_front(&s->firewall, &front, &why) < 0)
                 zl_log_error(ZL_LOG_WARNING, &why, "port %u", f->port);
+        else
+                f->in_kernel = true;
 }
 
 void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a)
@@ -121,8 +129,56 @@ void zl_net_ports_update_all(struct zl_net_server *s)
         size_t pos = 0;
         void *value;
 
-        while (zl_map_next(s->fronts, &pos, &name, &value))
-                update(s, value);
+        while (zl_map_next(s->fronts, &pos, &name, &value)) {
+                struct zl_net_front *f = value;
+
+                f->in_kernel = false;
+                update(s, f);
+        }
+}
+
+/* ---- counts --------------------------------------------------------------------------------------- */
+
+static int add_count(const char *name, uint64_t connections, void *data)
+{
+        return zl_json_set(data, name, json_integer((json_int_t)connections));
+}
+
+static int describe_front(const struct zl_net_front *f, const json_t *counts, json_t *list)
+{
+        const struct zl_firewall_front front = { .address = f->address,
+                                                 .port = f->port,
+                                                 .udp = f->udp };
+        char chain[ZL_FIREWALL_NAME_MAX], address[ZL_IP_TEXT_MAX];
+
+        zl_firewall_front_name(&front, chain);
+        return json_array_append_new(
+                list, json_pack("{s:s,s:s,s:i,s:b,s:I}", "service", f->service, "address",
+                                zl_ip_format(&f->address, address), "port", (int)f->port, "udp",
+                                (int)f->udp, "connections",
+                                (json_int_t)f->relayed + zl_json_int(counts, chain, 0)));
+}
+
+int zl_net_ports_count(struct zl_net_server *s, json_t **ret, struct zl_error *err)
+{
+        _cleanup_json_ json_t *counts = json_object();
+        json_t *list = json_array();
+        const char *name;
+        size_t pos = 0;
+        void *value;
+        int r;
+
+        do
+                r = counts && list ? zl_firewall_counts(&s->firewall, add_count, counts) : -ENOMEM;
+        while (r == -EINTR);
+        while (r == 0 && zl_map_next(s->fronts, &pos, &name, &value))
+                r = describe_front(value, counts, list) < 0 ? -ENOMEM : 0;
+        if (r < 0) {
+                json_decref(list);
+                return zl_fail_errno(err, -r, "cannot read the counters of ports");
+        }
+        *ret = list;
+        return 0;
 }
 
 /* ---- the relay ------------------------------------------------------------------------------------ */
@@ -148,7 +204,7 @@ static bool choose_target(struct zl_net_server *s, const struct zl_net_front *f,
 
 static void front_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
-        const struct zl_net_front *f = (struct zl_net_front *)source;
+        struct zl_net_front *f = (struct zl_net_front *)source;
         struct zl_firewall_target t;
         union zl_sockaddr peer;
         struct zl_ip both[2];
@@ -165,17 +221,20 @@ static void front_ready(struct zl_net_server *s, struct zl_net_source *source, u
         }
         both[0] = by_six(&peer) ? t.six : t.four;
         both[1] = by_six(&peer) ? t.four : t.six;
+        f->relayed++;
         if (zl_net_relay_start(s, fd, both, t.port) < 0)
                 zl_close(fd);
 }
 
-static bool choose_for_datagram(struct zl_net_server *s, const struct zl_net_source *front,
-                                bool six, union zl_sockaddr *ret, socklen_t *ret_len)
+static bool choose_for_datagram(struct zl_net_server *s, struct zl_net_source *front, bool six,
+                                union zl_sockaddr *ret, socklen_t *ret_len)
 {
+        struct zl_net_front *f = (struct zl_net_front *)front;
         struct zl_firewall_target t;
 
-        if (!choose_target(s, (const struct zl_net_front *)front, &t))
+        if (!choose_target(s, f, &t))
                 return false;
+        f->relayed++;
         *ret_len = zl_ip_to_sockaddr(six ? &t.six : &t.four, t.port, ret);
         return true;
 }

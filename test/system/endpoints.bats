@@ -169,3 +169,30 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         zl down "$APP"
         stop_daemon
 }
+
+@test "endpoints: the metrics count the connections of each port, also over changes of who is behind it" {
+        write_app one 2
+        sed -i 's/    health:/    port_mappings: [{container_port: 8080, host_port: 8095}, {container_port: 53, host_port: 8096, protocol: udp}]\n&/' app.yaml
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 2
+        count() { get /metrics | sed -n "s/^zlayer_port_connections_total{deployment=\"$APP\",service=\"web\",address=\"$1\",port=\"$2\",protocol=\"$3\"} //p"; }
+        assert_equal "$(count '' 8095 tcp) $(count '' 8096 udp) $(count "$(vip)" 80 tcp)" '0 0 0'
+        for _ in 1 2 3; do who "$(record_of "$APP.web.1" gateway4):8095" >/dev/null; who "$(vip)" >/dev/null; done
+        who 127.0.0.1:8095 >/dev/null
+        echo hello | nc -u -w 1 127.0.0.1 8096 || :
+        echo hello | nc -u -w 1 "$(record_of "$APP.web.1" gateway4)" 8096 || :
+        assert_equal "$(count '' 8095 tcp) $(count '' 8096 udp) $(count "$(vip)" 80 tcp)" '4 2 3'
+        zl scale "$APP" web=1
+        one_left() { [ ! -e "$NET/containers/$APP.web.2.json" ]; }
+        wait_until 15 one_left
+        who "$(vip)" >/dev/null
+        assert_equal "$(count '' 8095 tcp) $(count "$(vip)" 80 tcp)" '4 4'
+        # No counter is left behind by a port that is gone.
+        zl down "$APP"
+        zl run -d --name other --network bridge bb sleep 1000
+        assert_no_match '8095' "$(nft list ruleset)"
+        assert_equal "$(count '' 8095 tcp)" ''
+        zl rm -f other
+        stop_daemon
+}

@@ -314,6 +314,15 @@ void zl_firewall_close(struct zl_firewall *fw)
         zl_nl_close(&fw->nl);
 }
 
+int zl_firewall_probe(struct zl_firewall *fw, struct zl_error *err)
+{
+        _cleanup_nft_ struct zl_nft nft;
+
+        zl_nft_begin(&nft, ZL_NF_INET, fw->table);
+        zl_nft_add_table(&nft);
+        return zl_nft_commit(&nft, &fw->nl, err);
+}
+
 int zl_firewall_build(struct zl_firewall *fw, const struct zl_firewall_network *networks,
                       size_t n_networks, const struct zl_firewall_front *fronts, size_t n_fronts,
                       struct zl_error *err)

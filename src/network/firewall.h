@@ -44,6 +44,8 @@ struct zl_firewall {
 int zl_firewall_open(const char *table, struct zl_firewall *ret, struct zl_error *err);
 void zl_firewall_close(struct zl_firewall *fw); /* the table stays */
 
+/* Makes an empty table, or finds the one that is there: a kernel or a right that is missing is noticed. */
+int zl_firewall_probe(struct zl_firewall *fw, struct zl_error *err);
 /* Replaces the whole table. */
 int zl_firewall_build(struct zl_firewall *fw, const struct zl_firewall_network *networks,
                       size_t n_networks, const struct zl_firewall_front *fronts, size_t n_fronts,

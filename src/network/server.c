@@ -280,21 +280,29 @@ static int open_all(struct zl_net_server *s, struct zl_error *err)
         return r < 0 ? r : zl_firewall_open(table, &s->firewall, err);
 }
 
-static int build_firewall(struct zl_net_server *s, struct zl_error *err)
+static void explain(int r, struct zl_error *err)
 {
-        _cleanup_free_ struct zl_firewall_network *list = NULL;
-        size_t n;
-        int r;
-
-        if (zl_net_firewall_networks(s, &list, &n) < 0)
-                return zl_fail_oom(err);
-        r = zl_firewall_build(&s->firewall, list, n, NULL, 0, err);
         if (r == -EPERM)
                 zl_error_hint(err,
                               "networks need CAP_NET_ADMIN, which this process does not have; the "
                               "host's network (network_mode: host) needs nothing");
         else if (r == -EOPNOTSUPP || r == -EPROTONOSUPPORT)
                 zl_error_hint(err, "networks need a kernel with nf_tables (CONFIG_NF_TABLES_INET)");
+}
+
+/* The whole table in one batch: packets meet the old one or the new one. */
+static int build_firewall(struct zl_net_server *s, struct zl_error *err)
+{
+        _cleanup_free_ struct zl_firewall_network *networks = NULL;
+        struct zl_firewall_front *fronts = NULL;
+        size_t n, n_fronts = 0;
+        int r;
+
+        if (zl_net_firewall_networks(s, &networks, &n) < 0 ||
+            zl_net_ports_list(s, &fronts, &n_fronts) < 0)
+                return zl_fail_oom(err);
+        r = zl_firewall_build(&s->firewall, networks, n, fronts, n_fronts, err);
+        zl_net_ports_forget(fronts, n_fronts);
         return r;
 }
 
@@ -322,7 +330,6 @@ static void rules_ready(struct zl_net_server *s, struct zl_net_source *source, u
         zl_warn("somebody removed our table of rules, it is made again");
         if (build_firewall(s, &why) < 0)
                 zl_log_error(ZL_LOG_ERROR, &why, "cannot make the rules again");
-        zl_net_ports_update_all(s);
 }
 
 static int watch_rules(struct zl_net_server *s, struct zl_error *err)
@@ -349,9 +356,12 @@ static int start(struct zl_net_server *s, const char *pool, struct zl_error *err
         choose_names(s);
         if (r == 0)
                 r = open_all(s, err);
-        /* Without the rules nothing is begun: a kernel or a right that is missing is noticed here. */
-        if (r == 0)
-                r = build_firewall(s, err);
+        /* Without rules nothing is begun: a kernel or a right that is missing is noticed here. The table of an earlier life stays
+         * until there is another: connections are under way. */
+        if (r == 0) {
+                r = zl_firewall_probe(&s->firewall, err);
+                explain(r, err);
+        }
         if (r == 0)
                 r = zl_net_recover(s, err);
         if (r == 0)
@@ -361,7 +371,6 @@ static int start(struct zl_net_server *s, const char *pool, struct zl_error *err
         if (r < 0)
                 return r;
         open_passage(s, true);
-        zl_net_ports_update_all(s);
         unlinkat(s->dir_fd, ZL_NET_SOCKET, 0);
         s->listener.ready = listener_ready;
         s->listener.fd = zl_unix_listen_at(s->dir_fd, ZL_NET_SOCKET, SOCK_SEQPACKET, 0600);

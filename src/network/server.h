@@ -223,9 +223,11 @@ int zl_net_set_ready(struct zl_net_server *s, struct zl_net_attachment *a, bool 
  * back by zl_net_ports_close(). */
 int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err);
 void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a);
-/* Tells the firewall anew who is behind the ports of a container, or behind all. */
+/* Tells the firewall anew who is behind the ports of a container. */
 void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a);
-void zl_net_ports_update_all(struct zl_net_server *s);
+/* All fronts, for a table that is made anew. */
+int zl_net_ports_list(struct zl_net_server *s, struct zl_firewall_front **ret, size_t *ret_n);
+void zl_net_ports_forget(struct zl_firewall_front *list, size_t n);
 void zl_net_front_free(struct zl_net_front *f);
 /* The listeners that were put aside listen again. */
 void zl_net_ports_resume(struct zl_net_server *s);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "network/datagrams.h"
+#include "network/port_owner.h"
 #include "network/relay.h"
 #include "network/server.h"
 
@@ -123,18 +124,43 @@ void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment
                 update(s, a->ports[i].front);
 }
 
-void zl_net_ports_update_all(struct zl_net_server *s)
+void zl_net_ports_forget(struct zl_firewall_front *list, size_t n)
 {
+        for (size_t i = 0; i < n; i++)
+                free((struct zl_firewall_target *)(uintptr_t)list[i].targets);
+        free(list);
+}
+
+int zl_net_ports_list(struct zl_net_server *s, struct zl_firewall_front **ret, size_t *ret_n)
+{
+        struct zl_firewall_front *list = calloc(zl_map_size(s->fronts) + 1, sizeof(*list));
         const char *name;
-        size_t pos = 0;
+        size_t pos = 0, n = 0;
         void *value;
 
+        if (!list)
+                return -ENOMEM;
         while (zl_map_next(s->fronts, &pos, &name, &value)) {
                 struct zl_net_front *f = value;
+                struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
+                                                            sizeof(*targets)),
+                                          *few;
 
-                f->in_kernel = false;
-                update(s, f);
+                if (!targets) {
+                        zl_net_ports_forget(list, n);
+                        return -ENOMEM;
+                }
+                list[n] = (struct zl_firewall_front){ .address = f->address,
+                                                      .port = f->port,
+                                                      .udp = f->udp,
+                                                      .n_targets = targets_of(s, f, targets) };
+                few = realloc(targets, (list[n].n_targets + 1) * sizeof(*targets));
+                list[n++].targets = few ? few : targets;
+                f->in_kernel = true;
         }
+        *ret = list;
+        *ret_n = n;
+        return 0;
 }
 
 /* ---- counts --------------------------------------------------------------------------------------- */
@@ -305,6 +331,25 @@ static void make_key(struct zl_net_front *f)
                  zl_ip_format(&f->address, address));
 }
 
+static int refuse(const struct zl_net_front *wish, int why, struct zl_error *err)
+{
+        const char *proto = wish->udp ? "udp" : "tcp";
+        char owner[64];
+        int r;
+
+        if (why == -EADDRINUSE && zl_port_owner(wish->port, wish->udp, owner, sizeof(owner)))
+                r = zl_fail(err, ZL_E_BUSY, -why,
+                            "%s: cannot have %s port %u of the host, %s has it", wish->field, proto,
+                            wish->port, owner);
+        else
+                r = zl_fail(err, ZL_E_BUSY, -why, "%s: cannot have %s port %u of the host",
+                            wish->field, proto, wish->port);
+        zl_error_hint(
+                err,
+                "choose another host_port, or 0 for any free one; `ss -lnp` tells who has which");
+        return r;
+}
+
 static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
                      struct zl_net_front **ret, struct zl_error *err)
 {
@@ -333,12 +378,7 @@ static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
                 r = zl_map_put(s->fronts, f->key, f);
         if (r < 0) {
                 zl_net_front_free(f);
-                r = zl_fail(err, ZL_E_BUSY, -r, "%s: cannot have %s port %u of the host",
-                            wish->field, proto, wish->port);
-                zl_error_hint(err,
-                              "`ss -lnp` tells which program has it; choose another host_port, "
-                              "or 0 for any free one");
-                return r;
+                return refuse(wish, r, err);
         }
         *ret = f;
         return 0;

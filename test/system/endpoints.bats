@@ -146,7 +146,7 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         sed -i "s/deployment: $APP/deployment: second/; s/port: 80,/port: 81,/" app.yaml
         run zl up -d app.yaml
         [ "$status" -ne 0 ]
-        assert_match 'endpoints: cannot have tcp port 81 of the host: Address already in use'
+        assert_match 'endpoints: cannot have tcp port 81 of the host, nc .* has it: Address already in use'
         zl down second || :
         zl down "$APP"
         stop_daemon
@@ -194,5 +194,27 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         assert_no_match '8095' "$(nft list ruleset)"
         assert_equal "$(count '' 8095 tcp)" ''
         zl rm -f other
+        stop_daemon
+}
+
+@test "endpoints: zlayer-net killed again and again under load, and no request is lost" {
+        write_app one 2
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 2
+        local vip load log
+        vip=$(vip)
+        background wrk -t 1 -c 6 -d 8 --timeout 10 -H 'Connection: close' "http://$vip/cgi-bin/who"
+        load=$ZL_BG log=$ZL_BG_LOG
+        for _ in {1..5}; do
+                kill -KILL "$(fuser "$NET/lock" 2>/dev/null | tr -d ' ')"
+                zl run --rm --network bridge bb true
+        done
+        kill -0 "$load"
+        wait "$load"
+        cat "$log"
+        assert_match ' requests in ' "$(cat "$log")"
+        assert_no_match 'Socket errors|Non-2xx' "$(cat "$log")"
+        zl down "$APP"
         stop_daemon
 }

@@ -242,7 +242,7 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         eventually nc -z 127.0.0.1 8082
         run zl run -d --name b --network bridge -p 8082:80 bb sleep 1000
         [ "$status" -ne 0 ]
-        assert_match 'port_mappings: cannot have tcp port 8082 of the host: Address already in use'
+        assert_match "port_mappings: cannot have tcp port 8082 of the host, nc \(process $ZL_BG\) has it: Address already in use"
         run zl ps -a --json
         assert_equal "$(jq length <<<"$output")" 1
 }

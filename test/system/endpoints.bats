@@ -46,7 +46,7 @@ write_app() { # VERSION REPLICAS [NETWORK_MODE]
 who() { curl -sS --max-time 5 "http://$1/cgi-bin/who"; } # ADDRESS[:PORT]
 vip() { record_of "$APP.web.1" "${1:-service4}"; }
 all_ready() { [ "$(cat "$NET"/containers/"$APP".web.*.json | jq -s '[.[] | select(.ready)] | length')" = "$1" ]; }
-versions() { for _ in {1..12}; do who "$(vip)"; done | sort | uniq -c | awk '{ print $2 }' | paste -sd' '; }
+versions() { seq 40 | xargs -P 10 -I{} curl -sS --max-time 5 "http://$(vip)/cgi-bin/who" | sort | uniq -c | awk '{ print $2 }' | paste -sd' '; }
 is_version() { [ "$(zl ps --json | jq -r '[.[] | select(.state == "running")] | length')" = "$2" ] && all_ready "$2" && [ "$(versions)" = "$1" ]; }
 in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
 
@@ -63,7 +63,7 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         assert_match '^web-rep-[123]\.one$' "$(who "[$(vip service6)]")"
         # From a replica, by name; also itself is reached.
         assert_equal "$(in_web 1 nslookup vip.web.service.local | grep -o "$vip" | head -1)" "$vip"
-        inside() { for _ in {1..20}; do in_web 1 wget -qO- http://vip.web/cgi-bin/who; done | sort -u | paste -sd' '; }
+        inside() { in_web 1 sh -c 'for i in $(seq 40); do wget -qO- http://vip.web/cgi-bin/who & done; wait' | sort -u | paste -sd' '; }
         assert_equal "$(inside)" "$all"
         # `ps` tells, the replicas' own ports are as before, and another port of the address is nothing.
         zl ps --json | jq -e --arg ip "$vip" '.[0].ports[0] | .host_ip == $ip and .host_port == 80 and .container_port == 8080'

@@ -116,9 +116,46 @@ class Daemon:
         for at in range(0, total, 100):
             subprocess.run(self.engines.agent + ["rm", "-f"] + names[at:at + 100], stdout=subprocess.DEVNULL)
 
-    def cpu_ticks(self):
-        with open(f"/proc/{self.process.pid}/stat") as file:
+    def bench_probed(self):
+        """What looking after many containers costs while nothing happens to them: an http check each, every 10 s."""
+        total = int(os.environ.get("ZL_BENCH_PROBED", "500"))
+        print(f"\ndaemon: {total} containers with a check every 10 s (budget: 1 % of a core)")
+        self.start()
+        client = Client(self.socket)
+        for kind, check in (("http", {"type": "http", "url": "http://localhost:80/", "expect_status": 404}),
+                            ("tcp", {"type": "tcp", "port": 80})):
+            web = service("/bin/busybox", "httpd", "-f", "-p", "80")
+            web.update({"scale": {"mode": "fixed", "replicas": total}, "stop_grace_period": "0s",
+                        "health": {"interval": "10s", "check": check}})
+            client.ask("POST", "/v1/deployments?wait", {"version": "v1", "deployment": "probed", "services": {"web": web}})
+            wait_until(lambda: all(c["health"] == "healthy" for c in client.ask("GET", "/v1/containers")), "all to be well", 60)
+            time.sleep(20)  # past the closer looks of the beginning
+            monitors = [int(p) for p in os.listdir("/proc") if p.isdigit() and self.argument(p).startswith("probed.")]
+            others = sum(self.cpu_seconds(p) for p in monitors)
+            agent = self.idle_percent(30)
+            others = sum(self.cpu_seconds(p) for p in monitors) - others
+            print(f"  {kind:4} agent {agent:.2f} %, monitors together {others / 30 * 100:.2f} %")
+            client.ask("DELETE", "/v1/deployments/probed")
+            wait_until(lambda: not client.ask("GET", "/v1/containers?all"), "the end", 60)
+
+    @staticmethod
+    def argument(pid):
+        """The first argument; a monitor's is the name of its container."""
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                return (file.read().split("\0") + ["", ""])[1]
+        except OSError:
+            return ""
+
+    def cpu_ticks(self, pid=None):
+        with open(f"/proc/{pid or self.process.pid}/stat") as file:
             return sum(int(field) for field in file.read().rsplit(")", 1)[1].split()[11:13])
+
+    @staticmethod
+    def cpu_seconds(pid):
+        """Finer than ticks, of a process with one thread."""
+        with open(f"/proc/{pid}/schedstat") as file:
+            return int(file.read().split()[0]) / 1e9
 
     def idle_percent(self, seconds=5):
         before = self.cpu_ticks()
@@ -126,4 +163,4 @@ class Daemon:
         return (self.cpu_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds * 100
 
     def names(self):
-        return {"daemon": self.bench_requests, "thousand": self.bench_thousand}
+        return {"daemon": self.bench_requests, "thousand": self.bench_thousand, "probed": self.bench_probed}

@@ -38,7 +38,7 @@ void zl_agent_free(struct zl_agent *agent)
 
 int64_t zl_agent_now(const struct zl_agent *agent)
 {
-        return agent->host.monotonic(agent->host.data);
+        return agent->settling ? agent->now : agent->host.monotonic(agent->host.data);
 }
 
 void zl_agent_submit(struct zl_agent *agent, struct zl_op *op, void *owner,
@@ -130,6 +130,7 @@ void zl_agent_settle(struct zl_agent *agent)
 
         if (agent->settling)
                 return;
+        agent->now = zl_agent_now(agent);
         agent->settling = true;
         while (moved && rounds++ < MAX_ROUNDS) {
                 moved = false;
@@ -143,8 +144,8 @@ void zl_agent_settle(struct zl_agent *agent)
         }
         if (moved)
                 zl_log(ZL_LOG_ERROR, "the agent does not come to rest: please report this");
-        agent->settling = false;
         arm(agent);
+        agent->settling = false;
 }
 
 void zl_agent_on_time(struct zl_agent *agent)

@@ -283,6 +283,7 @@ struct zl_agent {
         unsigned n_ops;         /* submitted, not done */
         int64_t last_execution; /* highest identity given */
         bool settling;
+        int64_t now; /* monotonic, while it settles: one instant for all, and one look at the clock */
 };
 
 /* agent.c */

@@ -281,11 +281,11 @@ static void on_probe(struct zl_probe *probe)
 {
         struct replica *r = probe->owner;
         struct zl_agent *agent = r->d->agent;
+        enum zl_health before = r->health;
 
         agent->n_ops--;
         r->probe = NULL;
         r->dirty = true;
-        r->d->dirty = true;
         if (probe->tag == r->run && !probe->cancelled) {
                 r->n_probes++;
                 if (probe->result >= 0)
@@ -295,6 +295,9 @@ static void on_probe(struct zl_probe *probe)
                 if (probe->tag == r->run)
                         plan_next(r);
         }
+        /* Once more the same of one that runs on is no news to the others; there may be hundreds. */
+        if (r->health != before || r->goal != ZL_GOAL_RUN || r->phase != ZL_PHASE_RUNNING)
+                r->d->dirty = true;
         zl_probe_free(probe);
         zl_revision_unref(zl_take_ptr(r->probing));
         zl_agent_settle(agent);

@@ -21,6 +21,7 @@
 #include "base/strv.h"
 #include "network/ip.h"
 #include "runtimes/native.h"
+#include "runtimes/native_network.h"
 
 enum { THREAD_STACK = 64 * 1024 };
 
@@ -80,30 +81,61 @@ static int parse_address(const char *host, uint16_t port, struct call *call)
         return r;
 }
 
-static int look(struct native *n, const char *name, struct zl_status *ret, struct zl_error *err)
-{
-        return native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, ret, err);
-}
-
-/* A descriptor with which a thread can enter the network of the workload. Thousands of checks come here, so no monitor is
- * asked; looked at once more, the process of that number has been the workload's all the time. */
-static int open_network(struct native *n, const char *name, const struct zl_status *status,
+/* Its first process and how often it has been started, as cheaply as can be: thousands of checks come here. */
+static int find_process(struct native *n, const char *name, pid_t *ret_pid, uint32_t *ret_life,
                         struct zl_error *err)
 {
-        _cleanup_close_ int fd = -EBADF;
-        struct zl_status again;
-        bool is_same = false;
-        char path[64];
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        struct zl_status status;
+        int r;
 
-        if (status->pid > 0) {
-                snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)status->pid);
+        if (zl_monitor_glance(n->run_fd, name, &m) == 1) {
+                *ret_pid = m.state <= ZL_STATE_STOPPING ? m.pid : 0;
+                *ret_life = m.record.generation;
+                zl_monitor_status_done(&m);
+                return 0;
+        }
+        r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
+        if (r < 0)
+                return r;
+        *ret_pid = status.pid;
+        *ret_life = status.generation;
+        zl_status_done(&status);
+        return 0;
+}
+
+/* A descriptor with which a thread can enter the network of the workload. Looked at once more, the process of that number has
+ * been the workload's all the time; one that has just ended has no network. */
+static int open_network(struct native *n, const char *name, struct zl_error *err)
+{
+        _cleanup_close_ int fd = -EBADF;
+        uint32_t life, life_again = 0;
+        pid_t pid, again = 0;
+        char path[64];
+        int r = find_process(n, name, &pid, &life, err);
+
+        if (r < 0)
+                return r;
+        if (pid > 0) {
+                snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
                 fd = open(path, O_RDONLY | O_CLOEXEC);
         }
-        if (fd >= 0 && look(n, name, &again, NULL) == 0) {
-                is_same = again.pid == status->pid && again.generation == status->generation;
-                zl_status_done(&again);
-        }
-        return is_same ? zl_take_fd(fd) : zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
+        if (fd < 0 || find_process(n, name, &again, &life_again, NULL) < 0 || again != pid ||
+            life_again != life)
+                return zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
+        return zl_take_fd(fd);
+}
+
+/* Its own address, or loopback if it has none. */
+static void own_address(struct native *n, const char *name, uint16_t port, struct call *call)
+{
+        const struct native_record record = { .name = (char *)(uintptr_t)name };
+        struct zl_status status = { 0 };
+
+        if (native_network_status(n, &record, &status, NULL) < 0 || !status.ip ||
+            parse_address(status.ip, port, call) < 0)
+                parse_address("127.0.0.1", port, call);
+        zl_status_done(&status);
 }
 
 int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint16_t port,
@@ -111,22 +143,15 @@ int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint1
 {
         struct native *n = native_from(rt);
         struct call call = { .fd = -EBADF };
-        _cleanup_close_ int netns = -EBADF;
-        struct zl_status status;
-        int r = look(n, name, &status, err);
+        _cleanup_close_ int netns = open_network(n, name, err);
+        int r;
 
-        if (r < 0)
-                return r;
-        netns = open_network(n, name, &status, err);
         if (netns < 0)
-                r = netns;
-        else if (host && parse_address(host, port, &call) < 0)
-                r = zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no address", host);
-        else if (!host && (!status.ip || parse_address(status.ip, port, &call) < 0))
-                parse_address("127.0.0.1", port, &call);
-        zl_status_done(&status);
-        if (r < 0)
-                return r;
+                return netns;
+        if (host && parse_address(host, port, &call) < 0)
+                return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no address", host);
+        if (!host)
+                own_address(n, name, port, &call);
         call.netns = netns;
         r = run_in_thread(&call);
         if (r < 0)

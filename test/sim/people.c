@@ -100,7 +100,7 @@ void people_bring_up(struct world *w)
                         bring_up(w, d);
                 else if (phase == ZL_DEPLOYMENT_FAILED)
                         zl_agent_stop(w->agent, world_deployment(d), NULL, &stop, NULL);
-                else if (phase == ZL_DEPLOYMENT_STOPPED && zl_agent_is_idle(w->agent))
+                else if (phase == ZL_DEPLOYMENT_STOPPED)
                         zl_agent_forget(w->agent, world_deployment(d));
         }
 }

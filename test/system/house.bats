@@ -104,6 +104,7 @@ a_function() { # NAME N P D
         echo '@test "exit codes are true" {' >test/system/faults.bats
         touch test/unit/test_a.c
         row() { printf '| | fault | here | shown by |\n|---|---|---|---|\n| W-1 | a | done | %s |\n' "$1" >docs/weaknesses.md; }
+        printf '| | what | shown by |\n|---|---|---|\n| 1a | a | test_a |\n' >docs/agent.md
         row 'faults.bats: exit codes are true (all of them); faults.bats (all); test_a; the simulator'
         run -0 tools/check-claims
         assert_match '4 in docs/weaknesses.md, 0 faults'
@@ -113,6 +114,10 @@ a_function() { # NAME N P D
         assert_match 'weaknesses.md:3: there is no test/system/gone.bats'
         assert_match 'weaknesses.md:3: there is no test/unit/test_b.c'
         assert_match '3 faults'
+        row 'test_a'
+        sed -i 's/test_a/test_c/' docs/agent.md
+        run -1 tools/check-claims
+        assert_match 'agent.md:3: there is no test/unit/test_c.c'
 }
 
 @test "code in another form is found, and brought into form" {

@@ -398,6 +398,8 @@ int zl_init_plan_make(const struct zl_service_spec *spec, struct init_plan *ret,
                       struct zl_error *err);
 void zl_init_plan_done(struct init_plan *plan);
 bool zl_init_is_done(const struct replica *r);
+/* "init step "db" (1 of 3) is not done"; NULL if none is under way. */
+const char *zl_init_describe(const struct replica *r, char *buf, size_t size);
 /* A new container: from the beginning. */
 void zl_init_reset(struct replica *r);
 /* What is under way ends soon and does not count. */

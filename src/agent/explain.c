@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "agent/control.h"
 #include "base/buf.h"
 #include "base/parse.h"
 #include "base/strv.h"
@@ -15,8 +16,20 @@
 
 enum { TEXT_MAX = 16 * 1024, LINE_MAX_BYTES = 4096 };
 
+struct input {
+        struct zl_runtime *rt; /* for logs; NULL: without */
+        const struct zl_view_list *views;
+        const struct zl_stored_replica *stored;
+        size_t n_stored;
+        const char *deployment;
+        const struct zl_deployment_spec *spec; /* NULL: unknown */
+        const char *failure;                   /* of its last start, or NULL */
+        bool active;                           /* an agent looks after it */
+        size_t n_lines;                        /* of logs */
+};
+
 struct explainer {
-        const struct zl_explain_input *in;
+        const struct input *in;
         struct zl_explanation *out;
         char **seen; /* services */
         struct zl_error *err;
@@ -261,8 +274,9 @@ static void explain_service(struct explainer *e, const char *service, uint32_t r
                 add(e, depth, full, "has not been begun yet");
 }
 
-int zl_explain(const struct zl_explain_input *input, const char *service, uint32_t replica,
-               struct zl_explanation *ret, struct zl_error *err)
+/* `service` NULL: all of the deployment; `replica` 0: all of the service. */
+static int explain(const struct input *input, const char *service, uint32_t replica,
+                   struct zl_explanation *ret, struct zl_error *err)
 {
         struct explainer e = { .in = input, .out = ret, .err = err };
 
@@ -289,4 +303,191 @@ int zl_explain(const struct zl_explain_input *input, const char *service, uint32
                         return zl_fail_oom(err);
                 }
         return 0;
+}
+
+/* ---- by name ------------------------------------------------------------------------------------------------------ */
+
+struct subject {
+        char deployment[64], service[64]; /* the latter empty: all */
+        uint32_t replica;                 /* 0: all */
+};
+
+/* What was told last of the start of the deployment. */
+struct last_start {
+        const char *deployment;
+        char *failure;
+};
+
+static int take_event(int64_t seq, int64_t time, const char *text, void *data)
+{
+        struct last_start *last = data;
+        _cleanup_json_ json_t *o = NULL;
+        const char *type;
+
+        (void)seq;
+        (void)time;
+        /* The name stands near the front; what is about others is not worth parsing. */
+        if (!strstr(text, last->deployment) ||
+            zl_json_parse(text, strlen(text), "event", &o, NULL) < 0 ||
+            !zl_streq(zl_json_str(o, "name", ""), last->deployment))
+                return 0;
+        type = zl_json_str(o, "type", "");
+        if (zl_streq(type, "deployment_up") || zl_streq(type, "deployment_started"))
+                return zl_replace_str(&last->failure, NULL);
+        if (zl_streq(type, "deployment_failed"))
+                return zl_replace_str(&last->failure,
+                                      zl_json_str(o, "message", "no reason is known"));
+        return 0;
+}
+
+/* ---- what NAME means ---------------------------------------------------------------------------------------------- */
+
+static struct zl_deployment_spec *load_spec(struct zl_store *store, const char *deployment)
+{
+        _cleanup_free_ char *text = NULL;
+        struct zl_deployment_spec *spec = NULL;
+        bool active;
+
+        if (!store || zl_store_get_deployment(store, deployment, &text, &active, NULL) <= 0 ||
+            zl_spec_load_text(text, strlen(text), &spec, NULL, NULL) < 0)
+                return NULL;
+        return spec;
+}
+
+static int set_subject(struct subject *subject, const char *deployment, const char *service,
+                       uint32_t replica)
+{
+        snprintf(subject->deployment, sizeof(subject->deployment), "%s", deployment);
+        snprintf(subject->service, sizeof(subject->service), "%s", service);
+        subject->replica = replica;
+        return 1;
+}
+
+/* A deployment, or a service that a stored spec has; 0: neither. */
+static int find_wished(struct zl_store *store, const char *name, struct subject *ret,
+                       struct zl_error *err)
+{
+        _cleanup_strv_ char **deployments = NULL;
+        int r = store ? zl_store_list_deployments(store, &deployments, err) : 0;
+
+        if (r < 0)
+                return r;
+        ZL_STRV_FOREACH(d, deployments)
+                if (zl_streq(*d, name))
+                        return set_subject(ret, *d, "", 0);
+        ZL_STRV_FOREACH(d, deployments) {
+                _cleanup_spec_ struct zl_deployment_spec *spec = load_spec(store, *d);
+                const char *rest = zl_startswith(name, *d);
+                const char *service = rest && *rest == '.' ? rest + 1 : name;
+
+                if (spec && zl_spec_get_service(spec, service))
+                        return set_subject(ret, *d, service, 0);
+        }
+        return 0;
+}
+
+static int find_subject(const struct zl_explain_source *source, const struct zl_view_list *views,
+                        const char *name, struct subject *ret, struct zl_error *err)
+{
+        _cleanup_free_ size_t *found = NULL;
+        const struct zl_view *view;
+        size_t n = 0;
+        int r = find_wished(source->store, name, ret, err);
+
+        if (r != 0)
+                return r;
+        for (size_t i = 0; i < views->n; i++)
+                if (zl_streq(views->items[i].id.deployment, name))
+                        return set_subject(ret, name, "", 0);
+        r = zl_view_find(views, name, &found, &n, err);
+        if (r < 0)
+                return r;
+        view = &views->items[found[0]];
+        return set_subject(ret, view->id.deployment, view->id.service,
+                           zl_streq(view->status.name, name) ? view->id.replica : 0);
+}
+
+/* Nothing is left of a start that failed but what was told of it. */
+static int find_failed(const struct zl_explain_source *source, const char *name,
+                       struct subject *ret, struct zl_error *err)
+{
+        struct last_start last = { .deployment = name };
+        int64_t seq;
+
+        if (!source->store || !zl_ident_part_is_valid(name))
+                return -ENOENT;
+        (void)zl_store_read_events(source->store, 0, take_event, &last, &seq, NULL);
+        if (!last.failure)
+                return -ENOENT;
+        free(last.failure);
+        zl_error_done(err);
+        return set_subject(ret, name, "", 0);
+}
+
+static int explain_subject(const struct zl_explain_source *source, const struct zl_view_list *views,
+                           const struct subject *subject, struct zl_explanation *ret,
+                           struct zl_error *err)
+{
+        _cleanup_spec_ struct zl_deployment_spec *spec = load_spec(source->store,
+                                                                   subject->deployment);
+        struct last_start last = { .deployment = subject->deployment };
+        struct input input = {
+                .rt = source->rt,
+                .views = views,
+                .deployment = subject->deployment,
+                .spec = spec,
+                .active = zl_control_is_served(source->runtime_dir, subject->deployment),
+                .n_lines = source->n_lines,
+        };
+        struct zl_stored_replica *stored = NULL;
+        int64_t seq;
+        int r = 0;
+
+        if (source->store) {
+                (void)zl_store_read_events(source->store, 0, take_event, &last, &seq, NULL);
+                r = zl_store_list_replicas(source->store, NULL, &stored, &input.n_stored, err);
+        }
+        input.stored = stored;
+        input.failure = last.failure;
+        if (r >= 0)
+                r = explain(&input, *subject->service ? subject->service : NULL, subject->replica,
+                            ret, err);
+        zl_stored_replica_free(stored, input.n_stored);
+        free(last.failure);
+        return r;
+}
+
+int zl_explain(const struct zl_explain_source *source, const char *name, struct zl_explanation *ret,
+               struct zl_error *err)
+{
+        _cleanup_views_ struct zl_view_list views = { 0 };
+        struct subject subject = { 0 };
+        int r = zl_view_load(source->rt, source->store, source->runtime_dir, &views, err);
+
+        if (r < 0)
+                return r;
+        r = find_subject(source, &views, name, &subject, err);
+        if (r == -ENOENT && find_failed(source, name, &subject, err) >= 0)
+                r = 0;
+        return r < 0 ? r : explain_subject(source, &views, &subject, ret, err);
+}
+
+json_t *zl_explanation_to_json(const struct zl_explanation *x, const char *name)
+{
+        json_t *o = json_pack("{s:o, s:b, s:[]}", "name", zl_json_string_lossy(name, strlen(name)),
+                              "running", x->n == 0, "causes");
+
+        for (size_t i = 0; o && i < x->n; i++) {
+                const struct zl_cause *cause = &x->causes[i];
+                json_t *log = json_array();
+
+                ZL_STRV_FOREACH(line, cause->log)
+                        json_array_append_new(log, zl_json_string_lossy(*line, strlen(*line)));
+                json_array_append_new(
+                        json_object_get(o, "causes"),
+                        json_pack("{s:s, s:o, s:i, s:o}", "name", cause->name, "text",
+                                  zl_json_string_lossy(cause->text, strlen(cause->text)), "depth",
+                                  (int)cause->depth, "log", log));
+        }
+        return o;
 }

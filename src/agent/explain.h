@@ -26,19 +26,18 @@ struct zl_explanation {
 void zl_explanation_done(struct zl_explanation *explanation);
 #define _cleanup_explanation_ _cleanup_(zl_explanation_done)
 
-struct zl_explain_input {
-        struct zl_runtime *rt; /* for logs; NULL: without */
-        const struct zl_view_list *views;
-        const struct zl_stored_replica *stored;
-        size_t n_stored;
-        const char *deployment;
-        const struct zl_deployment_spec *spec; /* NULL: unknown */
-        const char *failure;                   /* of its last start, or NULL */
-        bool active;                           /* an agent looks after it */
-        size_t n_lines;                        /* of logs */
+/* Where to look. */
+struct zl_explain_source {
+        struct zl_runtime *rt;
+        struct zl_store *store; /* NULL: there is none */
+        const char *runtime_dir;
+        size_t n_lines; /* of logs; 0: none */
 };
 
-/* `service` NULL: all of the deployment; `replica` 0: all of the service. No causes: all of it runs and is well, or has
- * done what it was to do. May block on the disk. Any thread. */
-int zl_explain(const struct zl_explain_input *input, const char *service, uint32_t replica,
-               struct zl_explanation *ret, struct zl_error *err);
+/* `name` is a deployment, a service or a container, in the forms that other commands take. No causes: all of it runs and is well,
+ * or has done what it was to do. ZL_E_NOT_FOUND. Blocks on the disk and asks the runtime. Any thread whose the store is. */
+int zl_explain(const struct zl_explain_source *source, const char *name, struct zl_explanation *ret,
+               struct zl_error *err);
+
+/* A new document; NULL without memory. */
+json_t *zl_explanation_to_json(const struct zl_explanation *explanation, const char *name);

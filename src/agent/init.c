@@ -263,6 +263,19 @@ static void begin_step(struct replica *r, size_t step)
         r->init.step = step;
         r->init.attempt = r->init.tries = 0;
         r->init.step_began = r->init.began = zl_agent_now(r->d->agent);
+        if (r->phase == ZL_PHASE_INITIALIZING)
+                zl_replica_save(r); /* how far it is */
+}
+
+const char *zl_init_describe(const struct replica *r, char *buf, size_t size)
+{
+        const struct init_plan *plan = r->rev ? plan_of(r) : NULL;
+
+        if (!plan || r->init.step >= plan->n)
+                return NULL;
+        snprintf(buf, size, "init step \"%s\" (%zu of %zu) is not done",
+                 plan->steps[r->init.step].id, r->init.step + 1, plan->n);
+        return buf;
 }
 
 static void pause_for(struct replica *r, int64_t delay)

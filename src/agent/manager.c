@@ -11,7 +11,6 @@
 
 #include "agent/control.h"
 #include "agent/job_request.h"
-#include "agent/why.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/strv.h"
@@ -640,11 +639,6 @@ struct zl_manager_wait *zl_manager_wait(
         m->waits = wait;
         uv_async_send(&m->wake);
         return wait;
-}
-
-int zl_manager_why(struct zl_manager *m, const char *name, char ***ret, struct zl_error *err)
-{
-        return zl_agent_why(m->agent, name, ret, err);
 }
 
 void zl_manager_unwait(struct zl_manager *m, struct zl_manager_wait *wait)

@@ -63,9 +63,6 @@ int zl_manager_cron_enable(struct zl_manager *manager, const char *name, const c
 /* Notes an event of something that the core does not look after (`run`). The time is filled in if it is 0. */
 void zl_manager_tell(struct zl_manager *manager, const struct zl_event *event);
 
-/* zl_agent_why() of this manager's core. */
-int zl_manager_why(struct zl_manager *manager, const char *name, char ***ret, struct zl_error *err);
-
 struct zl_deployment_info {
         const char *name;
         enum zl_deployment_phase phase;

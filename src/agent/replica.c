@@ -119,6 +119,7 @@ static void set_reason(struct replica *r, const char *reason)
 void zl_replica_save(struct replica *r)
 {
         struct zl_host *host = &r->d->agent->host;
+        char step[192];
         struct zl_replica_record record = {
                 .name = r->name,
                 .phase = phase_names[r->phase],
@@ -129,6 +130,8 @@ void zl_replica_save(struct replica *r)
                 .restarts = r->history.total,
         };
 
+        if (r->phase == ZL_PHASE_INITIALIZING && !r->reason)
+                record.reason = zl_init_describe(r, step, sizeof(step));
         if (r->phase == ZL_PHASE_GONE)
                 host->forget_replica(host->data, r->name);
         else

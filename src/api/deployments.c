@@ -5,11 +5,14 @@
  */
 #include <errno.h>
 
+#include "agent/explain.h"
 #include "api/handlers.h"
 #include "api/views.h"
 #include "base/strv.h"
 #include "runtimes/volume.h"
 #include "spec/spec.h"
+
+enum { WHY_LINES_MAX = 1000 };
 
 static const char *phase_name(enum zl_deployment_phase phase)
 {
@@ -108,24 +111,33 @@ int zl_api_deployment(struct zl_api_request *rq, struct zl_error *err)
         return 0;
 }
 
-/* What the core knows; `zlayer-agent why` also looks where no agent is, and at logs. */
-int zl_api_why(struct zl_api_request *rq, struct zl_error *err)
-{
-        _cleanup_strv_ char **lines = NULL;
-        json_t *o, *list;
-        int r = zl_manager_why(rq->api->manager, rq->name, &lines, err);
+struct why_query {
+        uint64_t lines;
+};
 
+static const struct zl_field why_fields[] = {
+        ZL_FIELD(struct why_query, "lines", lines, zl_type_u64, .def = "5"),
+};
+const struct zl_type zl_api_why_query = ZL_TYPE_STRUCT(struct why_query, "WhyQuery", why_fields);
+
+/* With a connection of its own to the store: it looks through many events. */
+int zl_api_why_work(struct zl_api_request *rq, struct zl_error *err)
+{
+        const struct why_query *q = rq->query;
+        _cleanup_explanation_ struct zl_explanation x = { 0 };
+        _cleanup_store_ struct zl_store *store = NULL;
+        struct zl_explain_source source = { .rt = rq->api->rt,
+                                            .runtime_dir = rq->api->options.runtime_dir,
+                                            .n_lines = ZL_MIN(q->lines, WHY_LINES_MAX) };
+        int r = zl_store_open_existing(rq->api->options.root_dir, &store, err);
+
+        source.store = store;
+        if (r >= 0)
+                r = zl_explain(&source, rq->name, &x, err);
         if (r < 0)
                 return r;
-        list = json_array();
-        ZL_STRV_FOREACH(line, lines)
-                json_array_append_new(list, zl_json_string_lossy(*line, strlen(*line)));
-        o = json_pack("{s:o, s:o}", "name", zl_json_string_lossy(rq->name, strlen(rq->name)),
-                      "causes", list);
-        if (!o)
-                return zl_fail_oom(err);
-        zl_api_answer_json(rq, 200, o);
-        return 0;
+        rq->result = zl_explanation_to_json(&x, rq->name);
+        return rq->result ? 0 : zl_fail_oom(err);
 }
 
 /* ---- up and validate ----------------------------------------------------------------------------------------------- */

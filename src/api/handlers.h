@@ -14,7 +14,7 @@ ZL_API_BEGIN(zl_api_metrics_work);
 ZL_API_BEGIN(zl_api_metrics_finish);
 
 /* deployments.c */
-extern const struct zl_type zl_api_up_query, zl_api_down_query, zl_api_scale_body;
+extern const struct zl_type zl_api_why_query, zl_api_up_query, zl_api_down_query, zl_api_scale_body;
 ZL_API_BEGIN(zl_api_deployments);
 ZL_API_BEGIN(zl_api_deployment);
 ZL_API_BEGIN(zl_api_spec_work);
@@ -25,7 +25,7 @@ ZL_API_BEGIN(zl_api_known_work);
 ZL_API_BEGIN(zl_api_down_finish);
 ZL_API_BEGIN(zl_api_stop_deployment_finish);
 ZL_API_BEGIN(zl_api_scale);
-ZL_API_BEGIN(zl_api_why);
+ZL_API_BEGIN(zl_api_why_work);
 
 /* jobs.c */
 extern const struct zl_type zl_api_executions_query, zl_api_execute_body;

@@ -46,7 +46,7 @@ const struct zl_api_route zl_api_routes[] = {
         { "DELETE", V1 "/secrets", "removeSecret", .query = &zl_api_secret_query,
           .work = zl_api_secret_remove_work, .status = 204 },
 
-        { "GET", V1 "/why/{name}", "explain", .begin = zl_api_why },
+        { "GET", V1 "/why/{name}", "explain", .query = &zl_api_why_query, .work = zl_api_why_work },
 
         { "GET", V1 "/containers", "listContainers", .query = &zl_api_list_query,
           .begin = zl_api_fetch_stored, .work = zl_api_list_work },

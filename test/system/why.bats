@@ -89,3 +89,26 @@ is_told() { zl why app | grep -q "$1"; }
         run -0 zl why app
         assert_match 'last start failed.*127.0.0.1:1/no/image'
 }
+
+@test "why: an init step that is not done; the daemon's answer is the same" {
+        {
+                head_of app
+                service web 'exec sleep 100' 'init: {steps: [{id: first, uses: init.run, with: {command: "true"}}, {id: port, uses: init.wait_tcp, with: {host: 127.0.0.1, port: 1, timeout: 100}}]}'
+        } >app.yaml
+        start_daemon
+        background "$ZL_AGENT" up app.yaml
+        wait_until 15 is_told 'app.web.1 is created and has not been started yet (initializing): init step "port" (2 of 2) is not done'
+        zl why --json app.web >cli.json
+        get /v1/why/app.web >api.json
+        jq -S . cli.json | diff - <(jq -S . api.json)
+        jq -e '.running == false and .name == "app.web" and .causes[0].name == "app.web.1"' api.json
+        assert_equal "$(get /v1/why/none | jq -r '"\(.error.code) \(.error.field)"')" 'not_found name'
+        assert_equal "$(get '/v1/why/app?lines=x' | jq -r '"\(.error.code) \(.error.field)"')" 'invalid lines'
+        zl down app
+        # what has failed is known after the fact, here as there
+        sed -i 's/timeout: 100/timeout: 1/' app.yaml
+        run -1 zl up -d app.yaml
+        get /v1/why/app | jq -r '.causes[].text' | grep 'its last start failed and was undone: .*init step "port"'
+        zl down app
+        stop_daemon
+}

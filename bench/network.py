@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network. Everything lives in a network namespace of its own, which plays the host: bridges, a dockerd with its tables, resolvers;
 the machine's links and tables are not touched."""
+import calendar
+import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -26,6 +29,38 @@ for n in range(count):
     if answer[3] & 15 or not answer[7]:
         sys.exit("no address in the answer")
     print(spent / 1000)
+"""
+
+# An echo server for one byte at a time, and one that times it: on connections that stand, and on new ones, in microseconds.
+ECHO = r"""
+import socket, threading
+s = socket.create_server(("", 7), backlog=1000)
+def serve(c):
+    c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while True:
+        data = c.recv(100)
+        if not data:
+            return c.close()
+        c.send(data)
+while True:
+    c, _ = s.accept()
+    threading.Thread(target=serve, args=(c,), daemon=True).start()
+"""
+PING = r"""
+import socket, sys, time
+where, stands, count = (sys.argv[1], int(sys.argv[2])), sys.argv[3] == "stands", int(sys.argv[4])
+c = None
+for n in range(count):
+    begin = time.perf_counter_ns()
+    if not c:
+        c = socket.create_connection(where)
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    c.send(b"x")
+    c.recv(1)
+    print((time.perf_counter_ns() - begin) / 1000)
+    if not stands:
+        c.close()
+        c = None
 """
 
 
@@ -77,7 +112,7 @@ class Network:
         self.engines = engines
         self.work = engines.work
         self.build = build
-        self.host = None
+        self.host = self.other_host = None
 
     def start(self):
         if not self.host:
@@ -115,14 +150,15 @@ class Network:
             lambda: "10.78" in quiet(self.host.within(["ss", "-uln"])).stdout)
         return pid
 
-    def start_docker(self):
-        """A dockerd that may make networks, in the namespace."""
-        root = f"{self.work}/docker-network"
+    def start_docker(self, host=None):
+        """A dockerd that may make networks, in the namespace, or in another one."""
+        name = f"dockerd-network{'' if host is None else '-alone'}"
+        host, root = host or self.host, f"{self.work}/{name}"
         docker = ["docker", "-H", f"unix://{root}/sock"]
         if os.path.exists(root):
             return docker
         os.makedirs(root)
-        self.engines.serve("dockerd-network", self.host.within(
+        self.engines.serve(name, host.within(
             ["dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p", f"{root}/pid", "-H",
              f"unix://{root}/sock"]), lambda: quiet(docker + ["info"]).returncode == 0)
         quiet(docker + ["import", self.busybox(), "bb:latest"], check=True)
@@ -223,9 +259,119 @@ class Network:
                 none, bridge = (pick(times[name, kind]) for kind in ("none", "bridge"))
                 print(f"  {name:10} {what} without {none:8.2f} ms   with {bridge:8.2f}   adds {bridge - none:8.2f}")
 
+    # ---- published ports -------------------------------------------------------------------------------
+
+    @staticmethod
+    def make_world(host):
+        """The pid of a namespace outside of the host, at 192.0.2.2; the host is 192.0.2.1."""
+        pid = host.hold(host.within(["unshare", "--net"]))
+        host.run(["ip", "link", "add", "uplink", "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
+        host.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "uplink"])
+        host.run(["ip", "link", "set", "uplink", "up"])
+        host.run(["ip", "addr", "add", "192.0.2.2/24", "dev", "eth0"], pid)
+        host.run(["ip", "link", "set", "eth0", "up"], pid)
+        return pid
+
+    def publish(self, name, engine, port):
+        """A container with ports 7 and 5201 published at `port` and the next: servers of this machine in its network."""
+        quiet(engine + ["run", "-d", "--name", "served", "--network", "bridge", "-p", f"{port}:7", "-p", f"{port + 1}:5201", "bb",
+                        "/bin/sleep", "3600"], check=True)
+        if name == "docker":
+            pid = int(quiet(engine + ["inspect", "-f", "{{.State.Pid}}", "served"], check=True).stdout)
+        else:
+            views = json.loads(quiet(engine + ["ps", "--json"], check=True).stdout)
+            pid = next(view["pid"] for view in views if view["name"] == "run.served.1")
+        listens = lambda number: f":{number} " in quiet(self.host.within(["ss", "-tln"], pid)).stdout
+        self.engines.serve(f"echo-{name}", self.host.within([sys.executable, "-c", ECHO], pid), lambda: listens(7))
+        self.engines.serve(f"iperf-{name}", self.host.within(["iperf3", "-s"], pid), lambda: listens(5201))
+
+    def bench_ports(self):
+        """Latency and throughput of a published port, from outside and over the host's loopback, in turns with docker."""
+        self.start()
+        engines, hosts = {"zlayer": self.start_agent()}, {"zlayer": self.host}
+        if shutil.which("dockerd"):
+            # Rules of the one would be in the way of the other.
+            self.other_host = hosts["docker"] = Host()
+            engines["docker"] = self.start_docker(hosts["docker"])
+        worlds = {name: self.make_world(host) for name, host in hosts.items()}
+        ways, spent = {"outside": "192.0.2.1", "loopback": "127.0.0.1"}, {}
+        try:
+            for name, engine in engines.items():
+                self.publish(name, engine, 9000)
+            for _ in range(5):
+                for way, address in ways.items():
+                    for name, host in hosts.items():
+                        pid = worlds[name] if way == "outside" else None
+                        for kind, count in (("stands", 2000), ("new", 300)):
+                            out = host.run([sys.executable, "-c", PING, address, "9000", kind, str(count)], pid)
+                            spent.setdefault((way, kind, name), []).extend(float(line) for line in out.split())
+                        out = host.run(["iperf3", "-c", address, "-p", "9001", "-t", "2", "-J"], pid)
+                        bits = json.loads(out)["end"]["sum_received"]["bits_per_second"]
+                        spent.setdefault((way, "throughput", name), []).append(bits / 1e9)
+        finally:
+            for engine in engines.values():
+                quiet(engine + ["rm", "-f", "served"])
+        self.print_ports(spent, ways, engines)
+
+    @staticmethod
+    def print_ports(spent, ways, engines):
+        print("\nports: a published port; one byte there and back p50 µs on a connection that stands, with a new one; Gbit/s, best of 5")
+        for way in ways:
+            for name in engines:
+                stands, new = (statistics.median(spent[way, kind, name]) for kind in ("stands", "new"))
+                print(f"  {way:9} {name:8} stands {stands:8.1f}   new {new:8.1f}   {max(spent[way, 'throughput', name]):6.2f} Gbit/s")
+
+    # ---- a crowd ---------------------------------------------------------------------------------------
+
+    def bench_crowd(self):
+        """500 services of two replicas each, with a balanced address, in one network: does the last start as fast as the first?"""
+        self.start()
+        agent, services = self.start_agent(), 500
+        path = f"{self.work}/crowd.yaml"
+        with open(path, "w") as file:
+            file.write("version: v1\ndeployment: crowd\nservices:\n")
+            for n in range(services):
+                file.write(f"  s{n}: {{image: {{name: bb}}, network_mode: bridge, command: {{entrypoint: [sleep, '36000']}}, stop_grace_period: 0s, "
+                           "health: {check: {type: command, command: 'true'}, interval: 1h}, "
+                           "scale: {mode: fixed, replicas: 2}, endpoints: [{name: web, protocol: tcp, port: 80}]}\n")
+        begin = time.monotonic()
+        up = subprocess.Popen(agent + ["up", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            started = self.wait_for_crowd(agent, 2 * services)
+            whole = time.monotonic() - begin
+            net = quiet(["fuser", f"{self.work}/net-run/net/lock"]).stdout.split(":")[-1].strip()
+            part = len(started) // 10
+            first, last = (part_ms(started[:part]), part_ms(started[-part:]))
+            print(f"\ncrowd: {services} services, {len(started)} containers in one network, all up after {whole:.1f} s; between two starts: "
+                  f"first tenth {first:.1f} ms, last tenth {last:.1f} ms; zlayer-net {pss_kib(net)} KiB PSS")
+        finally:
+            up.send_signal(signal.SIGINT)
+            up.wait(300)
+
+    def wait_for_crowd(self, agent, count):
+        """When each of them started, in seconds, in order."""
+        end = time.monotonic() + 600
+        while time.monotonic() < end:
+            time.sleep(2)
+            views = json.loads(quiet(agent + ["ps", "--json"], check=True).stdout or "[]")
+            started = sorted(stamp(view["started_at"]) for view in views if view["state"] == "running")
+            if len(started) == count:
+                return started
+        raise RuntimeError(f"only {len(started)} of {count} containers came up")
+
     def close(self):
-        if self.host:
-            self.host.close()
+        for host in (self.host, self.other_host):
+            if host:
+                host.close()
 
     def names(self):
-        return {"names": self.bench_names, "network": self.bench_network}
+        return {"names": self.bench_names, "network": self.bench_network, "ports": self.bench_ports, "crowd": self.bench_crowd}
+
+
+def stamp(text):
+    """Seconds of an RFC 3339 time of today."""
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0." + (text[20:].rstrip("Z") or "0"))
+
+
+def part_ms(times):
+    return (times[-1] - times[0]) / (len(times) - 1) * 1000

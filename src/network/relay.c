@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A relay has two halves. Each reads from its own descriptor into its buffer, and the buffer is written to the other's. An end of input is
- * passed on as a shutdown once the buffer is empty, so a client that sends, shuts down and then reads gets its answer. A fault of
- * either side ends both.
+ * A relay has two halves. Each reads from its own descriptor into a buffer that all relays share, and writes it to the other's; what
+ * that does not take is kept by the half, which reads on when it is gone. An end of input is passed on as a shutdown behind the last
+ * byte, so a client that sends, shuts down and then reads gets its answer. A fault of either side ends both.
  *
  * A target is tried by the family of the client first: a server that listens for one of them only is found by both.
  *
@@ -22,16 +22,16 @@
 #include "base/fd.h"
 #include "network/server.h"
 
-enum { RELAY_BUFFER = 32 * 1024, KEPT_BACK_MAX = 1024 };
+enum { RELAY_BUFFER = 256 * 1024, KEPT_BACK_MAX = 1024 };
 
 struct half {
         struct zl_net_source source; /* first */
         struct relay *relay;
         uint32_t events;
-        size_t from, to; /* what is in the buffer and not written yet */
+        char *kept;      /* what the other side has not taken yet, or NULL */
+        size_t from, to; /* of it */
         bool ended;      /* no more input */
         bool passed_on;  /* and the other side was told */
-        char buffer[RELAY_BUFFER];
 };
 
 struct relay {
@@ -48,6 +48,8 @@ static void end(struct relay *r)
         r->server->n_relays--;
         zl_close(r->halves[0].source.fd);
         zl_close(r->halves[1].source.fd);
+        free(r->halves[0].kept);
+        free(r->halves[1].kept);
         free(r);
 }
 
@@ -72,30 +74,66 @@ static int watch(struct half *h, uint32_t events)
         return 0;
 }
 
-static int fill(struct half *h)
+/* Sends what the other side takes: so many bytes, or a negative errno. */
+static ssize_t push(struct half *h, const char *data, size_t len)
 {
-        ssize_t n;
+        size_t done = 0;
 
-        if (h->ended || h->from < h->to)
-                return 0;
-        h->from = h->to = 0;
-        n = read(h->source.fd, h->buffer, sizeof(h->buffer));
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        h->to = (size_t)n;
-        h->ended = n == 0;
+        while (done < len) {
+                ssize_t n = send(other(h)->source.fd, data + done, len - done, MSG_NOSIGNAL);
+
+                if (n < 0 && errno != EAGAIN && errno != EINTR)
+                        return -errno;
+                if (n < 0)
+                        break;
+                done += (size_t)n;
+        }
+        return (ssize_t)done;
+}
+
+static int keep(struct half *h, const char *data, size_t len)
+{
+        h->kept = malloc(len);
+        if (!h->kept)
+                return -ENOMEM;
+        memcpy(h->kept, data, len);
+        h->from = 0;
+        h->to = len;
         return 0;
 }
 
-static int empty(struct half *h)
+static int push_kept(struct half *h)
 {
-        while (h->from < h->to) {
-                ssize_t n = send(other(h)->source.fd, h->buffer + h->from, h->to - h->from,
-                                 MSG_NOSIGNAL);
+        ssize_t n = push(h, h->kept + h->from, h->to - h->from);
 
+        if (n < 0)
+                return (int)n;
+        h->from += (size_t)n;
+        if (h->from == h->to) {
+                free(h->kept);
+                h->kept = NULL;
+        }
+        return 0;
+}
+
+static int carry(struct half *h)
+{
+        char *buffer = h->relay->server->relay_buffer;
+        ssize_t n, sent;
+        int e = h->kept ? push_kept(h) : 0;
+
+        if (e < 0 || h->kept)
+                return e;
+        if (!h->ended) {
+                n = read(h->source.fd, buffer, RELAY_BUFFER);
                 if (n < 0)
                         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-                h->from += (size_t)n;
+                h->ended = n == 0;
+                sent = push(h, buffer, (size_t)n);
+                if (sent < 0)
+                        return (int)sent;
+                if (sent < n)
+                        return keep(h, buffer + sent, (size_t)(n - sent));
         }
         if (h->ended && !h->passed_on) {
                 shutdown(other(h)->source.fd, SHUT_WR);
@@ -108,15 +146,13 @@ static int move(struct relay *r)
 {
         int e = 0;
 
-        for (int i = 0; i < 2 && e == 0; i++) {
-                e = fill(&r->halves[i]);
-                if (e == 0)
-                        e = empty(&r->halves[i]);
-        }
+        for (int i = 0; i < 2 && e == 0; i++)
+                e = carry(&r->halves[i]);
         for (int i = 0; i < 2 && e == 0; i++) {
                 struct half *h = &r->halves[i];
-                uint32_t events = (h->from == h->to && !h->ended ? (uint32_t)EPOLLIN : 0) |
-                                  (other(h)->from < other(h)->to ? (uint32_t)EPOLLOUT : 0);
+                uint32_t events = (!h->kept && !h->ended ? (uint32_t)EPOLLIN : 0) |
+                                  (other(h)->kept ? (uint32_t)EPOLLOUT : 0);
+
                 e = watch(h, events);
         }
         return e;
@@ -170,9 +206,12 @@ bool zl_net_relay_has_room(const struct zl_net_server *s)
 int zl_net_relay_start(struct zl_net_server *s, int fd, const struct zl_ip targets[2],
                        uint16_t port)
 {
-        struct relay *r = calloc(1, sizeof(*r));
+        struct relay *r;
         int e;
 
+        if (!s->relay_buffer && !(s->relay_buffer = malloc(RELAY_BUFFER)))
+                return -ENOMEM;
+        r = calloc(1, sizeof(*r));
         if (!r)
                 return -ENOMEM;
         r->server = s;

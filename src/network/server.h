@@ -102,6 +102,7 @@ struct zl_net_server {
         int64_t idle_at;   /* when something became unused; 0: nothing is */
         int64_t accept_at; /* when the listeners that were put aside listen again; 0: none was */
         size_t n_relays;
+        char *relay_buffer;       /* of relay.c */
         struct session *sessions; /* of datagrams.c */
         size_t n_sessions;
         int64_t datagrams_at; /* when they are looked at; 0: there are none */

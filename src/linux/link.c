@@ -89,29 +89,35 @@ int zl_link_list(struct zl_nl *nl, zl_link_each *each, void *data)
         return zl_nl_dump(nl, &buf, on_link, &walk);
 }
 
-struct link_search {
-        const char *name;
-        unsigned index;
-        struct zl_link_info found;
-};
-
-static int match_link(const struct zl_link_info *link, void *data)
+static int take_link(const struct zl_link_info *link, void *data)
 {
-        struct link_search *s = data;
-
-        if (s->name ? !zl_streq(link->name, s->name) : link->index != s->index)
-                return 0;
-        s->found = *link;
+        *(struct zl_link_info *)data = *link;
         return 1;
+}
+
+/* By name, or by index if that is NULL. 1 if it is there, 0 if not, negative errno. Asks for this one alone: a host with a thousand
+ * containers has a thousand links. */
+static int find_link(struct zl_nl *nl, const char *name, unsigned index, struct zl_link_info *ret)
+{
+        const struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index };
+        struct link_walk walk = { .each = take_link, .data = ret };
+        _cleanup_buf_ struct zl_buf buf = ZL_NL_BUF;
+        size_t begin = zl_nl_begin(&buf, RTM_GETLINK, 0, &head, sizeof(head));
+        int r;
+
+        if (name)
+                zl_nl_put_str(&buf, IFLA_IFNAME, name);
+        zl_nl_end(&buf, begin);
+        r = zl_nl_get(nl, &buf, on_link, &walk);
+        return r == -ENODEV ? 0 : r;
 }
 
 int zl_link_index(struct zl_nl *nl, const char *name)
 {
-        struct link_search s = { .name = name };
-        int r = zl_link_list(nl, match_link, &s);
+        struct zl_link_info link;
+        int r = find_link(nl, name, 0, &link);
 
-        /* A table that changes meanwhile does not matter for a link that was found. */
-        return r == 1 ? (int)s.found.index : r == -EINTR ? zl_link_index(nl, name) : r;
+        return r == 1 ? (int)link.index : r;
 }
 
 struct route_walk {
@@ -171,14 +177,13 @@ uint32_t zl_route_default_mtu(struct zl_nl *nl, uint8_t family, unsigned *ret_li
 {
         unsigned index = 0;
         struct route_walk walk = { .each = take_route_link, .data = &index, .defaults = true };
-        struct link_search search = { 0 };
+        struct zl_link_info link;
 
         if (list_routes(nl, family, &walk) != 1)
                 return 0;
-        search.index = index;
         if (ret_link)
                 *ret_link = index;
-        return zl_link_list(nl, match_link, &search) == 1 ? search.found.mtu : 0;
+        return find_link(nl, NULL, index, &link) == 1 ? link.mtu : 0;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------- */

@@ -292,7 +292,8 @@ static int walk(struct nlmsghdr *m, int n, zl_nl_each *each, void *data, int *re
         return 0;
 }
 
-int zl_nl_dump(struct zl_nl *nl, struct zl_buf *buf, zl_nl_each *each, void *data)
+/* A dump goes over several datagrams, the answer to a single question is one. */
+static int ask(struct zl_nl *nl, struct zl_buf *buf, bool single, zl_nl_each *each, void *data)
 {
         _cleanup_free_ char *answer = malloc(ANSWER_MAX);
         int r = zl_buf_error(buf), ret = 0;
@@ -311,7 +312,17 @@ int zl_nl_dump(struct zl_nl *nl, struct zl_buf *buf, zl_nl_each *each, void *dat
                         continue;
                 if (n < 0)
                         return -errno;
-                if (walk((struct nlmsghdr *)(void *)answer, (int)n, each, data, &ret))
+                if (walk((struct nlmsghdr *)(void *)answer, (int)n, each, data, &ret) || single)
                         return ret;
         }
+}
+
+int zl_nl_dump(struct zl_nl *nl, struct zl_buf *buf, zl_nl_each *each, void *data)
+{
+        return ask(nl, buf, false, each, data);
+}
+
+int zl_nl_get(struct zl_nl *nl, struct zl_buf *buf, zl_nl_each *each, void *data)
+{
+        return ask(nl, buf, true, each, data);
 }

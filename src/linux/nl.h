@@ -54,6 +54,9 @@ int zl_nl_transact(struct zl_nl *nl, struct zl_buf *buf, struct zl_error *err);
 typedef int zl_nl_each(const struct nlmsghdr *message, void *data);
 int zl_nl_dump(struct zl_nl *nl, struct zl_buf *buf, zl_nl_each *each, void *data);
 
+/* Sends one request without NLM_F_DUMP, to which one message answers; otherwise as zl_nl_dump(). */
+int zl_nl_get(struct zl_nl *nl, struct zl_buf *buf, zl_nl_each *each, void *data);
+
 /* The payload of an attribute of a message whose own header has `header` bytes; NULL if it has none or fewer than `min`
  * bytes. `ret_len` may be NULL. */
 const void *zl_nl_find(const struct nlmsghdr *message, size_t header, uint16_t type, size_t min,

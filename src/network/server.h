@@ -101,6 +101,8 @@ struct zl_net_server {
         char tag[5];       /* by which links are known to be ours */
         int64_t idle_at;   /* when something became unused; 0: nothing is */
         int64_t accept_at; /* when the listeners that were put aside listen again; 0: none was */
+        uint32_t mtu;      /* of the uplink; 0: the kernel's own choice */
+        int64_t mtu_at;
         size_t n_relays;
         char *relay_buffer;       /* of relay.c */
         struct session *sessions; /* of datagrams.c */

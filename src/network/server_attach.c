@@ -19,6 +19,7 @@
 #include "network/server.h"
 
 #define CONTAINER_LINK "eth0"
+#define MTU_AGE_NSEC (5 * ZL_NSEC_PER_SEC)
 
 /* ---- records -------------------------------------------------------------------------------------- */
 
@@ -51,6 +52,18 @@ void zl_net_forget(struct zl_net_server *s, const char *room, const char *name)
 
 /* ---- the link ------------------------------------------------------------------------------------- */
 
+/* Looked up once in a while only: it takes a walk through all routes of the host. */
+static uint32_t uplink_mtu(struct zl_net_server *s)
+{
+        int64_t now = zl_now_monotonic();
+
+        if (!s->mtu_at || s->mtu_at + MTU_AGE_NSEC < now) {
+                s->mtu = zl_route_default_mtu(&s->route, AF_INET, NULL);
+                s->mtu_at = now;
+        }
+        return s->mtu;
+}
+
 int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                 struct zl_error *err)
 {
@@ -63,7 +76,7 @@ int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                                       .netns_fd = netns,
                                       .bridge = n->link,
                                       .mac = mac,
-                                      .mtu = zl_route_default_mtu(&s->route, AF_INET, NULL) };
+                                      .mtu = uplink_mtu(s) };
         const struct zl_link_setup setup = { .name = CONTAINER_LINK,
                                              .addresses = addresses,
                                              .n_addresses = 2,

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,27 +15,22 @@
 
 #include "base/fd.h"
 #include "base/macro.h"
+#include "network/sockets.h"
 
-enum { TABLE_MAX = 16 << 20, TCP_STATE_LISTEN = 10 };
+struct search {
+        uint16_t port;
+        bool udp;
+        unsigned long inode;
+};
 
-/* The inode of a socket that is bound to the port, or 0. */
-static unsigned long find_socket(const char *table, uint16_t port, bool udp)
+static bool is_bound(const struct zl_socket_row *row, void *data)
 {
-        _cleanup_free_ char *text = NULL;
+        struct search *s = data;
 
-        if (zl_read_file_at(AT_FDCWD, table, TABLE_MAX, &text, NULL) < 0)
-                return 0;
-        for (const char *line = text; line; line = strchr(line, '\n')) {
-                unsigned local, state;
-                unsigned long inode;
-
-                line += *line == '\n';
-                if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %lu",
-                           &local, &state, &inode) == 3 &&
-                    local == port && (udp || state == TCP_STATE_LISTEN))
-                        return inode;
-        }
-        return 0;
+        if (row->port != s->port || (!s->udp && row->state != TCP_LISTEN))
+                return false;
+        s->inode = row->inode;
+        return true;
 }
 
 static bool holds(int proc_fd, const char *pid, const char *socket)
@@ -81,18 +77,18 @@ bool zl_port_owner(uint16_t port, bool udp, char *ret, size_t size)
 {
         const char *const tables[] = { udp ? "/proc/net/udp" : "/proc/net/tcp",
                                        udp ? "/proc/net/udp6" : "/proc/net/tcp6" };
-        unsigned long inode = 0;
+        struct search search = { .port = port, .udp = udp };
         const struct dirent *de;
         bool found = false;
         char socket[64];
         DIR *proc;
 
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(tables) && inode == 0; i++)
-                inode = find_socket(tables[i], port, udp);
-        proc = inode ? opendir("/proc") : NULL;
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(tables) && search.inode == 0; i++)
+                zl_sockets_each(tables[i], is_bound, &search);
+        proc = search.inode ? opendir("/proc") : NULL;
         if (!proc)
                 return false;
-        snprintf(socket, sizeof(socket), "socket:[%lu]", inode);
+        snprintf(socket, sizeof(socket), "socket:[%lu]", search.inode);
         while (!found && (de = readdir(proc))) {
                 found = de->d_name[0] >= '1' && de->d_name[0] <= '9' &&
                         holds(dirfd(proc), de->d_name, socket);

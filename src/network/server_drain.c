@@ -6,25 +6,21 @@
  * new ones come still), when the container is gone, or when the time is over.
  *
  * The table is looked at every few milliseconds while somebody waits: nothing tells the end of a connection that nobody has taken.
- * It is read from /proc, since not every kernel has the netlink form.
  */
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "network/server.h"
+#include "network/sockets.h"
 
 #define PAUSE_NSEC (20 * ZL_NSEC_PER_MSEC)
 
 /* In which something may be under way. */
 #define BUSY_STATES                                                                                \
         (1U << TCP_ESTABLISHED | 1U << TCP_SYN_RECV | 1U << TCP_FIN_WAIT1 | 1U << TCP_CLOSE_WAIT | \
-         1U << TCP_LAST_ACK | 1U << TCP_CLOSING)
-/* As the kernel calls a connection whose handshake is not done. */
-enum { NEW_SYN_RECV = 12, TABLE_MAX = 16 << 20 };
+         1U << TCP_LAST_ACK | 1U << TCP_CLOSING | 1U << ZL_SOCKET_NEW)
 
 struct zl_net_drain {
         struct zl_net_drain *next;
@@ -39,44 +35,34 @@ static void drain_free(struct zl_net_drain *d)
         free(d);
 }
 
-/* Whether a line of the table is a connection at a port of the container. */
-static bool is_busy(const struct zl_net_attachment *a, const char *line)
+static bool is_busy(const struct zl_socket_row *row, void *data)
 {
-        unsigned port, state;
+        const struct zl_net_attachment *a = data;
 
-        if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port, &state) != 2 ||
-            state > NEW_SYN_RECV || !((BUSY_STATES | 1U << NEW_SYN_RECV) >> state & 1))
+        if (row->state > ZL_SOCKET_NEW || !(BUSY_STATES >> row->state & 1))
                 return false;
         for (size_t i = 0; i < a->n_ports; i++)
-                if (port == a->ports[i].container)
+                if (row->port == a->ports[i].container)
                         return true;
         return false;
 }
 
 /* 1: it has connections; 0: it has none; negative errno. */
-static int has_connections(const struct zl_net_attachment *a)
+static int has_connections(struct zl_net_attachment *a)
 {
         static const char *const tables[] = { "tcp", "tcp6" };
+        int r = 0;
 
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(tables); i++) {
-                _cleanup_free_ char *text = NULL;
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(tables) && r == 0; i++) {
                 char path[64];
-                int r;
 
                 snprintf(path, sizeof(path), "/proc/%d/net/%s",
                          (int)zl_json_int(a->document, "pid", 0), tables[i]);
-                r = zl_read_file_at(AT_FDCWD, path, TABLE_MAX, &text, NULL);
+                r = zl_sockets_each(path, is_busy, a);
                 if (r == -ENOENT && i > 0)
-                        break; /* no IPv6 */
-                if (r < 0)
-                        return r;
-                for (const char *line = text; line; line = strchr(line, '\n')) {
-                        line += *line == '\n';
-                        if (is_busy(a, line))
-                                return 1;
-                }
+                        return 0; /* no IPv6 */
         }
-        return 0;
+        return r;
 }
 
 static bool is_over(struct zl_net_server *s, struct zl_net_drain *d, int64_t now)

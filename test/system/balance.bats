@@ -136,12 +136,15 @@ answering() { # COMMAND PREFIX...
         targets 11 12
         background within "$OUTSIDE" wrk -t 1 -c 8 -d 20 -H 'Connection: close' "http://$FRONT:$PORT/"
         local load=$ZL_BG log=$ZL_BG_LOG
-        # Each in turn gets a successor before it leaves the rules, and ends only then.
+        # Each in turn gets a successor before it leaves the rules, and ends only when it has no connection any more, as the agent
+        # has it (endpoints.bats).
+        drained() { ! within "${SERVER[$1]}" ss -Htn state connected exclude time-wait 'sport = :80' | grep -q .; }
         local live=(11 12) next=21
         for _ in {1..6}; do
                 serve $next
                 targets "${live[@]}" $next
                 targets "${live[@]:1}" $next
+                wait_until 10 drained "${live[0]}"
                 kill -TERM "${SERVER[${live[0]}]}"
                 wait "${SERVER[${live[0]}]}" || :
                 live=("${live[@]:1}" "$next")

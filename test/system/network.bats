@@ -72,6 +72,29 @@ teardown() {
         [ "$status" -ne 0 ] || fail "the world comes in: $output"
 }
 
+@test "a job and a cron job are in the network of their deployment, and the MTU is that of the uplink" {
+        make_world
+        ip link set uplink mtu 1400
+        import_busybox
+        cat >app.yaml <<'END'
+version: v1
+deployment: shop
+services:
+  web: {image: {name: bb}, network_mode: bridge, command: {entrypoint: [httpd, -f, -p, "80", -h, /etc]},
+        health: {interval: 100ms, check: {type: tcp, port: 80}}}
+  once: {image: {name: bb}, network_mode: bridge, rtype: job, depends: [{service: web, condition: healthy}],
+         command: {entrypoint: [sh, -c, "wget -qO- http://web/hostname; cat /sys/class/net/eth0/mtu"]}}
+  tick: {image: {name: bb}, network_mode: bridge, rtype: cron, schedule: "* * * * * *", depends: [{service: web, condition: healthy}],
+         command: {entrypoint: [wget, -qO-, "http://web/hostname"]}}
+END
+        background "$ZL_AGENT" up app.yaml
+        said() { [ "$(zl job logs "$1" | tr '\n' ' ')" = "$2 " ]; }
+        wait_until 40 said shop.once "web-rep-1 1400"
+        wait_until 40 said shop.tick web-rep-1
+        kill -TERM "$ZL_BG"
+        wait_until 40 running 0
+}
+
 @test "an end, also by kill -9, releases the address and the last one takes bridge and table along" {
         import_busybox
         local pid link

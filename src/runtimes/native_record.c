@@ -377,8 +377,10 @@ static int last_known(struct native *n, const struct native_record *record, stru
         int r;
 
         if (zl_monitor_glance(n->run_fd, record->name, &m) == 0 ||
-            m.record.generation != record->generation)
+            m.record.generation != record->generation) {
+                zl_monitor_status_done(&m);
                 m.state = ZL_STATE_RUNNING;
+        }
         r = native_status_from_monitor(record, &m, ret, err);
         zl_monitor_status_done(&m);
         if (r == 0 && !ret->reason)

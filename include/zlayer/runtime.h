@@ -122,7 +122,7 @@ struct zl_pull_options {
         void *progress_data;
         const int *cancel; /* pull stops soon after *cancel becomes non-zero; may be NULL */
         /* It must be the image of this digest (of its manifest), whatever the name means now; one that is here will do, whatever
-         * the policy. NULL: what the name means. Docker takes no notice of it. */
+         * the policy. NULL: what the name means. */
         const char *digest;
 };
 

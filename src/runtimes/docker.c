@@ -101,9 +101,14 @@ static int docker_create(struct zl_runtime *rt, const struct zl_create_options *
         const struct docker_record record = { .generation = 1 };
         _cleanup_json_ json_t *body = NULL;
         _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
-        _cleanup_free_ char *text = NULL, *path = NULL;
+        _cleanup_free_ char *text = NULL, *path = NULL, *pinned = NULL;
         int r = docker_spec_make(d, o, &body, &own);
 
+        if (r >= 0 && o->digest) {
+                r = docker_find_pinned(d, o->spec->image.name, o->digest, &pinned, &own);
+                if (r >= 0 && zl_json_set(body, "Image", json_string(pinned)) < 0)
+                        r = zl_fail_oom(&own);
+        }
         for (int tries = 0; r >= 0 && tries < 2; tries++) {
                 free(text);
                 free(path);

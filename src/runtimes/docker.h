@@ -106,6 +106,9 @@ int docker_spec_make(const struct docker *d, const struct zl_create_options *opt
 
 /* ---- docker_images.c ------------------------------------------------------------------------------------ */
 
+/* The name by which the engine has the image of a digest, freed by the caller. ZL_E_NOT_FOUND. */
+int docker_find_pinned(struct docker *d, const char *image, const char *digest, char **ret,
+                       struct zl_error *err);
 int docker_pull(struct zl_runtime *rt, const char *image, const struct zl_pull_options *options,
                 char **ret_digest, struct zl_error *err);
 int docker_image_list(struct zl_runtime *rt, struct zl_image_info **ret, size_t *ret_n,

@@ -277,6 +277,80 @@ static int ensure(struct pull *p, json_t **ret_image, struct zl_error *err)
         return r < 0 ? r : 0;
 }
 
+/* The name as the engine wants it in a path; digests stay as they are. The caller frees. */
+static char *image_path(const char *image)
+{
+        _cleanup_free_ char *canonical = NULL;
+
+        if (zl_startswith(image, "sha256:") ||
+            zl_reference_canonical(image, &canonical, NULL, NULL) < 0)
+                return docker_escape(image);
+        return docker_escape(canonical);
+}
+
+/* "REPOSITORY[:TAG]" and a digest as one reference. */
+static char *pinned_reference(const char *image, const char *digest)
+{
+        char *text;
+
+        return asprintf(&text, "%.*s@%s", (int)strcspn(image, "@"), image, digest) < 0 ? NULL
+                                                                                       : text;
+}
+
+/* A digest is that of a manifest in the image's repository, or the image's own where no registry has it. */
+int docker_find_pinned(struct docker *d, const char *image, const char *digest, char **ret,
+                       struct zl_error *err)
+{
+        _cleanup_free_ char *in_repository = pinned_reference(image, digest);
+        const char *const names[] = { in_repository, digest };
+        int r = in_repository ? 0 : zl_fail_oom(err);
+
+        for (size_t i = 0; r >= 0 && i < ZL_ARRAY_SIZE(names); i++) {
+                _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
+                _cleanup_json_ json_t *found = NULL;
+                _cleanup_free_ char *path = image_path(names[i]);
+
+                r = path ? find_image(d, path, &found, &own) : zl_fail_oom(&own);
+                if (r >= 0)
+                        return (*ret = strdup(names[i])) ? 0 : zl_fail_oom(err);
+                if (own.code != ZL_E_NOT_FOUND) {
+                        zl_error_move(err, &own);
+                        return r;
+                }
+                r = 0;
+        }
+        return r < 0 ? r
+                     : zl_fail(err, ZL_E_NOT_FOUND, 0, "%s@%s is not in Docker's store", image,
+                               digest);
+}
+
+static int pull_pinned(struct zl_runtime *rt, const char *image,
+                       const struct zl_pull_options *options, char **ret_digest,
+                       struct zl_error *err)
+{
+        _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
+        _cleanup_free_ char *name = NULL, *reference = NULL;
+        struct zl_pull_options unpinned = *options;
+        int r = docker_find_pinned(docker_from(rt), image, options->digest, &name, &own);
+
+        if (r < 0 && own.code != ZL_E_NOT_FOUND) {
+                zl_error_move(err, &own);
+                return r;
+        }
+        if (r >= 0) {
+                if (ret_digest && !(*ret_digest = strdup(options->digest)))
+                        return zl_fail_oom(err);
+                return 0;
+        }
+        reference = pinned_reference(image, options->digest);
+        if (!reference)
+                return zl_fail_oom(err);
+        unpinned.digest = NULL;
+        if (unpinned.policy != ZL_PULL_NEVER)
+                unpinned.policy = ZL_PULL_IF_NOT_PRESENT;
+        return docker_pull(rt, reference, &unpinned, ret_digest, err);
+}
+
 int docker_pull(struct zl_runtime *rt, const char *image, const struct zl_pull_options *options,
                 char **ret_digest, struct zl_error *err)
 {
@@ -288,6 +362,8 @@ int docker_pull(struct zl_runtime *rt, const char *image, const struct zl_pull_o
 
         if (r < 0)
                 return r;
+        if (options->digest)
+                return pull_pinned(rt, image, options, ret_digest, err);
         text = zl_reference_text(&p.ref);
         p.name = text ? docker_escape(text) : NULL;
         r = p.name ? make_auth(&p.ref, options, &p.auth, err) : zl_fail_oom(err);
@@ -304,17 +380,6 @@ int docker_pull(struct zl_runtime *rt, const char *image, const struct zl_pull_o
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------- */
-
-/* The name as the engine wants it in a path; digests stay as they are. The caller frees. */
-static char *image_path(const char *image)
-{
-        _cleanup_free_ char *canonical = NULL;
-
-        if (zl_startswith(image, "sha256:") ||
-            zl_reference_canonical(image, &canonical, NULL, NULL) < 0)
-                return docker_escape(image);
-        return docker_escape(canonical);
-}
 
 /* A request about one image; takes no ownership. */
 static int ask_image(struct docker *d, const char *method, const char *image, const char *rest,

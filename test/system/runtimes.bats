@@ -213,3 +213,47 @@ compare_hello() { # RUNTIME
         zl rm -f keeps stays
         stop_dockerd
 }
+
+# An image whose /mark says what, pushed under the tag.
+push_mark() { # MARK NAME:TAG
+        make_busybox_rootfs "$ZL_DIR/rootfs.$1"
+        echo "$1" >"$ZL_DIR/rootfs.$1/mark"
+        mkimage --cmd sleep --cmd 600 "$1.oci" "$ZL_DIR/rootfs.$1"
+        push_image "$1.oci" "$2"
+}
+marks() { local n; for n in $(zl ps --json | jq -r '.[].name'); do zl exec "$n" cat /mark; done | sort | uniq -c | xargs; }
+has_marks() { [ "$(marks)" = "$1" ]; }
+
+@test "docker: a tag that moves changes nothing by itself; an up replaces what it means now" {
+        skip_unless "dockerd is not installed" has_program dockerd
+        load daemon
+        export ZLAYER_RUNTIME=docker
+        local image=$REGISTRY/moving/$ZL_ID APP=app-$ZL_ID
+        push_mark one "moving/$ZL_ID:latest"
+        cat >app.yaml <<-END
+		version: v1
+		deployment: $APP
+		services:
+		  web: {image: {name: "$image"}, scale: {mode: fixed, replicas: 1}, stop_grace_period: 0s}
+		END
+        start_daemon
+        zl up -d app.yaml
+        assert_equal "$(marks)" '1 one'
+        push_mark two "moving/$ZL_ID:latest"
+        zl image pull "$image" # the engine's tag moves, too
+        zl scale "$APP" web=2
+        wait_until 20 has_marks '2 one'
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        start_daemon
+        zl scale "$APP" web=1
+        zl scale "$APP" web=2
+        wait_until 20 has_marks '2 one'
+        sed -i 's/replicas: 1/replicas: 2/' app.yaml
+        run -0 zl up -d app.yaml
+        assert_match "$APP.web is replaced: .* has moved from sha256:"
+        wait_until 30 has_marks '2 two'
+        assert_equal "$(zl ps --json | jq -r '[.[].image] | unique | .[0]')" "$image:latest"
+        zl down "$APP"
+        stop_daemon
+}

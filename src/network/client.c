@@ -207,10 +207,21 @@ int zl_net_client_ready(const struct zl_net *net, const char *name, bool ready,
 int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t timeout_nsec,
                         struct zl_error *err)
 {
-        return ask_about(net, name,
-                         json_pack("{s:s,s:s,s:I}", "op", ZL_NET_OP_DRAIN, "name", name, "timeout",
-                                   (json_int_t)timeout_nsec),
-                         err);
+        struct zl_error own = ZL_ERROR_INIT;
+        int r = ask_about(net, name,
+                          json_pack("{s:s,s:s,s:I}", "op", ZL_NET_OP_DRAIN, "name", name, "timeout",
+                                    (json_int_t)timeout_nsec),
+                          &own);
+
+        /* The process may be older than we are: it goes with its last container only. */
+        if (r < 0 && own.code == ZL_E_UNSUPPORTED) {
+                zl_error_done(&own);
+                return zl_net_client_ready(net, name, false, err);
+        }
+        if (r < 0)
+                zl_error_move(err, &own);
+        zl_error_done(&own);
+        return r;
 }
 
 int zl_net_client_ports(const struct zl_net *net, json_t **ret, struct zl_error *err)

@@ -6,7 +6,9 @@
  * What may go wrong: a subnet of the pool that the host uses already (a VPN, another engine). Every prefix that the host has a route
  * to is looked at before a slot is taken.
  */
+#include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -174,22 +176,40 @@ static void set_sysctl(const char *path, const char *value)
         zl_close(fd);
 }
 
-/* Forwarding. A host that forwards IPv6 stops listening to its router's advertisements unless it is told to go on. */
-static void let_forward(struct zl_net_server *s, const char *bridge)
+#define IPV6_CONF "/proc/sys/net/ipv6/conf"
+
+/* A host that forwards IPv6 stops listening to its router's advertisements unless it is told to go on: all links that do listen are
+ * told, and those that are still to come. */
+static void keep_listening(void)
 {
-        char path[128], name[IF_NAMESIZE];
-        unsigned link = 0;
+        DIR *dir = opendir(IPV6_CONF);
+        const struct dirent *de;
+        char path[sizeof(IPV6_CONF) + NAME_MAX + 16];
+
+        while (dir && (de = readdir(dir))) {
+                _cleanup_free_ char *value = NULL;
+
+                snprintf(path, sizeof(path), IPV6_CONF "/%s/accept_ra", de->d_name);
+                if (zl_read_file_at(AT_FDCWD, path, 16, &value, NULL) == 0 && value[0] == '1')
+                        set_sysctl(path, "2");
+        }
+        if (dir)
+                closedir(dir);
+}
+
+static void let_forward(const char *bridge)
+{
+        _cleanup_free_ char *six = NULL;
+        char path[128];
 
         set_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
-        snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", bridge);
-        set_sysctl(path, "0");
-        if (zl_route_default_mtu(&s->route, AF_INET6, &link) == 0)
-                return;
-        if (if_indextoname(link, name)) {
-                snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", name);
-                set_sysctl(path, "2");
+        if (zl_read_file_at(AT_FDCWD, IPV6_CONF "/all/forwarding", 16, &six, NULL) == 0 &&
+            six[0] == '0') {
+                keep_listening();
+                set_sysctl(IPV6_CONF "/all/forwarding", "1");
         }
-        set_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+        snprintf(path, sizeof(path), IPV6_CONF "/%s/accept_ra", bridge);
+        set_sysctl(path, "0");
 }
 
 int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, struct zl_error *err)
@@ -214,7 +234,7 @@ int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, stru
         if (r < 0)
                 return r;
         n->link = (unsigned)index;
-        let_forward(s, n->bridge);
+        let_forward(n->bridge);
         zl_net_services_raise(s, n);
         zl_net_names_listen(s, n);
         return 0;

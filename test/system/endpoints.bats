@@ -51,6 +51,9 @@ is_version() { [ "$(zl ps --json | jq -r '[.[] | select(.state == "running")] | 
 in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
 
 @test "endpoints: a service has one address that leads to all replicas that are ready, for its network and the host" {
+        # As on a host that was no router yet.
+        echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+        echo 0 >/proc/sys/net/ipv4/ip_forward
         write_app one 3
         start_daemon
         run -0 zl up -d app.yaml
@@ -65,6 +68,9 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         assert_equal "$(in_web 1 nslookup vip.web.service.local | grep -o "$vip" | head -1)" "$vip"
         inside() { in_web 1 sh -c 'for i in $(seq 40); do wget -qO- http://vip.web/cgi-bin/who & done; wait' | sort -u | paste -sd' '; }
         assert_equal "$(inside)" "$all"
+        assert_match '^web-rep-[123]\.one$' "$(in_web 1 wget -qO- "http://[$(vip service6)]/cgi-bin/who")"
+        # And it still listens to its own router.
+        assert_equal "$(cat /proc/sys/net/ipv6/conf/default/accept_ra)" 2
         # `ps` tells, the replicas' own ports are as before, and another port of the address is nothing.
         zl ps --json | jq -e --arg ip "$vip" '.[0].ports[0] | .host_ip == $ip and .host_port == 80 and .container_port == 8080'
         run -7 curl -sS --max-time 5 "http://$vip:8080/"

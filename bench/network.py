@@ -332,7 +332,6 @@ class Network:
             file.write("version: v1\ndeployment: crowd\nservices:\n")
             for n in range(services):
                 file.write(f"  s{n}: {{image: {{name: bb}}, network_mode: bridge, command: {{entrypoint: [sleep, '36000']}}, stop_grace_period: 0s, "
-                           "health: {check: {type: command, command: 'true'}, interval: 1h}, "
                            "scale: {mode: fixed, replicas: 2}, endpoints: [{name: web, protocol: tcp, port: 80}]}\n")
         begin = time.monotonic()
         up = subprocess.Popen(agent + ["up", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

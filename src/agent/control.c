@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -21,6 +22,35 @@
 
 enum { LINE_MAX_BYTES = 4096, NAME_BYTES = 63 + 16 };
 
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
+
+/* How long a lock of the dead is waited for. */
+#define DEAD_SPAN (2 * ZL_NSEC_PER_SEC)
+
+/* Does a lock file name a process that is there no more? */
+static bool is_of_dead(int fd)
+{
+        char text[32] = "";
+        const char *digits;
+
+        if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+                return false;
+        digits = strpbrk(text, "123456789");
+        return digits && kill((pid_t)atoi(digits), 0) < 0 && errno == ESRCH;
+}
+
+/* Who was killed while a child of it had not yet executed its program leaves that child the lock, for an instant. */
+static int lock_file(int fd, bool alone, bool wait)
+{
+        int64_t until = zl_now_monotonic() + DEAD_SPAN;
+        int r;
+
+        while ((r = zl_lock_fd(fd, alone, wait)) == -EWOULDBLOCK && is_of_dead(fd) &&
+               zl_now_monotonic() < until)
+                usleep(5000);
+        return r;
+}
+
 /* ---- the lock of the root directory ------------------------------------------------------------------------------ */
 
 int zl_root_lock_take(const char *root_dir, bool alone, pid_t *ret_holder, struct zl_error *err)
@@ -35,7 +65,7 @@ int zl_root_lock_take(const char *root_dir, bool alone, pid_t *ret_holder, struc
         fd = openat(dir, "agent.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return zl_fail_errno(err, errno, "cannot make %s/agent.lock", root_dir);
-        r = zl_lock_fd(fd, alone, false);
+        r = lock_file(fd, alone, false);
         if (r == -EWOULDBLOCK) {
                 /* The file may still name one that was killed. Whom we can join has it not alone. */
                 if (!alone || zl_lock_fd(fd, false, false) < 0)
@@ -99,7 +129,7 @@ static int lock_once(struct zl_deployment_lock *lock, const char *deployment, bo
         if (lock->fd < 0)
                 return zl_fail_errno(err, errno, "cannot make the lock of deployment %s",
                                      deployment);
-        r = zl_lock_fd(lock->fd, true, wait);
+        r = lock_file(lock->fd, true, wait);
         if (r == -EWOULDBLOCK)
                 return fail_held(lock, deployment, err);
         if (r < 0)

@@ -45,7 +45,7 @@ write_chaos() { # NUMBER
 }
 start_again() {
         background "$ZL_AGENT" serve
-        DAEMON=$ZL_BG
+        DAEMON=$ZL_BG DAEMON_LOG=$ZL_BG_LOG
 }
 steady_pids() { zl ps --json | jq -r '[.[] | select(.service == "steady") | "\(.name)=\(.pid)"] | sort | join(" ")'; }
 # Names of what runs, as four sides see it.
@@ -102,7 +102,7 @@ versions_are() { # VERSION
                 3) : ;;
                 esac
                 sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
-                kill -KILL "$DAEMON"
+                kill -KILL "$DAEMON" || fail "kill $i: the daemon has ended by itself: $(cat "$DAEMON_LOG")"
                 wait_until 10 has_ended "$DAEMON"
                 start_again
                 sleep "0.0$((RANDOM % 10))"

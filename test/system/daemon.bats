@@ -27,6 +27,41 @@ setup() {
         assert_equal "$(get /v1/version | jq -r .name)" zlayer-agent
 }
 
+# Holds locks for a second, in the name of a process that is dead: what a child of a daemon that was killed does before it
+# executes its program.
+hold_of_dead() { # FILE...
+        python3 - "$@" <<-'END'
+		import fcntl, subprocess, sys, time
+		dead = subprocess.Popen(["true"])
+		dead.wait()
+		files = [open(path, "w") for path in sys.argv[1:]]
+		for file in files:
+		    fcntl.flock(file, fcntl.LOCK_EX)
+		    print(f"pid {dead.pid}", file=file, flush=True)
+		print("held", flush=True)
+		time.sleep(1)
+		END
+}
+
+@test "serve: what a child of a killed daemon still holds for an instant is waited for, of the root directory and of a deployment" {
+        write_deployment
+        start_daemon
+        post_spec app.yaml >/dev/null
+        before=$(running_pids)
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        background hold_of_dead "$ZLAYER_ROOT_DIR/agent.lock" "$ZLAYER_ROOT_DIR/deployments/$APP.lock"
+        wait_until 5 grep -q held "$ZL_BG_LOG"
+        start_daemon
+        wait_until 10 phase_is "$APP" started
+        assert_equal "$(running_pids)" "$before"
+        # and that of one that lives is told at once
+        run -1 zl serve
+        assert_match "another daemon has .*pid $DAEMON"
+        remove_deployment
+        stop_daemon
+}
+
 @test "serve: the socket of a daemon that was killed is replaced, a file in its place is not" {
         start_daemon
         kill -KILL "$DAEMON"

@@ -27,9 +27,9 @@ setup() {
         assert_equal "$(get /v1/version | jq -r .name)" zlayer-agent
 }
 
-# Holds locks for a second, in the name of a process that is dead: what a child of a daemon that was killed does before it
-# executes its program.
-hold_of_dead() { # FILE...
+# Holds the locks of a root directory and of a deployment, the latter longer, in the name of a process that is dead: what children of a
+# daemon that was killed do before they execute their programs.
+hold_of_dead() { # ROOT-LOCK LOCK
         python3 - "$@" <<-'END'
 		import fcntl, subprocess, sys, time
 		dead = subprocess.Popen(["true"])
@@ -37,9 +37,11 @@ hold_of_dead() { # FILE...
 		files = [open(path, "w") for path in sys.argv[1:]]
 		for file in files:
 		    fcntl.flock(file, fcntl.LOCK_EX)
-		    print(f"pid {dead.pid}", file=file, flush=True)
+		    print(f"pid {dead.pid}" if file is files[1] else dead.pid, end="", file=file, flush=True)
 		print("held", flush=True)
-		time.sleep(1)
+		time.sleep(0.7)
+		files[0].close()
+		time.sleep(0.7)
 		END
 }
 

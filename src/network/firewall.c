@@ -347,13 +347,14 @@ int zl_firewall_set_networks(struct zl_firewall *fw, const struct zl_firewall_ne
         return zl_nft_commit(&nft, &fw->nl, err);
 }
 
-int zl_firewall_set_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
-                          struct zl_error *err)
+int zl_firewall_set_fronts(struct zl_firewall *fw, const struct zl_firewall_front *fronts, size_t n,
+                           struct zl_error *err)
 {
         _cleanup_nft_ struct zl_nft nft;
 
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
-        put_front(&nft, front);
+        for (size_t i = 0; i < n; i++)
+                put_front(&nft, &fronts[i]);
         return zl_nft_commit(&nft, &fw->nl, err);
 }
 

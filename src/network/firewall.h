@@ -53,9 +53,9 @@ int zl_firewall_build(struct zl_firewall *fw, const struct zl_firewall_network *
 /* The networks only. */
 int zl_firewall_set_networks(struct zl_firewall *fw, const struct zl_firewall_network *networks,
                              size_t n, struct zl_error *err);
-/* Adds a front or gives it other targets; connections that are there keep theirs. */
-int zl_firewall_set_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
-                          struct zl_error *err);
+/* Adds fronts or gives them other targets; connections that are there keep theirs. */
+int zl_firewall_set_fronts(struct zl_firewall *fw, const struct zl_firewall_front *fronts, size_t n,
+                           struct zl_error *err);
 /* What a front is called in the table: its chain, and its counter. */
 enum { ZL_FIREWALL_NAME_MAX = 80 };
 void zl_firewall_front_name(const struct zl_firewall_front *front, char ret[ZL_FIREWALL_NAME_MAX]);

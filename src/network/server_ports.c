@@ -94,41 +94,62 @@ bool zl_net_ports_has_ready(struct zl_net_server *s, const struct zl_net_attachm
         return false;
 }
 
-static void update(struct zl_net_server *s, struct zl_net_front *f)
-{
-        _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
-                                                                   sizeof(*targets));
-        struct zl_firewall_front front = {
-                .address = f->address,
-                .port = f->port,
-                .udp = f->udp,
-                .targets = targets,
-                .is_known = f->in_kernel,
-        };
-        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
-
-        if (!targets) {
-                zl_warn("port %u: no memory to tell the kernel who is behind it", f->port);
-                return;
-        }
-        front.n_targets = targets_of(s, f, targets);
-        if (zl_firewall_set_front(&s->firewall, &front, &why) < 0)
-                zl_log_error(ZL_LOG_WARNING, &why, "port %u", f->port);
-        else
-                f->in_kernel = true;
-}
-
-void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a)
-{
-        for (size_t i = 0; i < a->n_ports; i++)
-                update(s, a->ports[i].front);
-}
-
 void zl_net_ports_forget(struct zl_firewall_front *list, size_t n)
 {
         for (size_t i = 0; i < n; i++)
                 free((struct zl_firewall_target *)(uintptr_t)list[i].targets);
         free(list);
+}
+
+/* What the firewall is told of a front. Its targets are the caller's, for zl_net_ports_forget(). */
+static int describe(struct zl_net_server *s, const struct zl_net_front *f,
+                    struct zl_firewall_front *ret)
+{
+        struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX, sizeof(*targets)),
+                                  *few;
+
+        if (!targets)
+                return -ENOMEM;
+        *ret = (struct zl_firewall_front){ .address = f->address,
+                                           .port = f->port,
+                                           .udp = f->udp,
+                                           .is_known = f->in_kernel,
+                                           .n_targets = targets_of(s, f, targets) };
+        few = realloc(targets, (ret->n_targets + 1) * sizeof(*targets));
+        ret->targets = few ? few : targets;
+        return 0;
+}
+
+static bool is_among(const struct zl_net_port *ports, size_t n, const struct zl_net_front *f)
+{
+        for (size_t i = 0; i < n; i++)
+                if (ports[i].front == f)
+                        return true;
+        return false;
+}
+
+/* One batch for all: the kernel looks through the whole table at each. */
+void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a)
+{
+        struct zl_firewall_front *list = calloc(a->n_ports + 1, sizeof(*list));
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+        size_t n = 0;
+        int r = list ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r == 0 && i < a->n_ports; i++)
+                if (!is_among(a->ports, i, a->ports[i].front)) {
+                        r = describe(s, a->ports[i].front, &list[n]);
+                        n += r == 0;
+                }
+        if (r < 0)
+                zl_fail_oom(&why);
+        else if (n > 0)
+                r = zl_firewall_set_fronts(&s->firewall, list, n, &why);
+        if (r < 0)
+                zl_log_error(ZL_LOG_WARNING, &why, "ports of %s", a->name);
+        for (size_t i = 0; r == 0 && i < a->n_ports; i++)
+                a->ports[i].front->in_kernel = true;
+        zl_net_ports_forget(list, n);
 }
 
 int zl_net_ports_list(struct zl_net_server *s, struct zl_firewall_front **ret, size_t *ret_n)
@@ -142,21 +163,14 @@ int zl_net_ports_list(struct zl_net_server *s, struct zl_firewall_front **ret, s
                 return -ENOMEM;
         while (zl_map_next(s->fronts, &pos, &name, &value)) {
                 struct zl_net_front *f = value;
-                struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
-                                                            sizeof(*targets)),
-                                          *few;
 
-                if (!targets) {
+                f->in_kernel = false;
+                if (describe(s, f, &list[n]) < 0) {
                         zl_net_ports_forget(list, n);
                         return -ENOMEM;
                 }
-                list[n] = (struct zl_firewall_front){ .address = f->address,
-                                                      .port = f->port,
-                                                      .udp = f->udp,
-                                                      .n_targets = targets_of(s, f, targets) };
-                few = realloc(targets, (list[n].n_targets + 1) * sizeof(*targets));
-                list[n++].targets = few ? few : targets;
                 f->in_kernel = true;
+                n++;
         }
         *ret = list;
         *ret_n = n;
@@ -491,17 +505,24 @@ static void close_front(struct zl_net_server *s, struct zl_net_front *f)
 void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a)
 {
         struct zl_net_port *ports = zl_take_ptr(a->ports);
+        struct zl_net_attachment rest = { .name = a->name,
+                                          .ports = calloc(a->n_ports + 1, sizeof(*ports)) };
         size_t n = a->n_ports;
 
         a->n_ports = 0;
+        for (size_t i = 0; i < n; i++)
+                ports[i].front->users--;
         for (size_t i = 0; i < n; i++) {
-                struct zl_net_front *f = ports[i].front;
-
-                if (--f->users > 0)
-                        update(s, f);
-                else
-                        close_front(s, f);
+                if (is_among(ports, i, ports[i].front))
+                        continue; /* and perhaps gone */
+                if (ports[i].front->users == 0)
+                        close_front(s, ports[i].front);
+                else if (rest.ports)
+                        rest.ports[rest.n_ports++] = ports[i];
         }
+        /* Others are still behind these. */
+        zl_net_ports_update(s, &rest);
+        free(rest.ports);
         free(ports);
         zl_net_service_leave(s, a);
 }

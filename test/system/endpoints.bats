@@ -160,6 +160,8 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
 
 @test "endpoints: zlayer-net killed and rules flushed, the address stays what it was" {
         write_app one 2
+        # The same port twice is one.
+        sed -i 's/endpoints: \[/&{name: again, protocol: http, port: 80, target_port: 8080}, /' app.yaml
         start_daemon
         run -0 zl up -d app.yaml
         wait_until 20 all_ready 2
@@ -172,6 +174,9 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         assert_equal "$(vip)" "$vip"
         assert_equal "$(versions)" "web-rep-1.one web-rep-2.one"
         assert_equal "$(dig +short @"$(record_of "$APP.web.1" gateway4)" vip.web.service.local)" "$vip"
+        zl scale "$APP" web=1
+        wait_until 15 test ! -e "$NET/containers/$APP.web.2.json"
+        assert_equal "$(versions)" "web-rep-1.one"
         zl down "$APP"
         stop_daemon
 }

@@ -70,7 +70,7 @@ static int front(struct zl_firewall *fw, int n, char **word)
                         return usage();
                 *(ip.family == AF_INET ? &t->four : &t->six) = ip;
         }
-        return zl_firewall_set_front(fw, &f, &err);
+        return zl_firewall_set_fronts(fw, &f, 1, &err);
 }
 
 static int unfront(struct zl_firewall *fw, int n, char **word)

@@ -126,7 +126,7 @@ static void test_table(void **state)
         fronts[0].targets++;
         fronts[0].n_targets = 1;
         for (int i = 0; i < 2; i++)
-                assert_int_equal(zl_firewall_set_front(&fw, &fronts[0], &err), 0);
+                assert_int_equal(zl_firewall_set_fronts(&fw, fronts, 1, &err), 0);
         assert_lists("numgen random mod 1 map { 0 : 10.9.16.3 . 8080 }");
         assert_lists_not("mod 2");
         assert_int_equal(zl_firewall_remove_front(&fw, &fronts[1], &err), 0);

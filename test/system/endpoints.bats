@@ -148,7 +148,8 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         assert_match '^web-rep-[12]\.one$' "$(who "$(vip)")"
         zl events --no-stream --after 0 --json | grep -q 'host, path, stream and tunnel are not honoured'
         background nc -lk -p 81
-        wait_until 10 nc -z 127.0.0.1 81
+        listens() { ss -Hltn 'sport = :81' | grep -q .; } # a connection would make nc listen anew
+        wait_until 10 listens
         sed -i "s/deployment: $APP/deployment: second/; s/port: 80,/port: 81,/" app.yaml
         run zl up -d app.yaml
         [ "$status" -ne 0 ]

@@ -262,7 +262,8 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         [ "$status" -ne 0 ]
         assert_match 'port_mappings: tcp port 8081 of the host is published by run.a'
         background nc -lk -p 8082
-        eventually nc -z 127.0.0.1 8082
+        listens() { ss -Hltn 'sport = :8082' | grep -q .; } # a connection would make nc listen anew
+        eventually listens
         run zl run -d --name b --network bridge -p 8082:80 bb sleep 1000
         [ "$status" -ne 0 ]
         assert_match "port_mappings: cannot have tcp port 8082 of the host, nc \(process $ZL_BG\) has it: Address already in use"

@@ -42,6 +42,7 @@ test-vm: deps build
 	@test/vm/run --timeout $(VM_TIMEOUT) -- \
 		test/run --system --build $(BUILD) --timeout 900 --file-timeout 3600 \
 		$(if $(ARGS),$(ARGS),$(VM_TESTS:%=test/system/%.bats))
+	@$(if $(ARGS),:,test/vm/run -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/checkpoint.bats)
 	@$(if $(ARGS),:,test/vm/run --systemd -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/systemd.bats)
 
 # The validation programs of the OCI project on zlayer-oci, runc and crun. Needs go 1.21 and its module proxy the first time.

@@ -435,6 +435,25 @@ static void give_stdio(const struct zl_child *c)
         }
 }
 
+/* The null device of the host becomes the container's own: what stands open on a mount of the host cannot be dumped (checkpoint.c). */
+static void own_null(void)
+{
+        _cleanup_close_ int own = -EBADF;
+        struct stat st;
+
+        for (int i = 0; i < 3; i++) {
+                if (fstat(i, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+                        continue;
+                if (own < 0)
+                        own = openat(AT_FDCWD, "/dev/null",
+                                     O_RDWR | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+                if (own < 0 || fstat(own, &st) < 0 || !S_ISCHR(st.st_mode) ||
+                    st.st_rdev != makedev(1, 3))
+                        return;
+                (void)!dup2(own, i);
+        }
+}
+
 int zl_child_stdio(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
@@ -452,7 +471,10 @@ int zl_child_stdio(struct zl_child *c)
                         return zl_child_fail(c, ZL_STAGE_STDIO, errno, "standard input or output");
         if (c->tty_fd > STDERR_FILENO)
                 c->tty_fd = zl_close(c->tty_fd);
-        if (c->uid && !p->tty)
+        if (p->tty)
+                return 0;
+        own_null();
+        if (c->uid)
                 give_stdio(c);
         return 0;
 }

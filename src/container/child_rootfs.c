@@ -206,7 +206,7 @@ static int refuse_redirected(struct zl_child *c, const struct zl_mount_plan *m, 
         return direct < 0 ? -EXDEV : 0;
 }
 
-static int open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
+int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
 {
         int fd = directory ? target_straight(c, m->destination) : -ELOOP;
 
@@ -303,7 +303,7 @@ static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
         }
         if (source < 0 || fstat(source, &st) < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT_SOURCE, errno, m->source);
-        target = open_target(c, m, S_ISDIR(st.st_mode));
+        target = zl_child_open_target(c, m, S_ISDIR(st.st_mode));
         if (target < 0)
                 return target;
         if (detached) {
@@ -358,7 +358,7 @@ static mode_t mode_to_keep(struct zl_child *c, const struct zl_mount_plan *m)
 static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
 {
         mode_t mode = mode_to_keep(c, m);
-        _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, below = -EBADF;
+        _cleanup_close_ int target = zl_child_open_target(c, m, true), fd = -EBADF, below = -EBADF;
         unsigned long flags = m->options.flags;
         const char *data = m->options.data;
         char with_mode[4096];
@@ -447,7 +447,7 @@ static int mount_cgroup_v1(struct zl_child *c, const struct zl_mount_plan *m, in
 
 static int mount_cgroup(struct zl_child *c, const struct zl_mount_plan *m)
 {
-        _cleanup_close_ int target = open_target(c, m, true), fd = -EBADF, source = -EBADF;
+        _cleanup_close_ int target = zl_child_open_target(c, m, true), fd = -EBADF, source = -EBADF;
         char *const *dirs = c->plan->cgroup_dirs;
         int r = target < 0 ? target : zl_child_enter_cgroup(c);
 

@@ -36,6 +36,27 @@ struct zl_rootfs_overlay {
         const char *upper, *work; /* both NULL: read-only */
 };
 
+/* What criu(8) is told, for zl_container_checkpoint() and for zl_container_options.restore. Begin with ZL_CRIU_SETTINGS_INIT. */
+struct zl_criu_settings {
+        const char *program;     /* NULL: "criu" of PATH */
+        const char *image_path;  /* directory of the images */
+        const char *work_path;   /* directory of log files; NULL: image_path */
+        const char *parent_path; /* of an earlier checkpoint, relative to image_path; or NULL */
+        const char
+                *page_server; /* address that gets the memory instead of the directory, or NULL */
+        uint16_t page_server_port;
+        const char *lsm_profile,
+                *lsm_mount_context; /* TYPE:NAME, and a context, other than those in the images; or NULL */
+        const char *cgroups_mode; /* "soft", "full", "strict", "ignore"; NULL: criu's default */
+        const char *network_lock; /* "iptables", "nftables", "skip"; NULL: criu's default */
+        int status_fd; /* gets a NUL byte when a lazy checkpoint waits for readers, and is closed; or -1 */
+        uint64_t empty_namespaces; /* CLONE_NEW…, whose content is not dumped or restored */
+        bool leave_running, pre_dump, lazy_pages, auto_dedup;
+        bool tcp_established, tcp_skip_in_flight, tcp_close, ext_unix_sk, shell_job, file_locks,
+                link_remap;
+};
+#define ZL_CRIU_SETTINGS_INIT ((struct zl_criu_settings){ .status_fd = -1 })
+
 /* Begin with ZL_CONTAINER_OPTIONS_INIT. */
 #define ZL_NOTIFY_DIR "notify"
 
@@ -72,6 +93,8 @@ struct zl_container_options {
         bool systemd_cgroup;
         bool notify_dir; /* make ZL_NOTIFY_DIR in the state directory, for a mount of the config to lead to */
         bool no_cgroup; /* the process stays in the group of the caller; resources have no effect */
+        const struct zl_criu_settings *
+                restore; /* not a new process but those of a checkpoint, which run when zl_container_create() returns */
 };
 #define ZL_CONTAINER_OPTIONS_INIT                                                                  \
         ((struct zl_container_options){                                                            \
@@ -163,6 +186,11 @@ int zl_container_exec(struct zl_container *c, const struct zl_exec_process *proc
 /* Signals the first process, or every process of the cgroup with `all`. ZL_E_STATE if it has ended. */
 int zl_container_kill(struct zl_container *c, int sig, bool all, struct zl_error *err);
 int zl_container_pause(struct zl_container *c, bool pause, struct zl_error *err);
+
+/* Writes all its processes to files by criu. They end with that, unless settings->leave_running or pre_dump; the caller then deletes the
+ * container. ZL_E_STATE if it does not run. Blocks for as long as criu works. */
+int zl_container_checkpoint(struct zl_container *c, const struct zl_criu_settings *settings,
+                            struct zl_error *err);
 
 /* Removes cgroup and state and runs the poststop hooks. ZL_E_STATE if it still runs, unless `force`, which kills all
  * first. If the process is a child of the caller the caller still waits for it. The object must be freed afterwards. */

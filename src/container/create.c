@@ -23,7 +23,7 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "base/socket.h"
-#include "container/internal.h"
+#include "container/restore.h"
 #include "linux/clone.h"
 #include "linux/scope.h"
 #include "schema/node.h"
@@ -115,7 +115,7 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
                          (p->seccomp->flags & ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC) |
                                  (p->seccomp->notify ? (unsigned)SECCOMP_FILTER_FLAG_NEW_LISTENER
                                                      : 0U));
-        if (p->seccomp && p->seccomp->notify && config) {
+        if (p->seccomp && p->seccomp->notify && config && !o->restore) {
                 _cleanup_free_ char *state = zl_state_document(o->config, o->id, "creating", 0,
                                                                o->bundle);
 
@@ -430,30 +430,10 @@ static int write_maps(struct creation *k, struct zl_error *err)
 
 static int run_host_hooks(struct creation *k, struct zl_error *err)
 {
-        const struct zl_oci_hooks *h = k->options->config->hooks;
-        const struct zl_oci_hook *hooks = h->prestart;
-        struct zl_hook_run *run = &k->plan.hook_run;
-        _cleanup_free_ char *state = zl_state_document(k->options->config, k->c->id, "creating",
-                                                       k->c->pid, k->c->bundle);
-        int r;
+        int r = zl_hooks_run_host(&k->plan, k->c, err);
 
-        if (!state)
-                return zl_fail_oom(err);
-        run->state = state;
-        r = zl_hooks_run(hooks, h->n_prestart, run);
-        if (r == 0) {
-                hooks = h->create_runtime;
-                r = zl_hooks_run(hooks, h->n_create_runtime, run);
-        }
-        if (r < 0) {
-                struct zl_message m = { .stage = ZL_STAGE_HOOK, .errnum = -r };
-
-                snprintf(m.subject, sizeof m.subject, "%s hook #%zu: %s",
-                         hooks == h->prestart ? "prestart" : "createRuntime", run->failed,
-                         hooks[run->failed].path);
-                memcpy(m.detail, run->said, sizeof m.detail);
-                return zl_report_fail(&m, "", err);
-        }
+        if (r < 0)
+                return r;
         zl_test_stop("hooks");
         r = zl_sync_tell(k->parent_fd, ZL_MSG_HOOKS_DONE, 0);
         return r < 0 ? zl_fail_errno(err, -r, "the container's process has ended") : 0;
@@ -571,6 +551,8 @@ static int remember(struct creation *k, struct zl_error *err)
         c->pid_start = zl_process_start_time(c->pid);
         if (k->options->config->hooks)
                 zl_write_file_at(c->state_fd, ZL_HOOKS_FILE, "", 0, 0600, 0);
+        if (zl_state_note_stdio(c, k->options->stdio) < 0)
+                return zl_fail_oom(err);
         r = zl_oci_config_dump(k->options->config, &text, err);
         if (r < 0)
                 return r;
@@ -579,6 +561,37 @@ static int remember(struct creation *k, struct zl_error *err)
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot save the config of container %s", c->id);
         return zl_state_stage(c, err);
+}
+
+static int on_console(int fd, void *data, struct zl_error *err)
+{
+        return take_console(data, fd, err);
+}
+
+/* Instead of a new process those of a checkpoint. */
+static int restore(struct creation *k, struct zl_error *err)
+{
+        struct zl_restore restore = {
+                .settings = k->options->restore,
+                .plan = &k->plan,
+                .container = k->c,
+                .report_fd = k->plan.sync_fd,
+                .sync_fd = k->parent_fd,
+                .on_console = on_console,
+                .data = k,
+        };
+        int r = 0;
+
+        if (k->plan.doors_come) {
+                r = zl_cgroup_make(k->c->cgroup, err);
+                if (r == 0)
+                        r = equip_cgroup(k, err);
+        }
+        zl_cgroup_doors_close(&k->plan.doors);
+        if (r == 0)
+                r = zl_container_restore(&restore, err);
+        k->c->started = k->c->is_restored = r == 0;
+        return r < 0 ? r : remember(k, err);
 }
 
 static int launch(struct creation *k, struct zl_error *err)
@@ -649,6 +662,7 @@ static int create(struct creation *k, struct zl_error *err)
                 r = zl_fail(
                         err, ZL_E_INVALID, 0,
                         "cannot allocate tty if runc will detach without setting console socket");
+        /* A filter comes with the process; here it is compiled for those of an exec, and no agent is told of it. */
         if (r == 0)
                 r = prepare_seccomp(k, err);
         if (r == 0)
@@ -663,7 +677,7 @@ static int create(struct creation *k, struct zl_error *err)
                 r = prepare_sockets(k, err);
         zl_test_stop("sockets");
         if (r == 0)
-                r = launch(k, err);
+                r = (o->restore ? restore : launch)(k, err);
         zl_test_stop("ready");
         if (r == 0 && k->c->state_fd >= 0)
                 r = zl_state_publish(k->c, err);

@@ -211,6 +211,17 @@ static bool is_other(struct execution *x, const char *name)
         return stat(path, &other) < 0 || own.st_ino != other.st_ino;
 }
 
+/* By its config. criu gives every container that it restores a time namespace, so that its clocks go on where they were. */
+static bool has_namespace(const struct zl_container *c, const char *type)
+{
+        const struct zl_oci_linux *l = c->config->linux_;
+
+        for (size_t i = 0; i < l->n_namespaces; i++)
+                if (zl_streq(l->namespaces[i].type, type))
+                        return true;
+        return c->is_restored && zl_streq(type, "time");
+}
+
 static int find_namespaces(struct execution *x, struct zl_error *err)
 {
         static const struct {
@@ -222,29 +233,26 @@ static int find_namespaces(struct execution *x, struct zl_error *err)
                 { "cgroup", "cgroup", CLONE_NEWCGROUP }, { "time", "time", 0x80 },
                 { "mount", "mnt", CLONE_NEWNS },         { "pid", "pid", CLONE_NEWPID },
         };
-        const struct zl_oci_linux *l = x->c->config->linux_;
 
-        for (size_t i = 0; i < l->n_namespaces; i++)
-                for (size_t k = 0; k < ZL_ARRAY_SIZE(all); k++) {
-                        int fd;
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(all); i++) {
+                int fd;
 
-                        if (!zl_streq(l->namespaces[i].type, all[k].type) ||
-                            !is_other(x, all[k].name))
-                                continue;
-                        fd = open_ns(x, all[k].name, err);
-                        if (fd < 0)
-                                return fd;
-                        if (all[k].flag == CLONE_NEWPID)
-                                x->plan.join_pid_fd = fd;
-                        else if (all[k].flag == CLONE_NEWUSER)
-                                x->plan.join_user_fd = fd;
-                        else if (all[k].flag == CLONE_NEWNS)
-                                x->mount_fd = fd;
-                        else
-                                x->plan.joins[x->plan.n_joins++] = (struct zl_namespace_plan){
-                                        all[k].flag, fd, all[k].type
-                                };
-                }
+                if (!has_namespace(x->c, all[i].type) || !is_other(x, all[i].name))
+                        continue;
+                fd = open_ns(x, all[i].name, err);
+                if (fd < 0)
+                        return fd;
+                if (all[i].flag == CLONE_NEWPID)
+                        x->plan.join_pid_fd = fd;
+                else if (all[i].flag == CLONE_NEWUSER)
+                        x->plan.join_user_fd = fd;
+                else if (all[i].flag == CLONE_NEWNS)
+                        x->mount_fd = fd;
+                else
+                        x->plan.joins[x->plan.n_joins++] = (struct zl_namespace_plan){
+                                all[i].flag, fd, all[i].type
+                        };
+        }
         return 0;
 }
 

@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -141,6 +142,35 @@ int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, struct zl_hook_run *
                 }
         }
         return 0;
+}
+
+int zl_hooks_run_host(struct zl_plan *plan, const struct zl_container *c, struct zl_error *err)
+{
+        const struct zl_oci_hooks *h = plan->config->hooks;
+        _cleanup_free_ char *state = zl_state_document(plan->config, c->id, "creating", c->pid,
+                                                       c->bundle);
+        const struct zl_oci_hook *hooks = h->prestart;
+        struct zl_hook_run *run = &plan->hook_run;
+        struct zl_message m = { .stage = ZL_STAGE_HOOK };
+        int r;
+
+        if (!state)
+                return zl_fail_oom(err);
+        run->state = state;
+        r = zl_hooks_run(hooks, h->n_prestart, run);
+        if (r == 0) {
+                hooks = h->create_runtime;
+                r = zl_hooks_run(hooks, h->n_create_runtime, run);
+        }
+        run->state = NULL;
+        if (r == 0)
+                return 0;
+        m.errnum = -r;
+        snprintf(m.subject, sizeof m.subject, "%s hook #%zu: %s",
+                 hooks == h->prestart ? "prestart" : "createRuntime", run->failed,
+                 hooks[run->failed].path);
+        memcpy(m.detail, run->said, sizeof m.detail);
+        return zl_report_fail(&m, "", err);
 }
 
 int zl_hooks_open(const struct zl_oci_config *config, struct zl_hook_run *run, struct zl_error *err)

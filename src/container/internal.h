@@ -255,6 +255,7 @@ int zl_plan_memory_policy(struct zl_arena *arena, const struct zl_oci_memory_pol
 /* The text of a map as the kernel reads it, or NULL without memory. */
 char *zl_plan_map_text(struct zl_arena *arena, const struct zl_oci_id_map *maps, size_t n);
 int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err);
+enum zl_mount_kind zl_mount_kind_of(const struct zl_oci_mount *m);
 /* Nodes of the plan's devices, which nobody can make in a user namespace. Best effort: without, those of the host are bound. */
 void zl_plan_nodes(struct zl_plan *plan);
 char **zl_plan_env(struct zl_arena *arena, char *const *env, struct zl_process_plan *p);
@@ -296,7 +297,9 @@ int zl_child_await(struct zl_child *c, int fd, int kind);
 int zl_child_open_proc(struct zl_child *c);
 int zl_child_write_proc(struct zl_child *c, const char *file, const char *value);
 int zl_child_rootfs(struct zl_child *c); /* mounts, devices, masks */
-int zl_child_dev(struct zl_child *c);    /* nodes and links in /dev */
+/* The place of a mount in c->root_fd, made if it is missing. Returns a descriptor (O_PATH). */
+int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory);
+int zl_child_dev(struct zl_child *c); /* nodes and links in /dev */
 int zl_child_readonly_dev(struct zl_child *c);
 int zl_child_mask(struct zl_child *c); /* masked and read-only paths */
 int zl_child_copy_up(int from_fd, int to_fd);
@@ -324,6 +327,8 @@ void zl_user_home(int root_fd, uid_t uid, char *home, size_t size);
 /* Runs hooks in order; async-signal-safe. 0, or a negative errno with `failed` and `said` filled: -ETIMEDOUT; -ECHILD: the hook
  * ended with a status other than 0. */
 int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, struct zl_hook_run *run);
+/* Those of the host before anything of the container runs: prestart, then createRuntime. */
+int zl_hooks_run_host(struct zl_plan *plan, const struct zl_container *c, struct zl_error *err);
 /* Opens the files of the annotations run.oci.hooks.stdout and .stderr, as crun; the caller closes out and err. */
 int zl_hooks_open(const struct zl_oci_config *config, struct zl_hook_run *run,
                   struct zl_error *err);
@@ -348,8 +353,9 @@ struct zl_container {
         bool start_sent;
         bool started;
         bool systemd_cgroup;
-        bool owns_config;
+        bool is_restored; /* from a checkpoint */
         int64_t created;
+        char *descriptors[3]; /* what 0, 1 and 2 led to: "pipe:[123]"; or NULL */
         struct zl_cgroup *cgroup;
         char *cgroup_path;
         const struct zl_oci_config *config;
@@ -401,6 +407,8 @@ bool zl_container_has_ended(const struct zl_container *c);
 /* state.json, in two steps: what it says is written while there is time, and it appears when the container is created. */
 int zl_state_stage(struct zl_container *c, struct zl_error *err);
 int zl_state_publish(struct zl_container *c, struct zl_error *err);
+/* Before: what its standard descriptors lead to, for a checkpoint. -ENOMEM. */
+int zl_state_note_stdio(struct zl_container *c, const int stdio[3]);
 /* The state document of the OCI with a given status. */
 char *zl_state_document(const struct zl_oci_config *config, const char *id, const char *status,
                         pid_t pid, const char *bundle);

@@ -140,6 +140,18 @@ static char *below_root(const struct zl_plan *plan, char *destination)
         return destination[len] ? destination + len : (char *)"/";
 }
 
+enum zl_mount_kind zl_mount_kind_of(const struct zl_oci_mount *m)
+{
+        const char *type = m->type ? m->type : "";
+
+        for (char *const *o = m->options; o && *o; o++)
+                if (zl_streq(*o, "bind") || zl_streq(*o, "rbind"))
+                        return ZL_MOUNT_BIND;
+        return zl_streq(type, "bind") || zl_streq(type, "rbind") ? ZL_MOUNT_BIND
+               : zl_startswith(type, "cgroup")                   ? ZL_MOUNT_CGROUP
+                                                                 : ZL_MOUNT_FS;
+}
+
 static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct zl_mount_plan *p,
                       struct zl_error *err)
 {
@@ -152,11 +164,7 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         r = zl_mount_options_parse(m->options, &p->options, err);
         if (r < 0)
                 return r;
-        if (type && (zl_streq(type, "bind") || zl_streq(type, "rbind")))
-                p->options.bind = true;
-        p->kind = p->options.bind || p->options.rbind     ? ZL_MOUNT_BIND
-                  : type && zl_startswith(type, "cgroup") ? ZL_MOUNT_CGROUP
-                                                          : ZL_MOUNT_FS;
+        p->kind = zl_mount_kind_of(m);
         p->type = type ? type : "none";
         p->source = m->source;
         for (size_t i = 0; i < ZL_ARRAY_SIZE(p->options.propagation); i++)

@@ -26,10 +26,11 @@
 
 struct state_file {
         char *id, *bundle, *rootfs, *cgroup;
+        char **descriptors;
         int64_t pid;
         uint64_t pid_start;
         int64_t created;
-        bool systemd_cgroup, no_new_keyring;
+        bool systemd_cgroup, no_new_keyring, is_restored;
 };
 
 static const struct zl_field state_fields[] = {
@@ -42,6 +43,8 @@ static const struct zl_field state_fields[] = {
         ZL_FIELD(struct state_file, "created", created, zl_type_i64, .def = "0"),
         ZL_FIELD(struct state_file, "systemdCgroup", systemd_cgroup, zl_type_bool, .def = "false"),
         ZL_FIELD(struct state_file, "noNewKeyring", no_new_keyring, zl_type_bool, .def = "false"),
+        ZL_FIELD(struct state_file, "restored", is_restored, zl_type_bool, .def = "false"),
+        ZL_FIELD(struct state_file, "descriptors", descriptors, zl_type_strv),
 };
 static const struct zl_type state_type = ZL_TYPE_STRUCT(struct state_file, "state", state_fields,
                                                         .ignore_unknown = true);
@@ -80,7 +83,25 @@ void zl_container_free(struct zl_container *c)
         free(c->rootfs);
         free(c->root);
         free(c->cgroup_path);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(c->descriptors); i++)
+                free(c->descriptors[i]);
         free(c);
+}
+
+int zl_state_note_stdio(struct zl_container *c, const int stdio[3])
+{
+        for (int i = 0; i < 3; i++) {
+                char link[ZL_FD_PATH_MAX], text[PATH_MAX] = "/dev/null";
+                ssize_t n = stdio[i] < 0
+                                    ? 0
+                                    : readlink(zl_fd_path(stdio[i], link), text, sizeof text - 1);
+
+                if (n > 0)
+                        text[n] = 0;
+                if (zl_replace_str(&c->descriptors[i], text) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 static char *state_text(struct zl_container *c)
@@ -95,7 +116,13 @@ static char *state_text(struct zl_container *c)
                 .created = c->created,
                 .systemd_cgroup = c->systemd_cgroup,
                 .no_new_keyring = c->no_new_keyring,
+                .is_restored = c->is_restored,
         };
+        char *descriptors[ZL_ARRAY_SIZE(c->descriptors) + 1] = { NULL };
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(c->descriptors) && c->descriptors[i]; i++)
+                descriptors[i] = c->descriptors[i];
+        s.descriptors = descriptors;
 
         return zl_schema_dump_json(&state_type, &s, 0);
 }
@@ -175,9 +202,14 @@ static int take_state(struct zl_container *c, const struct state_file *s, struct
             zl_replace_str(&c->rootfs, s->rootfs) < 0 ||
             zl_replace_str(&c->cgroup_path, s->cgroup) < 0)
                 return zl_fail_oom(err);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(c->descriptors) && s->descriptors && s->descriptors[i];
+             i++)
+                if (zl_replace_str(&c->descriptors[i], s->descriptors[i]) < 0)
+                        return zl_fail_oom(err);
         c->created = s->created;
         c->systemd_cgroup = s->systemd_cgroup;
         c->no_new_keyring = s->no_new_keyring;
+        c->is_restored = s->is_restored;
         if (s->pid > 0) {
                 c->pidfd = (int)syscall(SYS_pidfd_open, (pid_t)s->pid, 0);
                 if (c->pidfd >= 0 && zl_process_start_time((pid_t)s->pid) != s->pid_start)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * create and run: a bundle becomes a container. `run` is create + start + wait + delete in one process, or
+ * create, run and restore: a bundle becomes a container. `run` is create + start + wait + delete in one process, or
  * with --detach create + start.
  *
  * What may go wrong after the container exists (pid file, start): it is deleted again, so a failed command leaves
@@ -13,13 +13,15 @@
 #include <unistd.h>
 
 #include "base/strv.h"
-#include "cli/oci/oci.h"
+#include "cli/oci/criu.h"
 #include "cli/terminal.h"
 
 struct create_options {
         const char *bundle, *config, *console_socket, *pidfd_socket, *pid_file;
         struct zl_cli_u64 preserve_fds;
         bool no_pivot, no_new_keyring, detach, no_subreaper, keep;
+        bool is_restore;
+        struct zl_oci_criu criu;
 };
 
 #define COMMON_OPTIONS                                                                                \
@@ -54,14 +56,31 @@ struct create_options {
 
 static const struct zl_cli_option create_table[] = { COMMON_OPTIONS, { 0 } };
 
-static const struct zl_cli_option run_table[] = {
+#define RUN_OPTIONS                                                                                \
+        { "detach",    'd',                                                                        \
+          ZL_CLI_FLAG, offsetof(struct create_options, detach),                                    \
+          NULL,        "leave the container running and return" },                                 \
+                { "no-subreaper", 0,                                                               \
+                  ZL_CLI_FLAG,    offsetof(struct create_options, no_subreaper),                   \
+                  NULL,           "do not adopt processes that the container leaves behind" },     \
+        {                                                                                          \
+                "keep", 0, ZL_CLI_FLAG, offsetof(struct create_options, keep), NULL,               \
+                        "keep the container's state after it has ended"                            \
+        }
+
+static const struct zl_cli_option run_table[] = { COMMON_OPTIONS, RUN_OPTIONS, { 0 } };
+
+static const struct zl_cli_option restore_table[] = {
         COMMON_OPTIONS,
-        { "detach", 'd', ZL_CLI_FLAG, offsetof(struct create_options, detach), NULL,
-          "leave the container running and return" },
-        { "no-subreaper", 0, ZL_CLI_FLAG, offsetof(struct create_options, no_subreaper), NULL,
-          "do not adopt processes that the container leaves behind" },
-        { "keep", 0, ZL_CLI_FLAG, offsetof(struct create_options, keep), NULL,
-          "keep the container's state after it has ended" },
+        RUN_OPTIONS,
+        ZL_OCI_CRIU_OPTIONS(struct create_options, criu),
+        { "tcp-close", 0, ZL_CLI_FLAG, offsetof(struct create_options, criu.tcp_close), NULL,
+          "restore TCP connections as closed" },
+        { "lsm-profile", 0, ZL_CLI_STRING, offsetof(struct create_options, criu.lsm_profile),
+          "TYPE:NAME", "another profile of a security module than the processes had" },
+        { "lsm-mount-context", 0, ZL_CLI_STRING,
+          offsetof(struct create_options, criu.lsm_mount_context), "CONTEXT",
+          "another context for the mounts" },
         { 0 },
 };
 
@@ -76,6 +95,8 @@ struct launch {
         bool start_here;          /* the same process starts it: no gate for others */
         char **env, **config_env; /* the environment with what we add, and the one it replaces */
         struct zl_oci_notify notify;
+        struct zl_criu_settings criu; /* of a restore */
+        char *page_server;
 };
 
 static void launch_done(struct launch *l)
@@ -87,6 +108,7 @@ static void launch_done(struct launch *l)
         zl_oci_config_free(l->config);
         zl_close(l->console_socket);
         zl_close(l->pidfd_socket);
+        free(l->page_server);
         free(l->bundle);
         free(l->fds);
 }
@@ -174,8 +196,11 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
 {
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_container_options options = ZL_CONTAINER_OPTIONS_INIT;
-        int r = prepare(oci, id, l, o, err);
+        int r = o->is_restore ? zl_oci_criu_settings(oci, &o->criu, &l->criu, &l->page_server, err)
+                              : 0;
 
+        if (r == 0)
+                r = prepare(oci, id, l, o, err);
         if (r == 0)
                 r = check_terminal(l, o, l->detached, err);
         if (r < 0)
@@ -186,7 +211,8 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         options.root = oci->root;
         options.start_here = l->start_here;
         /* Not where something has to be there before the command is: the pid file, the terminal's mode. */
-        options.start_at_once = l->start_here && l->config->process &&
+        options.restore = o->is_restore ? &l->criu : NULL;
+        options.start_at_once = l->start_here && !o->is_restore && l->config->process &&
                                 !l->config->process->terminal && !o->pid_file && !o->pidfd_socket &&
                                 !l->notify.mounts;
         for (int i = 0; i < 3; i++)
@@ -230,6 +256,18 @@ static int cmd_create(struct zl_cli *cli, void *options, int argc _unused_, char
         return ZL_EXIT_OK;
 }
 
+static int start(struct zl_oci *oci, struct zl_container *c, struct launch *l,
+                 const struct create_options *o, struct zl_error *err)
+{
+        int r = zl_oci_notify_listen(oci, c, &l->notify, err);
+
+        if (r == 0)
+                r = zl_container_start(c, err);
+        if (r == 0)
+                zl_oci_notify_forward(&l->notify, c, o->detach);
+        return r;
+}
+
 static int run(struct zl_oci *oci, const char *id, const struct create_options *o, int *ret_code,
                struct zl_error *err)
 {
@@ -255,11 +293,8 @@ static int run(struct zl_oci *oci, const char *id, const struct create_options *
         if (!o->detach && !o->console_socket)
                 console = zl_container_take_console(c);
         zl_oci_plain_lines(console);
-        r = zl_oci_notify_listen(oci, c, &l.notify, err);
-        if (r == 0)
-                r = zl_container_start(c, err);
-        if (r == 0)
-                zl_oci_notify_forward(&l.notify, c, o->detach);
+        if (!o->is_restore)
+                r = start(oci, c, &l, o, err);
         if (r == 0 && !o->detach) {
                 struct zl_oci_wait w = { zl_container_pid(c), zl_container_pidfd(c), console };
 
@@ -285,6 +320,14 @@ static int cmd_run(struct zl_cli *cli, void *options, int argc _unused_, char **
         return code;
 }
 
+static int cmd_restore(struct zl_cli *cli, void *options, int argc, char **argv)
+{
+        struct create_options *o = options;
+
+        o->is_restore = true;
+        return cmd_run(cli, o, argc, argv);
+}
+
 const struct zl_cli_command zl_oci_cmd_create = {
         .name = "create",
         .args = "ID",
@@ -305,4 +348,15 @@ const struct zl_cli_command zl_oci_cmd_run = {
         .min_args = 1,
         .max_args = 1,
         .run = cmd_run,
+};
+
+const struct zl_cli_command zl_oci_cmd_restore = {
+        .name = "restore",
+        .args = "ID",
+        .summary = "Make a container of a checkpoint's processes, wait for its end, delete it",
+        .options = restore_table,
+        .options_size = sizeof(struct create_options),
+        .min_args = 1,
+        .max_args = 1,
+        .run = cmd_restore,
 };

@@ -21,10 +21,11 @@
 #include "schema/node.h"
 
 static const struct zl_cli_command *const commands[] = {
-        &zl_oci_cmd_create, &zl_oci_cmd_start,  &zl_oci_cmd_run,      &zl_oci_cmd_exec,
-        &zl_oci_cmd_kill,   &zl_oci_cmd_delete, &zl_oci_cmd_state,    &zl_oci_cmd_list,
-        &zl_oci_cmd_ps,     &zl_oci_cmd_pause,  &zl_oci_cmd_resume,   &zl_oci_cmd_update,
-        &zl_oci_cmd_events, &zl_oci_cmd_spec,   &zl_oci_cmd_features,
+        &zl_oci_cmd_create,  &zl_oci_cmd_start,  &zl_oci_cmd_run,      &zl_oci_cmd_exec,
+        &zl_oci_cmd_kill,    &zl_oci_cmd_delete, &zl_oci_cmd_state,    &zl_oci_cmd_list,
+        &zl_oci_cmd_ps,      &zl_oci_cmd_pause,  &zl_oci_cmd_resume,   &zl_oci_cmd_update,
+        &zl_oci_cmd_events,  &zl_oci_cmd_spec,   &zl_oci_cmd_features, &zl_oci_cmd_checkpoint,
+        &zl_oci_cmd_restore,
 };
 
 enum global_id {
@@ -45,8 +46,7 @@ static const struct option global_options[] = {
         { "systemd-cgroup", no_argument, NULL, G_SYSTEMD },
         { "rootless", required_argument, NULL, G_ROOTLESS },
         { "debug", no_argument, NULL, G_DEBUG },
-        { "criu", required_argument, NULL,
-          G_CRIU }, /* old callers of runc pass it; checkpoints are not there yet */
+        { "criu", required_argument, NULL, G_CRIU },
         { "cgroup-manager", required_argument, NULL, G_CGROUP_MANAGER },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },
@@ -66,6 +66,7 @@ static void print_help(FILE *f)
               "  --log-format FORMAT  text or json (default text)\n"
               "  --systemd-cgroup     let systemd make the control groups (version 2 only)\n"
               "  --cgroup-manager M   who makes the control groups: cgroupfs, systemd, or disabled\n"
+              "  --criu PROGRAM       what checkpoint and restore call (default criu, from $PATH)\n"
               "  --rootless BOOL      auto, true or false (default auto)\n"
               "  --debug              say more\n"
               "  -v, --version        version of the runtime and of the specification\n"
@@ -254,6 +255,7 @@ static int take_global(struct zl_oci *oci, int c, char **argv)
                 oci->debug = true;
                 return -1;
         case G_CRIU:
+                oci->criu = optarg;
                 return -1;
         case 'h':
                 print_help(stdout);
@@ -279,7 +281,7 @@ static const struct zl_cli_command *find(const char *name)
 static int run_command(struct zl_oci *oci, const struct zl_cli_command *cmd, int argc, char **argv)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
-        _Alignas(16) char options[512] = { 0 };
+        _Alignas(16) char options[1024] = { 0 };
         int first, n, code;
 
         oci->cli.command = argv[0];
@@ -305,7 +307,8 @@ static int run_command(struct zl_oci *oci, const struct zl_cli_command *cmd, int
 
 static bool enters_containers(const struct zl_cli_command *cmd)
 {
-        return cmd == &zl_oci_cmd_create || cmd == &zl_oci_cmd_run || cmd == &zl_oci_cmd_exec;
+        return cmd == &zl_oci_cmd_create || cmd == &zl_oci_cmd_run || cmd == &zl_oci_cmd_exec ||
+               cmd == &zl_oci_cmd_restore;
 }
 
 /* Before anything else is done, since it would be done twice: the first of our two lives does nothing but begin the second. Which

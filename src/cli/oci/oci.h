@@ -23,6 +23,7 @@ struct zl_oci {
         bool debug;
         bool systemd_cgroup, no_cgroup;
         const char *rootless; /* "auto", "true", "false" */
+        const char *criu;     /* name or path of the program, or NULL */
         int idle_fd;          /* to be closed by whoever has time: struct zl_container_options */
 };
 
@@ -99,6 +100,6 @@ int zl_oci_wait_foreground(const struct zl_oci_wait *wait, int *ret_code, struct
 extern const struct zl_cli_command zl_oci_cmd_create, zl_oci_cmd_run, zl_oci_cmd_start,
         zl_oci_cmd_kill, zl_oci_cmd_delete, zl_oci_cmd_pause, zl_oci_cmd_resume, zl_oci_cmd_exec,
         zl_oci_cmd_state, zl_oci_cmd_list, zl_oci_cmd_ps, zl_oci_cmd_spec, zl_oci_cmd_features,
-        zl_oci_cmd_update, zl_oci_cmd_events;
+        zl_oci_cmd_update, zl_oci_cmd_events, zl_oci_cmd_checkpoint, zl_oci_cmd_restore;
 
 int zl_oci_main(int argc, char **argv);

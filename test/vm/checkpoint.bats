@@ -165,7 +165,7 @@ pipes() { start "$@"; }
         assert_match '[-]-empty-ns: "pid" is not "network"'
         run -1 oci --criu "$ZL_DIR/none" checkpoint --image-path "$images" c
         assert_match 'cannot run .*none: no such file'
-        PATH=/nowhere run -1 oci checkpoint --image-path "$images" c
+        run -1 env PATH=/nowhere "$ZL_OCI" --root "$ZL_DIR/oci" checkpoint --image-path "$images" c
         assert_match 'criu is not in \$PATH'
         run -1 oci checkpoint --image-path "$images" nobody
         assert_match 'does not exist'

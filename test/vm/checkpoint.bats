@@ -170,13 +170,13 @@ pipes() { start "$@"; }
         run -1 oci checkpoint --image-path "$images" nobody
         assert_match 'does not exist'
         status_is running
+        oci checkpoint --image-path "$images" c
         run -1 oci restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/none" d </dev/null
-        assert_match "none"
+        assert_match '[-]-image-path: .*none: no such file'
         mkdir "$ZL_DIR/empty"
         run -1 oci restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/empty" d </dev/null
         assert_match 'criu failed: .*'
         run -1 oci state d
-        oci checkpoint --image-path "$images" c
         for file in "$images"/core-*.img; do head -c 20 "$file" >"$ZL_DIR/cut" && cp "$ZL_DIR/cut" "$file"; done
         run -1 restore
         assert_match 'criu failed' "$(cat "$ZL_DIR/out")"

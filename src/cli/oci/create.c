@@ -190,14 +190,23 @@ static int check_terminal(const struct launch *l, const struct create_options *o
         return 0;
 }
 
+static int prepare_restore(const struct zl_oci *oci, const struct create_options *o,
+                           struct launch *l, struct zl_error *err)
+{
+        int r = zl_oci_criu_settings(oci, &o->criu, &l->criu, &l->page_server, err);
+
+        if (r == 0 && access(l->criu.image_path, R_OK | X_OK) < 0)
+                r = zl_fail_errno(err, errno, "--image-path: %s", l->criu.image_path);
+        return r;
+}
+
 /* `l` must outlive the container's object, which reads the config. Creates; on success the container is at its gate and the pid file is written. */
 static int create(struct zl_oci *oci, const char *id, const struct create_options *o,
                   struct launch *l, struct zl_container **ret, struct zl_error *err)
 {
         _cleanup_(zl_container_freep) struct zl_container *c = NULL;
         struct zl_container_options options = ZL_CONTAINER_OPTIONS_INIT;
-        int r = o->is_restore ? zl_oci_criu_settings(oci, &o->criu, &l->criu, &l->page_server, err)
-                              : 0;
+        int r = o->is_restore ? prepare_restore(oci, o, l, err) : 0;
 
         if (r == 0)
                 r = prepare(oci, id, l, o, err);

@@ -157,7 +157,8 @@ int zl_oci_fail(struct zl_oci *oci, struct zl_error *err)
 {
         say_errno_as_go(err);
         append_log(oci, "error", zl_error_message(err));
-        fprintf(stderr, "zlayer-oci: %s\n", zl_error_message(err));
+        /* By the word callers find out that something went wrong, as in what runc writes. */
+        fprintf(stderr, "zlayer-oci: error: %s\n", zl_error_message(err));
         if (err->hint)
                 fprintf(stderr, "  hint: %s\n", err->hint);
         zl_error_done(err);

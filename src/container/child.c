@@ -432,6 +432,9 @@ static int run(struct zl_child *c)
          * hooks: their programs are the container's, and so must their rights be. */
         if (r == 0)
                 r = zl_child_privileges(c);
+        /* The agent of a filter that notifies hears of the container when it is created, as in runc. */
+        if (r == 0 && c->process->seccomp && c->process->seccomp->notify)
+                r = zl_child_seccomp(c, true);
         zl_test_stop("child-privileges");
         if (r == 0)
                 r = pass_gate(c);

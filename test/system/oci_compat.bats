@@ -209,6 +209,12 @@ can_map_ids() {
                 pid=$(oci state "c$ZL_ID" | jq .pid)
                 assert_equal "$(tail -n1 "$out" | jq .state.pid)" "$pid"
                 oci delete --force "c$ZL_ID"
+                # It hears of a container when that is created.
+                make_bundle "$ZL_DIR/b" "$filter | .process.noNewPrivileges = $nnp"
+                oci create --pid-file "$ZL_DIR/pid" -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+                wait_until 10 same_pid "$out" "$(cat "$ZL_DIR/pid")"
+                assert_equal "$(oci state "c$ZL_ID" | jq -r .status)" created
+                oci delete --force "c$ZL_ID"
         done
         for call in write sendmsg; do
                 run run_in "$filter | .linux.seccomp.syscalls[0].names = [\"$call\"]" true

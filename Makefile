@@ -10,6 +10,9 @@ VM_TIMEOUT ?= 4800
 # What is worth half an hour there: the engine, and the agent on top of it. ARGS names others.
 VM_TESTS = engine image monitor agent faults native embed
 
+# The machine has a /tmp of its own: a tree below ours is handed over.
+VM = test/vm/run $(if $(filter /tmp/% /run/%,$(CURDIR)),--share $(CURDIR))
+
 .PHONY: all build run test test-vm conformance bench install clean format check deps
 
 all: build
@@ -39,11 +42,11 @@ test-vm: deps build
 	@tools/deps vm
 	@ZL_SOURCE=$(CURDIR) ZL_CACHE=$(abspath $(BUILD))/test-cache bash -c \
 		'. test/system/parts.bash && busybox_layout && debian_layout' >/dev/null
-	@test/vm/run --timeout $(VM_TIMEOUT) -- \
+	@$(VM) --timeout $(VM_TIMEOUT) -- \
 		test/run --system --build $(BUILD) --timeout 900 --file-timeout 3600 \
 		$(if $(ARGS),$(ARGS),$(VM_TESTS:%=test/system/%.bats))
-	@$(if $(ARGS),:,test/vm/run -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/checkpoint.bats)
-	@$(if $(ARGS),:,test/vm/run --systemd -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/systemd.bats)
+	@$(if $(ARGS),:,$(VM) -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/checkpoint.bats)
+	@$(if $(ARGS),:,$(VM) --systemd -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/systemd.bats)
 
 # The validation programs of the OCI project on zlayer-oci, runc and crun. Needs go 1.21 and its module proxy the first time.
 conformance: deps build

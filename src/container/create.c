@@ -582,6 +582,12 @@ static int restore(struct creation *k, struct zl_error *err)
         };
         int r = 0;
 
+        /* A scope is made around a process, and criu must be in the group before it makes any. */
+        if (k->scope)
+                return zl_fail(
+                        err, ZL_E_UNSUPPORTED, 0,
+                        "restore: the systemd driver makes no group for a checkpoint's processes; "
+                        "--cgroup-manager cgroupfs does");
         if (k->plan.doors_come) {
                 r = zl_cgroup_make(k->c->cgroup, err);
                 if (r == 0)

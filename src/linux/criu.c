@@ -71,6 +71,15 @@ void zl_criu_put_text(struct zl_buf *options, enum zl_criu_option option, const 
         put_bytes(options, option, text, strlen(text));
 }
 
+static void put_message(struct zl_buf *options, enum zl_criu_option option,
+                        const struct zl_buf *message)
+{
+        if (zl_buf_error(message))
+                options->error = zl_buf_error(message);
+        else
+                put_bytes(options, option, message->data, message->len);
+}
+
 void zl_criu_put_pair(struct zl_buf *options, enum zl_criu_option option, const char *first,
                       const char *second)
 {
@@ -78,10 +87,7 @@ void zl_criu_put_pair(struct zl_buf *options, enum zl_criu_option option, const 
 
         put_bytes(&b, 1, first, strlen(first));
         put_bytes(&b, 2, second, strlen(second));
-        if (zl_buf_error(&b))
-                options->error = zl_buf_error(&b);
-        else
-                put_bytes(options, option, b.data, b.len);
+        put_message(options, option, &b);
 }
 
 void zl_criu_put_numbered(struct zl_buf *options, enum zl_criu_option option, const char *text,
@@ -92,10 +98,7 @@ void zl_criu_put_numbered(struct zl_buf *options, enum zl_criu_option option, co
         put_bytes(&b, 1, text, strlen(text));
         put_key(&b, 2, VARINT);
         put_varint(&b, (uint64_t)number);
-        if (zl_buf_error(&b))
-                options->error = zl_buf_error(&b);
-        else
-                put_bytes(options, option, b.data, b.len);
+        put_message(options, option, &b);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */

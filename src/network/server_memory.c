@@ -4,13 +4,13 @@
  * somebody made by hand is in the list until he removes it; what is known of the others only serves to give them the same again, and
  * gives way when the pool has no other slot left.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "linux/dir.h"
 #include "network/server.h"
 
 enum { FILE_NAME_MAX = 96 };
@@ -60,32 +60,38 @@ int zl_net_unremember(struct zl_net_server *s, const char *name)
         return unlinkat(s->memory_fd, file_name(name, file), 0) < 0 ? -errno : 0;
 }
 
+struct known {
+        struct zl_net_server *server;
+        void (*each)(struct zl_net_server *s, const char *name, const json_t *document, void *data);
+        void *data;
+};
+
+static int one_known(void *data, const char *file, unsigned char type _unused_)
+{
+        const struct known *k = data;
+        size_t len = strlen(file);
+        _cleanup_free_ char *name = NULL;
+        _cleanup_json_ json_t *document = NULL;
+
+        if (len < 6 || !zl_streq(file + len - 5, ".json"))
+                return 0;
+        name = strndup(file, len - 5);
+        if (name && zl_net_is_network_name(name) && zl_net_recall(k->server, name, &document) == 0)
+                k->each(k->server, name, document, k->data);
+        return 0;
+}
+
 /* Calls `each` for all that is known. */
 static void each_known(struct zl_net_server *s,
                        void (*each)(struct zl_net_server *s, const char *name,
                                     const json_t *document, void *data),
                        void *data)
 {
-        int fd = openat(s->memory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        const struct dirent *de;
+        _cleanup_close_ int fd = openat(s->memory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct known k = { s, each, data };
 
-        if (!dir) {
-                zl_close(fd);
-                return;
-        }
-        while ((de = readdir(dir))) {
-                size_t len = strlen(de->d_name);
-                _cleanup_free_ char *name = NULL;
-                _cleanup_json_ json_t *document = NULL;
-
-                if (len < 6 || !zl_streq(de->d_name + len - 5, ".json"))
-                        continue;
-                name = strndup(de->d_name, len - 5);
-                if (name && zl_net_is_network_name(name) && zl_net_recall(s, name, &document) == 0)
-                        each(s, name, document, data);
-        }
-        closedir(dir);
+        if (fd >= 0)
+                zl_dir_each(fd, one_known, &k);
 }
 
 struct marks {

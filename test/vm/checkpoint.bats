@@ -177,6 +177,8 @@ pipes() { start "$@"; }
         run -1 oci restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/empty" d </dev/null
         assert_match 'criu failed: .*'
         run -1 oci state d
+        run -1 oci restore -d -b "$ZL_DIR/b" --image-path "$images" --preserve-fds 1 d </dev/null
+        assert_match '[-]-preserve-fds: restored processes have'
         for file in "$images"/core-*.img; do head -c 20 "$file" >"$ZL_DIR/cut" && cp "$ZL_DIR/cut" "$file"; done
         run -1 restore
         assert_match 'criu failed' "$(cat "$ZL_DIR/out")"

@@ -195,6 +195,10 @@ static int prepare_restore(const struct zl_oci *oci, const struct create_options
 {
         int r = zl_oci_criu_settings(oci, &o->criu, &l->criu, &l->page_server, err);
 
+        if (r == 0 && o->preserve_fds.value > 0)
+                r = zl_fail(
+                        err, ZL_E_INVALID, 0,
+                        "--preserve-fds: restored processes have the descriptors of their checkpoint");
         if (r == 0 && access(l->criu.image_path, R_OK | X_OK) < 0)
                 r = zl_fail_errno(err, errno, "--image-path: %s", l->criu.image_path);
         return r;

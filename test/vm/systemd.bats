@@ -88,6 +88,10 @@ limits='.linux.resources = {memory:{limit:67108864,reservation:33554432},pids:{l
         run start '.process.args = ["/nosuch"]'
         assert_status 1
         assert_equal "$(show LoadState)" not-found
+        mkdir "$ZL_DIR/images"
+        run -1 sd restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/images" "c$ZL_ID" </dev/null
+        assert_match 'the systemd driver makes no group'
+        assert_equal "$(show LoadState)" not-found
         run start '.annotations = {"org.systemd.property.TimeoutStopUSec":"soon"}'
         assert_match 'annotation org.systemd.property.TimeoutStopUSec: "soon" is neither'
         run start '.annotations = {"org.systemd.property.NoSuchThing":"true"}'

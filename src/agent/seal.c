@@ -13,6 +13,7 @@
 
 #include "base/crypto.h"
 #include "base/macro.h"
+#include "base/parse.h"
 
 enum { NONCE_LEN = 12, TAG_LEN = 16, SCRYPT_N = 1 << 15, SCRYPT_MEMORY = 64 << 20 };
 
@@ -28,22 +29,14 @@ static void cipher_done(struct cipher *c)
 }
 #define _cleanup_cipher_ _cleanup_(cipher_done)
 
-static int hex_value(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int zl_seal_key_parse(const char *text, struct zl_seal_key *ret)
 {
         struct zl_seal_key key;
 
         text += strspn(text, " \t\r\n");
         for (size_t i = 0; i < ZL_SEAL_KEY_LEN; i++) {
-                int high = hex_value(text[2 * i]);
-                int low = high < 0 ? -1 : hex_value(text[2 * i + 1]);
+                int high = zl_hex_digit(text[2 * i]);
+                int low = high < 0 ? -1 : zl_hex_digit(text[2 * i + 1]);
 
                 if (low < 0)
                         return -EINVAL;

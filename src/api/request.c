@@ -647,14 +647,6 @@ enum MHD_Result zl_api_on_request(void *data, struct MHD_Connection *conn, const
         return MHD_YES;
 }
 
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 size_t zl_api_unescape(void *data, struct MHD_Connection *conn, char *text)
 {
         char *to = text;
@@ -662,8 +654,8 @@ size_t zl_api_unescape(void *data, struct MHD_Connection *conn, char *text)
         (void)data;
         (void)conn;
         for (const char *from = text; *from; from++) {
-                int high = *from == '%' ? hex_digit(from[1]) : 0;
-                int low = *from == '%' && high >= 0 ? hex_digit(from[2]) : 0;
+                int high = *from == '%' ? zl_hex_digit(from[1]) : 0;
+                int low = *from == '%' && high >= 0 ? zl_hex_digit(from[2]) : 0;
 
                 if (*from != '%') {
                         *to++ = *from;

@@ -13,7 +13,7 @@
 
 #include "base/macro.h"
 
-static int digit_value(char c)
+int zl_hex_digit(char c)
 {
         if (c >= '0' && c <= '9')
                 return c - '0';
@@ -21,7 +21,7 @@ static int digit_value(char c)
                 return c - 'a' + 10;
         if (c >= 'A' && c <= 'F')
                 return c - 'A' + 10;
-        return 99;
+        return -1;
 }
 
 int zl_parse_u64(const char *s, unsigned base, uint64_t *ret)
@@ -38,7 +38,7 @@ int zl_parse_u64(const char *s, unsigned base, uint64_t *ret)
         if (*s == 0)
                 return -EINVAL;
         for (; *s; s++) {
-                unsigned d = (unsigned)digit_value(*s);
+                unsigned d = (unsigned)zl_hex_digit(*s);
 
                 if (d >= base)
                         return -EINVAL;

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* 0 to 15, or -1 for what is no hexadecimal digit. */
+int zl_hex_digit(char c);
+
 /* Decimal digits only; base 0 also takes 0x and 0o prefixes; base 8 takes octal digits. */
 int zl_parse_u64(const char *s, unsigned base, uint64_t *ret);
 int zl_parse_u32(const char *s, unsigned base, uint32_t *ret);

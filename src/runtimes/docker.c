@@ -161,21 +161,30 @@ static int explain_start(struct docker *d, const char *name, struct docker_recor
         return r;
 }
 
-static int docker_start(struct zl_runtime *rt, const char *name, struct zl_error *err)
+/* The state alone; <0 on error. */
+static int state_of(struct docker *d, const char *name, struct zl_error *err)
 {
-        struct docker *d = docker_from(rt);
-        struct docker_record record;
         struct zl_status status;
-        enum zl_workload_state state;
         int r = docker_status(d, name, &status, err);
 
         if (r < 0)
                 return r;
-        state = status.state;
+        r = (int)status.state;
         zl_status_done(&status);
+        return r;
+}
+
+static int docker_start(struct zl_runtime *rt, const char *name, struct zl_error *err)
+{
+        struct docker *d = docker_from(rt);
+        struct docker_record record;
+        int r, state = state_of(d, name, err);
+
+        if (state < 0)
+                return state;
         if (state != ZL_STATE_PENDING && state != ZL_STATE_EXITED && state != ZL_STATE_FAILED)
                 return zl_fail(err, ZL_E_STATE, 0, "cannot start %s: it is %s", name,
-                               zl_workload_state_name(state));
+                               zl_workload_state_name((enum zl_workload_state)state));
         docker_record_load(d, name, &record);
         if (state != ZL_STATE_PENDING) {
                 record.generation++;
@@ -205,14 +214,10 @@ static int end_unstarted(struct docker *d, const char *name, struct docker_recor
 static int begin_end(struct docker *d, const char *name, struct zl_error *err)
 {
         struct docker_record record;
-        struct zl_status status;
-        enum zl_workload_state state;
-        int r = docker_status(d, name, &status, err);
+        int r, state = state_of(d, name, err);
 
-        if (r < 0)
-                return r;
-        state = status.state;
-        zl_status_done(&status);
+        if (state < 0)
+                return state;
         if (state == ZL_STATE_EXITED || state == ZL_STATE_FAILED)
                 return 1;
         docker_record_load(d, name, &record);
@@ -292,12 +297,10 @@ static int docker_pause(struct zl_runtime *rt, const char *name, bool pause, str
 static int docker_remove(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err)
 {
         struct docker *d = docker_from(rt);
-        struct zl_status status;
-        int r = docker_status(d, name, &status, err);
+        int r = state_of(d, name, err);
 
         if (r < 0)
                 return r;
-        zl_status_done(&status);
         r = docker_ask(d, "DELETE",
                        docker_path(d, "/containers/" DOCKER_PREFIX "%s?v=1&force=%d", name, force),
                        NULL, err);
@@ -312,12 +315,10 @@ static int docker_rename(struct zl_runtime *rt, const char *name, const char *ne
 {
         struct docker *d = docker_from(rt);
         struct docker_record record;
-        struct zl_status status;
-        int r = docker_status(d, name, &status, err);
+        int r = state_of(d, name, err);
 
         if (r < 0)
                 return r;
-        zl_status_done(&status);
         docker_record_load(d, name, &record);
         r = docker_record_save(d, new_name, &record, err);
         if (r < 0)

@@ -667,29 +667,12 @@ static int finish_load(struct zl_runtime *rt, const char *loaded, const char *na
         return r;
 }
 
-static int load_archive(struct zl_runtime *rt, int fd, const struct zl_pull_options *o,
+/* Hands the engine an archive; "lines" is what it has told of it. Frees the path. */
+static int send_archive(struct docker *d, char *to, int fd, const struct zl_pull_options *o,
                         char ***lines, struct zl_error *err)
 {
-        struct docker *d = docker_from(rt);
         _cleanup_docker_conn_ struct zl_docker_conn *conn = NULL;
-        _cleanup_free_ char *path = docker_path(d, "/images/load?quiet=%d", !o->progress);
-        const struct zl_docker_request q = { .method = "POST",
-                                             .path = path,
-                                             .body_fd = fd,
-                                             .type = "application/x-tar",
-                                             .timeout = PULL_IDLE };
-        int r = docker_open(d, &q, &conn, err);
-
-        return r < 0 ? r : follow(conn, o, lines, err);
-}
-
-/* A plain root file system becomes an image of one layer. */
-static int import_plain(struct zl_runtime *rt, int fd, const struct zl_pull_options *o,
-                        char ***lines, struct zl_error *err)
-{
-        struct docker *d = docker_from(rt);
-        _cleanup_docker_conn_ struct zl_docker_conn *conn = NULL;
-        _cleanup_free_ char *path = docker_path(d, "/images/create?fromSrc=-");
+        _cleanup_free_ char *path = to;
         const struct zl_docker_request q = { .method = "POST",
                                              .path = path,
                                              .body_fd = fd,
@@ -704,6 +687,7 @@ int docker_image_load(struct zl_runtime *rt, const char *path, const char *name,
                       const struct zl_pull_options *progress, char **ret_digest,
                       struct zl_error *err)
 {
+        struct docker *d = docker_from(rt);
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
         _cleanup_strv_ char **lines = NULL;
         _cleanup_error_ struct zl_error own = ZL_ERROR_INIT;
@@ -713,7 +697,8 @@ int docker_image_load(struct zl_runtime *rt, const char *path, const char *name,
 
         if (fd < 0)
                 return zl_fail_errno(err, errno, "cannot open %s", path);
-        r = load_archive(rt, fd, progress, &lines, &own);
+        r = send_archive(d, docker_path(d, "/images/load?quiet=%d", !progress->progress), fd,
+                         progress, &lines, &own);
         loaded = loaded_name(lines);
         if (r >= 0 && loaded)
                 return finish_load(rt, loaded, name, ret_digest, err);
@@ -723,7 +708,8 @@ int docker_image_load(struct zl_runtime *rt, const char *path, const char *name,
                 return r < 0 ? r : zl_fail(err, ZL_E_INVALID, 0, "%s holds no image", path);
         }
         zl_strv_free(zl_take_ptr(lines));
-        r = import_plain(rt, fd, progress, &lines, err);
+        /* It becomes an image of one layer. */
+        r = send_archive(d, docker_path(d, "/images/create?fromSrc=-"), fd, progress, &lines, err);
         n = zl_strv_len(lines);
         if (r < 0) {
                 zl_error_prefix(err, "load of %s", path);

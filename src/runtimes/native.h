@@ -29,6 +29,8 @@
 #define NATIVE_STATUS "status.json"
 #define NATIVE_TRASH ".trash-"
 
+struct zl_cgroup;
+
 struct native {
         struct zl_runtime rt;
         struct zl_runtime_ops ops; /* zl_native_ops, under the kind that we are */
@@ -104,6 +106,9 @@ int native_look(struct native *n, const char *name, int64_t until, struct zl_sta
                 struct zl_error *err);
 /* How long a look may take. */
 #define NATIVE_LOOK_SPAN (ZL_NSEC_PER_SEC)
+/* The group of a workload that runs, and its first process where asked for; else ZL_E_STATE. */
+int native_open_group(struct native *n, const char *name, struct zl_cgroup **ret, pid_t *ret_pid,
+                      struct zl_error *err);
 /* The status of a workload that lives, from what its monitor has put down: no process is woken. 1; 0 if native_status() has
  * to say. For lists of many. */
 int native_glance(struct native *n, const char *name, struct zl_status *ret);

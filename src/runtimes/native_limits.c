@@ -19,8 +19,7 @@
 
 enum { PROC_TEXT_MAX = 1 << 16 };
 
-/* The group of a workload that has not ended. */
-static int open_group(struct native *n, const char *name, struct zl_cgroup **ret,
+int native_open_group(struct native *n, const char *name, struct zl_cgroup **ret, pid_t *ret_pid,
                       struct zl_error *err)
 {
         _cleanup_close_ int state = native_open_state(n, name, err);
@@ -38,6 +37,8 @@ static int open_group(struct native *n, const char *name, struct zl_cgroup **ret
         if (status.pid <= 0)
                 r = zl_fail(err, ZL_E_STATE, 0, "%s is not running, it is %s", name,
                             zl_workload_state_name(status.state));
+        if (ret_pid)
+                *ret_pid = status.pid;
         zl_status_done(&status);
         if (r < 0)
                 return r;
@@ -107,7 +108,7 @@ int native_update(struct zl_runtime *rt, const char *name, const struct zl_updat
         int r = check_weights(u, err);
 
         if (r == 0)
-                r = open_group(native_from(rt), name, &group, err);
+                r = native_open_group(native_from(rt), name, &group, NULL, err);
         if (r == 0)
                 r = zl_cgroup_apply(group, &resources, err);
         if (r < 0)
@@ -193,7 +194,7 @@ int native_top(struct zl_runtime *rt, const char *name, const char *ps_args, str
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0,
                                "the native runtime has one list of processes and knows no \"%s\"",
                                ps_args);
-        r = open_group(native_from(rt), name, &group, err);
+        r = native_open_group(native_from(rt), name, &group, NULL, err);
         if (r == 0)
                 r = zl_cgroup_pids(group, &pids, &n, err);
         if (r < 0)

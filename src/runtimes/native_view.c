@@ -48,31 +48,10 @@ static void read_network(pid_t pid, struct zl_stats *stats)
 int native_stats(struct zl_runtime *rt, const char *name, struct zl_stats *ret,
                  struct zl_error *err)
 {
-        struct native *n = native_from(rt);
-        _cleanup_close_ int state = native_open_state(n, name, err);
-        _cleanup_record_ struct native_record record = { 0 };
         _cleanup_(zl_cgroup_freep) struct zl_cgroup *cg = NULL;
-        struct zl_status status;
         pid_t pid;
-        int r;
+        int r = native_open_group(native_from(rt), name, &cg, &pid, err);
 
-        if (state < 0)
-                return state;
-        r = native_record_load(n, state, name, &record, err);
-        if (r == 0)
-                r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
-        if (r < 0)
-                return r;
-        pid = status.pid;
-        r = pid > 0 ? 0
-                    : zl_fail(err, ZL_E_STATE, 0, "%s is not running, it is %s", name,
-                              zl_workload_state_name(status.state));
-        zl_status_done(&status);
-        if (r < 0)
-                return r;
-        const struct zl_cgroup_options options = { .path = record.cgroup };
-
-        r = zl_cgroup_open(&options, &cg, err);
         if (r == 0)
                 r = zl_cgroup_stats(cg, ret, err);
         if (r < 0)

@@ -12,14 +12,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/parse.h"
 #include "base/strv.h"
 
 enum { BLOCK = 64, DIGEST = 32, TEXT_MAX_BYTES = 64 << 10 };
-
-static int nibble(char c)
-{
-        return c <= '9' ? c - '0' : c - 'a' + 10;
-}
 
 /* The digest of two pieces, as bytes. */
 static int digest(const void *a, size_t a_len, const void *b, size_t b_len, uint8_t out[DIGEST])
@@ -34,7 +30,7 @@ static int digest(const void *a, size_t a_len, const void *b, size_t b_len, uint
         zl_hash_update(hash, b, b_len);
         hex = zl_hash_finish(hash, text) + strlen("sha256:");
         for (size_t i = 0; i < DIGEST; i++)
-                out[i] = (uint8_t)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
+                out[i] = (uint8_t)(zl_hex_digit(hex[2 * i]) << 4 | zl_hex_digit(hex[2 * i + 1]));
         return 0;
 }
 

@@ -43,14 +43,11 @@ static int hex4(const char *s, uint32_t *ret)
         uint32_t v = 0;
 
         for (int i = 0; i < 4; i++) {
-                char c = s[i];
+                int d = zl_hex_digit(s[i]);
 
-                if (c >= '0' && c <= '9')
-                        v = v * 16 + (uint32_t)(c - '0');
-                else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-                        v = v * 16 + (uint32_t)((c | 32) - 'a' + 10);
-                else
+                if (d < 0)
                         return -EINVAL;
+                v = v * 16 + (uint32_t)d;
         }
         *ret = v;
         return 0;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/macro.h"
+#include "base/parse.h"
 #include "schema/scalar.h"
 
 static bool is_one_of(const char *text, const char *const *list, size_t n)
@@ -41,17 +42,6 @@ int zl_core_bool(const char *text, bool *ret)
         return 0;
 }
 
-static int digit_value(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return 99;
-}
-
 static int digits_u64(const char *s, unsigned base, uint64_t *ret)
 {
         uint64_t v = 0;
@@ -60,7 +50,7 @@ static int digits_u64(const char *s, unsigned base, uint64_t *ret)
         if (!*s)
                 return -EINVAL;
         for (; *s; s++) {
-                unsigned d = (unsigned)digit_value(*s);
+                unsigned d = (unsigned)zl_hex_digit(*s);
 
                 if (d >= base)
                         return -EINVAL;

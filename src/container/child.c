@@ -18,7 +18,7 @@
  * allocate; programs that create containers have one thread.)
  *
  * Not dumpable from the first moment: until exec nobody inside may read our memory or /proc/self/exe, which is
- * the runtime's own binary (CVE-2019-5736).
+ * the runtime's own binary (CVE-2019-5736). In a new user namespace it is while nobody but us is in there, to be owner of its own /proc.
  */
 #include <fcntl.h>
 #include <net/if.h>
@@ -122,8 +122,9 @@ static int become_root(struct zl_child *c)
 {
         if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
                 return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
-        if (!c->process->no_setgroups && !c->process->keep_groups &&
-            syscall(SYS_setgroups, 0, NULL) < 0)
+        if (c->plan->join_user_fd >= 0)
+                zl_child_look_at_groups(c);
+        if (!c->no_setgroups && !c->process->keep_groups && syscall(SYS_setgroups, 0, NULL) < 0)
                 return zl_child_fail(c, ZL_STAGE_ID_MAP, errno, "");
         /* What we write in /proc/self must be ours again; we are alone in the new namespace until the root is changed. */
         if (c->plan->new_user_ns)
@@ -463,8 +464,10 @@ void zl_child_main(const struct zl_plan *plan)
                 .proc_fd = -EBADF,
                 .root_fd = -EBADF,
                 .tty_fd = -EBADF,
+                .no_setgroups = plan->process.no_setgroups,
         };
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (!plan->is_shown)
+                prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (plan->process.die_with_parent)
                 prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         setsid();

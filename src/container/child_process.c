@@ -88,6 +88,15 @@ int zl_child_open_proc(struct zl_child *c)
         return 0;
 }
 
+void zl_child_look_at_groups(struct zl_child *c)
+{
+        _cleanup_close_ int fd = openat(AT_FDCWD, "/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
+        char text[8];
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+
+        c->no_setgroups = n >= 4 && memcmp(text, "deny", 4) == 0;
+}
+
 int zl_child_write_proc(struct zl_child *c, const char *file, const char *value)
 {
         return zl_write_string_at(c->proc_fd, file, value);
@@ -239,7 +248,10 @@ static int change_ids(struct zl_child *c)
                 return zl_child_fail(c, ZL_STAGE_USER, EINVAL, text);
         if (c->gid == (gid_t)-1)
                 return zl_child_fail(c, ZL_STAGE_GROUPS, EINVAL, text);
-        if (!c->process->no_setgroups && !c->process->keep_groups &&
+        /* What the user's entry in the container's /etc/group would add is a right less; what was asked for by number must be. */
+        if (c->no_setgroups && !c->process->keep_groups && c->process->n_groups > 0)
+                return zl_child_fail(c, ZL_STAGE_GROUPS, EPERM, text);
+        if (!c->no_setgroups && !c->process->keep_groups &&
             syscall(SYS_setgroups, c->n_groups, c->groups) < 0)
                 return zl_child_fail(c, ZL_STAGE_GROUPS, errno, text);
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)

@@ -92,6 +92,9 @@ struct zl_container_options {
         bool no_new_keyring;
         bool systemd_cgroup;
         bool notify_dir; /* make ZL_NOTIFY_DIR in the state directory, for a mount of the config to lead to */
+        /* The caller may not have all rights over cgroups: a group that he may not make is done without, when the config names none and asks
+         * for no limit; device rules that he may not set are left out (nobody makes devices in his user namespace anyway). */
+        bool rootless;
         bool no_cgroup; /* the process stays in the group of the caller; resources have no effect */
         const struct zl_criu_settings *
                 restore; /* not a new process but those of a checkpoint, which run when zl_container_create() returns */
@@ -115,7 +118,11 @@ ZL_DEFINE_CLEANUP(struct zl_container *, zl_container_freep, zl_container_free)
 pid_t zl_container_pid(const struct zl_container *c);
 /* Owned by the object; -1 if the process is gone. */
 int zl_container_pidfd(const struct zl_container *c);
+/* NULL: it has none. */
 struct zl_cgroup *zl_container_cgroup(const struct zl_container *c);
+/* Its processes: those of its group; without one, those in its pid namespace that we may look at; without either, the first alone. The
+ * caller frees. */
+int zl_container_pids(struct zl_container *c, pid_t **ret, size_t *ret_n, struct zl_error *err);
 const char *zl_container_id(const struct zl_container *c);
 const char *zl_container_bundle(const struct zl_container *c);
 /* The pty master when the config asks for a terminal and there was no console socket; the caller owns it then. -1 else. */

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -124,38 +125,6 @@ static int prepare_seccomp(struct creation *k, struct zl_error *err)
         return 0;
 }
 
-static bool leads_up(const char *path)
-{
-        for (const char *p = path; p && *p; p += strcspn(p, "/"), p += strspn(p, "/"))
-                if (strncmp(p, "..", 2) == 0 && (p[2] == 0 || p[2] == '/'))
-                        return true;
-        return false;
-}
-
-/* cgroupsPath: absolute below the hierarchies' roots, relative below our parent group. */
-static int cgroup_path(const struct zl_container_options *o, char **ret, struct zl_error *err)
-{
-        const char *path = o->config->linux_->cgroups_path;
-        const char *parent = o->default_cgroup ? o->default_cgroup : "zlayer";
-        _cleanup_free_ char *joined = NULL;
-
-        if (leads_up(path))
-                return zl_fail(err, ZL_E_INVALID, 0,
-                               "linux.cgroupsPath: \"%s\" leads upwards; name the group itself",
-                               path);
-        if (path && *path == '/')
-                joined = strdup(path);
-        else
-                joined = zl_path_join(parent, path && *path ? path : o->id);
-        *ret = joined ? zl_path_clean_absolute(joined) : NULL;
-        if (!*ret)
-                return zl_fail_oom(err);
-        if (zl_streq(*ret, "/"))
-                return zl_fail(err, ZL_E_INVALID, 0, "linux.cgroupsPath: \"%s\" is the root group",
-                               path ? path : "");
-        return 0;
-}
-
 /* By either driver; "" without groups. */
 static int find_cgroup(struct creation *k, struct zl_error *err)
 {
@@ -165,7 +134,7 @@ static int find_cgroup(struct creation *k, struct zl_error *err)
         if (o->no_cgroup)
                 return zl_replace_str(&k->c->cgroup_path, "") < 0 ? zl_fail_oom(err) : 0;
         if (!o->systemd_cgroup)
-                return cgroup_path(o, &k->c->cgroup_path, err);
+                return zl_container_cgroup_path(o, &k->c->cgroup_path, err);
         k->c->systemd_cgroup = true;
         r = zl_scope_plan(o->config->linux_->cgroups_path, o->id, &k->scope, err);
         if (r == 0 && zl_replace_str(&k->c->cgroup_path, zl_scope_path(k->scope)) < 0)
@@ -183,6 +152,18 @@ static int equip_cgroup(struct creation *k, struct zl_error *err)
         if (r == 0 && k->scope)
                 r = zl_scope_tell_limits(k->scope, k->c->cgroup, err);
         return r < 0 ? r : zl_cgroup_doors_open(k->c->cgroup, &k->plan.doors, err);
+}
+
+static int do_without_cgroup(struct creation *k, int r, struct zl_error *err)
+{
+        struct zl_container *c = k->c;
+
+        r = zl_container_without_cgroup(k->options, r, err);
+        if (r < 0)
+                return r;
+        if (c->state_fd >= 0 && unlinkat(c->state_fd, ZL_CGROUP_LINK, 0) < 0)
+                return zl_fail_errno(err, errno, "cannot forget the cgroup of container %s", c->id);
+        return zl_replace_str(&c->cgroup_path, "") < 0 ? zl_fail_oom(err) : 0;
 }
 
 /* What the child is born in must be there before it. The groups of version 1 it enters later: they are made while it builds its
@@ -214,8 +195,11 @@ static int prepare_cgroup(struct creation *k, struct zl_error *err)
         options.path = c->cgroup_path;
         options.late = k->scope != NULL;
         options.exclusive = !options.late; /* the process is in it when we come */
-        options.born_only = !zl_forbidden("late_doors");
+        options.rootless = k->options->rootless;
+        options.born_only = !options.rootless && !zl_forbidden("late_doors");
         r = zl_cgroup_open(&options, &c->cgroup, err);
+        if (r < 0 && !k->scope)
+                return do_without_cgroup(k, r, err);
         k->plan.doors_come = r == 0 &&
                              (options.late || (options.born_only && !zl_cgroup_is_v2(c->cgroup)));
         return r < 0 || k->plan.doors_come ? r : equip_cgroup(k, err);
@@ -322,11 +306,23 @@ static void join_early(struct zl_plan *plan)
                         plan->joins[i].fd = zl_close(plan->joins[i].fd);
 }
 
+/* In a user namespace that others live in the process may not be owner of its own /proc: what is written there comes first. */
+static void hide_helper(struct creation *k)
+{
+        struct zl_process_plan *p = &k->plan.process;
+
+        if (k->plan.join_user_fd >= 0 && p->has_oom_score_adj &&
+            zl_write_string_at(AT_FDCWD, "/proc/self/oom_score_adj", p->oom_score_adj) == 0)
+                p->has_oom_score_adj = false;
+        if (!k->plan.is_shown)
+                prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 /* A user namespace to join must be entered before the others are made in it, and namespaces to join are entered before one is made:
  * a helper does that and makes the process as our child (CLONE_PARENT), tells its pid, and is gone. */
 static int clone_by_helper(struct creation *k, uint64_t flags, struct zl_error *err)
 {
-        struct zl_clone helper_how = { .cgroup_fd = -1, .hidden = 1 };
+        struct zl_clone helper_how = { .cgroup_fd = -1, .hidden = geteuid() == 0 };
         int fds[2], status = 0, pid = 0;
         pid_t helper;
 
@@ -338,10 +334,16 @@ static int clone_by_helper(struct creation *k, uint64_t flags, struct zl_error *
 
                 /* The pid namespace here and not in the parent: in one of another, the helper would be told a number that means
                  * some other process outside. */
-                if (k->plan.join_pid_fd >= 0 && setns(k->plan.join_pid_fd, CLONE_NEWPID) < 0)
-                        _exit(errno);
+                bool in_pid;
+
+                hide_helper(k);
+                in_pid = k->plan.join_pid_fd < 0 || setns(k->plan.join_pid_fd, CLONE_NEWPID) == 0;
+
                 join_early(&k->plan);
                 if (k->plan.join_user_fd >= 0 && setns(k->plan.join_user_fd, CLONE_NEWUSER) < 0)
+                        _exit(errno);
+                /* Without privileges of our own only as root of the user namespace. */
+                if (!in_pid && setns(k->plan.join_pid_fd, CLONE_NEWPID) < 0)
                         _exit(errno);
                 made = syscall(SYS_clone, (unsigned long)flags | CLONE_PARENT | SIGCHLD, NULL, NULL,
                                NULL, NULL);
@@ -407,23 +409,10 @@ static int do_clone(struct creation *k, struct zl_error *err)
 
 static int write_maps(struct creation *k, struct zl_error *err)
 {
-        char path[48];
-        int r;
+        int r = zl_userns_write_maps(k->c->pid, &k->plan.id_maps, err);
 
-        if (k->plan.process.no_setgroups) {
-                snprintf(path, sizeof path, "/proc/%d/setgroups", k->c->pid);
-                r = zl_write_string_at(AT_FDCWD, path, "deny");
-                if (r < 0)
-                        return zl_fail_errno(err, -r, "cannot write %s", path);
-        }
-        snprintf(path, sizeof path, "/proc/%d/uid_map", k->c->pid);
-        r = zl_write_string_at(AT_FDCWD, path, k->plan.uid_map);
         if (r < 0)
-                return zl_fail_errno(err, -r, "linux.uidMappings: cannot write them");
-        snprintf(path, sizeof path, "/proc/%d/gid_map", k->c->pid);
-        r = zl_write_string_at(AT_FDCWD, path, k->plan.gid_map);
-        if (r < 0)
-                return zl_fail_errno(err, -r, "linux.gidMappings: cannot write them");
+                return r;
         r = zl_sync_tell(k->parent_fd, ZL_MSG_MAPPED, 0);
         return r < 0 ? zl_fail_errno(err, -r, "the container's process has ended") : 0;
 }

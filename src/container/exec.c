@@ -188,13 +188,19 @@ static int plan(struct execution *x, struct zl_error *err)
 static int open_ns(struct execution *x, const char *name, struct zl_error *err)
 {
         char path[48];
-        int fd;
+        int fd, r;
 
         snprintf(path, sizeof path, "/proc/%d/ns/%s", x->c->pid, name);
         fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        return fd < 0 ? zl_fail_errno(err, errno, "cannot open the %s namespace of container %s",
-                                      name, x->c->id)
-                      : fd;
+        if (fd >= 0)
+                return fd;
+        r = zl_fail_errno(err, errno, "cannot open the %s namespace of container %s", name,
+                          x->c->id);
+        if (geteuid() != 0 && zl_container_status(x->c) == ZL_CONTAINER_CREATED)
+                zl_error_hint(err,
+                              "until it is started only root may enter: its process still has the "
+                              "runtime's memory");
+        return r;
 }
 
 /* Only namespaces that differ from ours are joined: entering one's own user namespace is an error, and the others cost time.
@@ -346,6 +352,7 @@ static int join(struct zl_child *c, struct execution *x)
 
         if (plan->join_user_fd >= 0 && setns(plan->join_user_fd, CLONE_NEWUSER) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "user");
+        zl_child_look_at_groups(c);
         if (plan->join_pid_fd >= 0 && setns(plan->join_pid_fd, CLONE_NEWPID) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "pid");
         for (size_t i = 0; i < plan->n_joins; i++)
@@ -375,6 +382,8 @@ static int enter(struct zl_child *c, struct execution *x)
                 r = zl_child_fail(c, ZL_STAGE_OOM_SCORE, EACCES, c->process->oom_score_adj);
         if (r == 0) /* meant for the next execve, and so inherited until then */
                 r = zl_child_labels(c);
+        /* From here on nobody may look: the last moment in which a user without privileges is owner of his own /proc is over. */
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (r == 0)
                 r = join(c, x);
         if (r < 0)
@@ -456,8 +465,8 @@ static _Noreturn void child(struct execution *x)
                 .proc_fd = -EBADF,
                 .root_fd = -EBADF,
                 .tty_fd = -EBADF,
+                .no_setgroups = x->plan.process.no_setgroups,
         };
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (enter(c, x) < 0) {
                 zl_child_send_report(c);
                 _exit(255);
@@ -477,7 +486,7 @@ static int do_clone(struct execution *x, struct zl_error *err)
         bool inside = x->plan.join_pid_fd >= 0;
         struct zl_clone how = { .cgroup_fd = cg ? zl_cgroup_dir_fd(cg) : -1,
                                 .pidfd = inside ? NULL : &x->pidfd,
-                                .hidden = 1 };
+                                .hidden = geteuid() == 0 };
         pid_t pid;
 
         if (inside) {

@@ -19,6 +19,7 @@
 #include "container/user.h"
 #include "linux/caps.h"
 #include "linux/mounts.h"
+#include "linux/userns.h"
 #include "schema/arena.h"
 
 /* ---- the wire between parent and child (SOCK_SEQPACKET, both on this machine and of one binary) ----------- */
@@ -165,7 +166,7 @@ struct zl_process_plan {
         gid_t *groups; /* room for ZL_GROUPS_MAX */
         size_t n_groups;
         bool keep_groups; /* those of the caller: annotation run.oci.keep_original_groups, as crun */
-        bool no_setgroups; /* a user namespace of an unprivileged user denies it */
+        bool no_setgroups; /* the user namespace denies it */
         mode_t umask;
         struct zl_caps caps;
         bool no_new_privs;
@@ -211,9 +212,10 @@ struct zl_plan {
         bool new_cgroup_ns, new_time_ns, new_user_ns, new_net_ns, new_uts_ns;
         struct zl_namespace_plan joins[8]; /* in the order in which to join them */
         size_t n_joins;
-        int join_pid_fd;  /* joined before clone, by the parent */
-        int join_user_fd; /* joined first of all */
-        char *uid_map, *gid_map;
+        int join_pid_fd;               /* joined before clone, by the parent */
+        int join_user_fd;              /* joined first of all */
+        struct zl_userns_maps id_maps; /* of a new user namespace */
+        bool is_shown; /* the child must be dumpable until these are written: we have no privileges */
         char *time_offsets; /* text for /proc/self/timens_offsets */
         const char *rootfs; /* absolute */
         struct zl_overlay_plan overlay;
@@ -252,8 +254,8 @@ int zl_plan_personality(const struct zl_oci_personality *personality, struct zl_
                         struct zl_error *err);
 int zl_plan_memory_policy(struct zl_arena *arena, const struct zl_oci_memory_policy *policy,
                           struct zl_process_plan *ret, struct zl_error *err);
-/* The text of a map as the kernel reads it, or NULL without memory. */
-char *zl_plan_map_text(struct zl_arena *arena, const struct zl_oci_id_map *maps, size_t n);
+/* Refuses what a caller without privileges cannot have, and file systems whose ids nobody is inside. After zl_plan_mounts(). */
+int zl_plan_check_rights(const struct zl_plan *plan, struct zl_error *err);
 int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err);
 enum zl_mount_kind zl_mount_kind_of(const struct zl_oci_mount *m);
 /* Nodes of the plan's devices, which nobody can make in a user namespace. Best effort: without, those of the host are bound. */
@@ -276,6 +278,7 @@ struct zl_child {
         bool filtered;            /* the seccomp filter is loaded */
         uint64_t ignored_signals; /* what we were started with */
         bool in_cgroup, start_came;
+        bool no_setgroups; /* process->no_setgroups, or what the namespace that was joined says */
         struct zl_message report;
         gid_t groups[ZL_GROUPS_MAX];
         size_t n_groups;
@@ -296,6 +299,8 @@ int zl_child_enter_cgroup(struct zl_child *c);
 int zl_child_await(struct zl_child *c, int fd, int kind);
 int zl_child_open_proc(struct zl_child *c);
 int zl_child_write_proc(struct zl_child *c, const char *file, const char *value);
+/* After a user namespace was joined: does it deny setgroups(2)? With the host's root still ours. */
+void zl_child_look_at_groups(struct zl_child *c);
 int zl_child_rootfs(struct zl_child *c); /* mounts, devices, masks */
 /* The place of a mount in c->root_fd, made if it is missing. Returns a descriptor (O_PATH). */
 int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory);
@@ -332,6 +337,15 @@ int zl_hooks_run_host(struct zl_plan *plan, const struct zl_container *c, struct
 /* Opens the files of the annotations run.oci.hooks.stdout and .stderr, as crun; the caller closes out and err. */
 int zl_hooks_open(const struct zl_oci_config *config, struct zl_hook_run *run,
                   struct zl_error *err);
+
+/* ---- groups ---------------------------------------------------------------------------------------------------------- */
+
+/* cgroupsPath for the cgroupfs driver: absolute below the hierarchies' roots, relative below our parent group, which for a caller without
+ * privileges is where he may make groups. The caller frees. */
+int zl_container_cgroup_path(const struct zl_container_options *o, char **ret,
+                             struct zl_error *err);
+/* A group could not be made, for `r`. 0 if the container can do without (rootless, nothing asked for); else `r` with a better message. */
+int zl_container_without_cgroup(const struct zl_container_options *o, int r, struct zl_error *err);
 
 /* ---- the container object ------------------------------------------------------------------------------------------ */
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,9 +17,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "base/path.h"
 #include "base/socket.h"
 #include "container/internal.h"
+#include "linux/dir.h"
 #include "linux/scope.h"
 
 static const char *command_of(const struct zl_container *c)
@@ -154,10 +157,98 @@ static bool shares_pids(struct zl_container *c)
         return config != NULL;
 }
 
+struct members {
+        struct stat ns;
+        pid_t *pids;
+        size_t n, size;
+};
+
+static int add_member(struct members *m, pid_t pid)
+{
+        if (m->n == m->size) {
+                size_t size = m->size ? 2 * m->size : 16;
+                pid_t *more = reallocarray(m->pids, size, sizeof *more);
+
+                if (!more)
+                        return -ENOMEM;
+                m->pids = more;
+                m->size = size;
+        }
+        m->pids[m->n++] = pid;
+        return 0;
+}
+
+static int look_for_member(void *data, const char *name, _unused_ unsigned char type)
+{
+        struct members *m = data;
+        char path[48];
+        struct stat st;
+        uint32_t pid;
+
+        if (zl_parse_u32(name, 10, &pid) < 0)
+                return 0;
+        snprintf(path, sizeof path, "/proc/%u/ns/pid", pid);
+        if (stat(path, &st) < 0 || st.st_ino != m->ns.st_ino || st.st_dev != m->ns.st_dev)
+                return 0;
+        return add_member(m, (pid_t)pid);
+}
+
+int zl_container_pids(struct zl_container *c, pid_t **ret, size_t *ret_n, struct zl_error *err)
+{
+        _cleanup_close_ int proc = -EBADF;
+        struct members m = { .pids = NULL };
+        char path[48];
+        int r = 0;
+
+        if (c->cgroup)
+                return zl_cgroup_pids(c->cgroup, ret, ret_n, err);
+        snprintf(path, sizeof path, "/proc/%d/ns/pid", c->pid);
+        if (zl_container_has_ended(c)) {
+                r = 0;
+        } else if (shares_pids(c) || stat(path, &m.ns) < 0) {
+                r = add_member(&m, c->pid);
+        } else {
+                proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                r = proc < 0 ? -errno : zl_dir_each(proc, look_for_member, &m);
+        }
+        if (r < 0) {
+                free(m.pids);
+                return zl_fail_errno(err, -r, "cannot list the processes of container %s", c->id);
+        }
+        *ret = m.pids;
+        *ret_n = m.n;
+        return 0;
+}
+
+/* Without a group: each that can be found. */
+static int kill_members(struct zl_container *c, int sig, struct zl_error *err)
+{
+        _cleanup_free_ pid_t *pids = NULL;
+        size_t n = 0;
+        int r = zl_container_pids(c, &pids, &n, err);
+
+        if (r < 0)
+                return r;
+        if (n == 0)
+                return zl_fail(err, ZL_E_STATE, 0, "container not running");
+        for (size_t i = 0; i < n; i++)
+                if (kill(pids[i], sig) < 0 && errno != ESRCH)
+                        return zl_fail_errno(err, errno, "cannot signal process %d of container %s",
+                                             pids[i], c->id);
+        return 0;
+}
+
+static int no_group(const struct zl_container *c, const char *what, struct zl_error *err)
+{
+        return zl_fail(err, ZL_E_UNSUPPORTED, 0, "container %s has no cgroup: %s", c->id, what);
+}
+
 int zl_container_kill(struct zl_container *c, int sig, bool all, struct zl_error *err)
 {
         if (all && c->cgroup)
                 return zl_cgroup_kill_all(c->cgroup, sig, err);
+        if (all && sig != SIGKILL) /* which is for all of its pid namespace anyway */
+                return kill_members(c, sig, err);
         /* Without a pid namespace of its own the rest would outlive the first process: as runc, KILL is for all of them. */
         if (sig == SIGKILL && c->cgroup && shares_pids(c)) {
                 _cleanup_free_ pid_t *pids = NULL;
@@ -185,8 +276,10 @@ int zl_container_pause(struct zl_container *c, bool pause, struct zl_error *err)
         if (r < 0)
                 return r;
         status = zl_container_status(c);
-        if (!c->cgroup ||
-            (pause && status != ZL_CONTAINER_RUNNING && status != ZL_CONTAINER_CREATED))
+        if (!c->cgroup && status != ZL_CONTAINER_STOPPED)
+                r = no_group(c, "it cannot be paused", err);
+        else if (!c->cgroup ||
+                 (pause && status != ZL_CONTAINER_RUNNING && status != ZL_CONTAINER_CREATED))
                 r = zl_fail(err, ZL_E_STATE, 0, "container not running: %s",
                             zl_container_status_name(status));
         else if (!pause && status != ZL_CONTAINER_PAUSED)
@@ -204,8 +297,10 @@ int zl_container_update(struct zl_container *c, const struct zl_oci_resources *r
 
         if (r < 0)
                 return r;
-        if (!c->cgroup || zl_container_status(c) == ZL_CONTAINER_STOPPED)
+        if (zl_container_status(c) == ZL_CONTAINER_STOPPED)
                 r = zl_fail(err, ZL_E_STATE, 0, "container not running");
+        else if (!c->cgroup)
+                r = no_group(c, "it cannot have limits", err);
         else
                 r = zl_cgroup_apply(c->cgroup, resources, err);
         if (r == 0 && c->systemd_cgroup) {

@@ -105,28 +105,17 @@ static int plan_namespaces(struct zl_plan *plan, struct zl_error *err)
         return 0;
 }
 
-char *zl_plan_map_text(struct zl_arena *arena, const struct zl_oci_id_map *maps, size_t n)
-{
-        size_t size = n * 36 + 1, len = 0;
-        char *text = zl_arena_alloc(arena, size);
-
-        for (size_t i = 0; text && i < n; i++)
-                len += (size_t)snprintf(text + len, size - len, "%u %u %u\n", maps[i].container_id,
-                                        maps[i].host_id, maps[i].size);
-        return text;
-}
-
 static int plan_ids(struct zl_plan *plan, struct zl_error *err)
 {
         const struct zl_oci_linux *l = plan->config->linux_;
 
         if (plan->new_user_ns) {
-                plan->uid_map = zl_plan_map_text(plan->arena, l->uid_mappings, l->n_uid_mappings);
-                plan->gid_map = zl_plan_map_text(plan->arena, l->gid_mappings, l->n_gid_mappings);
-                if (!plan->uid_map || !plan->gid_map)
-                        return zl_fail_oom(err);
-                plan->process.no_setgroups = geteuid() != 0 && l->n_gid_mappings == 1 &&
-                                             l->gid_mappings[0].size == 1;
+                plan->id_maps = (struct zl_userns_maps){ l->uid_mappings, l->n_uid_mappings,
+                                                         l->gid_mappings, l->n_gid_mappings };
+                plan->is_shown = zl_userns_must_show();
+                plan->process.no_setgroups = zl_userns_denies_groups(&plan->id_maps);
+        } else if (!zl_userns_is_initial()) {
+                plan->process.no_setgroups = zl_userns_is_without_groups();
         }
         if (l->n_time_offsets) {
                 size_t size = l->n_time_offsets * 64 + 1, len = 0;
@@ -405,6 +394,8 @@ static int make(struct zl_plan *plan, struct zl_error *err)
                 r = plan_ids(plan, err);
         if (r == 0)
                 r = zl_plan_mounts(plan, err);
+        if (r == 0)
+                r = zl_plan_check_rights(plan, err);
         if (r == 0)
                 r = plan_devices(plan, err);
         if (r == 0)

@@ -14,7 +14,7 @@
 #include "linux/clone.h"
 
 /* An id-mapped mount takes its mapping from a user namespace: a child makes one, and lives just long enough to be asked for it. */
-static int map_namespace(const struct zl_oci_mount *m, const char *uid, const char *gid,
+static int map_namespace(const struct zl_oci_mount *m, const struct zl_userns_maps *maps,
                          struct zl_error *err)
 {
         struct zl_clone how = { .flags = CLONE_NEWUSER, .cgroup_fd = -1 };
@@ -29,32 +29,28 @@ static int map_namespace(const struct zl_oci_mount *m, const char *uid, const ch
         if (pid < 0)
                 return zl_fail_errno(err, -pid, "cannot make a user namespace for %s",
                                      m->destination);
-        snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
-        r = zl_write_string_at(AT_FDCWD, path, uid);
-        snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
-        if (r == 0)
-                r = zl_write_string_at(AT_FDCWD, path, gid);
+        r = zl_userns_write_maps(pid, maps, err);
         snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
         fd = r < 0 ? r : openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
         if (fd < 0 && r == 0)
-                r = -errno;
+                r = zl_fail_errno(err, errno, "cannot open a user namespace");
         kill(pid, SIGKILL);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
                 ;
-        return r < 0 ? zl_fail_errno(err, -r, "mounts: %s: cannot map ids", m->destination) : fd;
+        if (r < 0)
+                zl_error_prefix(err, "mounts: %s: cannot map ids", m->destination);
+        return r < 0 ? r : fd;
 }
 
 /* Whose ids: those of the mount's own mappings; without them, those of the container's user namespace. */
 static int open_mapping(struct zl_plan *plan, const struct zl_oci_mount *m, struct zl_error *err)
 {
-        const char *uid = plan->uid_map, *gid = plan->gid_map;
+        struct zl_userns_maps maps = plan->id_maps;
         int fd;
 
         if (m->n_uid_mappings && m->n_gid_mappings) {
-                uid = zl_plan_map_text(plan->arena, m->uid_mappings, m->n_uid_mappings);
-                gid = zl_plan_map_text(plan->arena, m->gid_mappings, m->n_gid_mappings);
-                if (!uid || !gid)
-                        return zl_fail_oom(err);
+                maps = (struct zl_userns_maps){ m->uid_mappings, m->n_uid_mappings, m->gid_mappings,
+                                                m->n_gid_mappings };
         } else if (m->n_uid_mappings || m->n_gid_mappings) {
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "mounts: %s: id mapping needs both uidMappings and gidMappings",
@@ -68,7 +64,7 @@ static int open_mapping(struct zl_plan *plan, const struct zl_oci_mount *m, stru
                                "user namespace",
                                m->destination);
         }
-        return map_namespace(m, uid, gid, err);
+        return map_namespace(m, &maps, err);
 }
 
 /* What we clone is a twin of the host's mount: whatever the container mounts on it would show up there. Ours only follows, like all

@@ -4,6 +4,7 @@
  * the subject in its place.
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "container/internal.h"
 
@@ -94,6 +95,20 @@ int zl_report_fail(const struct zl_message *m, const char *command, struct zl_er
                 zl_error_hint(err,
                               "a network of its own needs CAP_NET_ADMIN, which this process does "
                               "not have; the host's network needs nothing");
+        if (stage == ZL_STAGE_MOUNT && errnum == EPERM && geteuid() != 0)
+                zl_error_hint(
+                        err,
+                        "a user may only mount what belongs to namespaces of the container: proc to a new pid "
+                        "namespace, mqueue to a new ipc namespace; and may change no ids");
+        if ((stage == ZL_STAGE_USER || stage == ZL_STAGE_ID_MAP) && errnum == EINVAL)
+                zl_error_hint(err, "is the id in linux.uidMappings?");
+        if (stage == ZL_STAGE_GROUPS && errnum == EINVAL)
+                zl_error_hint(err, "are all ids in linux.gidMappings?");
+        if (stage == ZL_STAGE_GROUPS && errnum == EPERM)
+                zl_error_hint(
+                        err, "the user namespace denies setgroups: there can be no additionalGids");
+        if (stage == ZL_STAGE_OOM_SCORE && errnum == EACCES)
+                zl_error_hint(err, "without CAP_SYS_RESOURCE it can only be raised");
         if (stage == ZL_STAGE_RLIMIT && errnum == EPERM)
                 zl_error_hint(
                         err,

@@ -243,6 +243,7 @@ static void enable_controllers(int root_fd, const char *dir)
         _cleanup_free_ char *text = NULL, *file = NULL, *all = NULL;
         char *save = NULL;
         size_t len = 0;
+        int r;
 
         if (asprintf(&file, "%s/cgroup.controllers", dir) < 0 ||
             zl_read_file_at(root_fd, file, 4096, &text, NULL) < 0)
@@ -261,7 +262,9 @@ static void enable_controllers(int root_fd, const char *dir)
                 len += (size_t)sprintf(all + len, "%s+%.*s", len ? " " : "", (int)n, p);
                 p += n + (p[n] == ' ');
         }
-        if (len == 0 || zl_write_string_at(root_fd, file, all) == 0)
+        r = len == 0 ? 0 : zl_write_string_at(root_fd, file, all);
+        /* Busy: it has processes of its own. The controllers of threads alone would make it one of threads, below which nothing could live. */
+        if (r == 0 || r == -EBUSY)
                 return;
         for (char *word = strtok_r(all, " ", &save); word; word = strtok_r(NULL, " ", &save))
                 zl_write_string_at(root_fd, file, word);
@@ -451,6 +454,7 @@ static int open_into(struct zl_cgroup *cg, const struct zl_cgroup_options *optio
         r = find_layout(cg, err);
         if (r < 0)
                 return r;
+        cg->rootless = options->rootless;
         cg->late = options->create && options->late;
         cg->exclusive = options->exclusive;
         if (cg->late)
@@ -460,6 +464,55 @@ static int open_into(struct zl_cgroup *cg, const struct zl_cgroup_options *optio
         if (r == 0 && options->create && !options->born_only)
                 r = zl_cgroup_make(cg, err);
         return r < 0 ? r : open_v2(cg, err);
+}
+
+/* --- delegation -------------------------------------------------------------------------------------- */
+
+/* To move a process one must be allowed to write the list of the group that both places have in common, too. */
+static bool is_delegated(const char *path)
+{
+        static const char *const files[] = { "", "/cgroup.procs" };
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(files); i++) {
+                _cleanup_free_ char *file = NULL;
+
+                if (asprintf(&file, CGROUP_ROOT "%s%s", path, files[i]) < 0) {
+                        file = NULL;
+                        return false;
+                }
+                if (faccessat(AT_FDCWD, file, W_OK, AT_EACCESS) < 0)
+                        return false;
+        }
+        return true;
+}
+
+int zl_cgroup_find_delegated(char **ret)
+{
+        _cleanup_free_ char *text = NULL;
+        char *own, *slash;
+
+        *ret = NULL;
+        if (access(CGROUP_ROOT "/cgroup.controllers", F_OK) < 0 ||
+            zl_read_file_at(AT_FDCWD, "/proc/self/cgroup", ZL_CGROUP_TEXT_MAX, &text, NULL) < 0)
+                return 0;
+        own = strstr(text, "0::/");
+        if (!own || (own > text && own[-1] != '\n'))
+                return 0;
+        own += strlen("0::");
+        own[strcspn(own, "\n")] = 0;
+        if (!zl_path_is_clean_relative(
+                    own +
+                    1)) /* ours is outside of what we see; or the root, beside which nothing is */
+                return 0;
+        slash = strrchr(own, '/');
+        *slash = 0;
+        if (!is_delegated(own)) {
+                *slash = '/';
+                if (!is_delegated(own))
+                        return 0;
+        }
+        *ret = strdup(own);
+        return *ret ? 0 : -ENOMEM;
 }
 
 int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,

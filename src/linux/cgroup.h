@@ -29,7 +29,8 @@ struct zl_cgroup_options {
         bool create;      /* make the directories; on failure everything made is removed again */
         bool exclusive;   /* with create: it must not hold processes (-EBUSY otherwise) */
         bool born_only; /* with create: only what a process can be born in (version 2); zl_cgroup_make() makes the rest */
-        bool late;  /* with create: nothing yet; zl_cgroup_make() makes all of it */
+        bool late;     /* with create: nothing yet; zl_cgroup_make() makes all of it */
+        bool rootless; /* device rules are set where that is permitted */
         bool owned; /* with !create: zl_cgroup_remove() may remove it (a group loaded from state) */
 };
 
@@ -38,6 +39,9 @@ int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **r
                    struct zl_error *err);
 /* After born_only: the hierarchies of version 1; after late: everything. On failure zl_cgroup_remove() takes back what was made. */
 int zl_cgroup_make(struct zl_cgroup *cg, struct zl_error *err);
+/* For a caller without privileges on version 2: the group below which he may make others and move his processes into them. That beside
+ * which he is (whose children can have limits), or else his own. NULL in `*ret`: there is none. The caller frees. -ENOMEM. */
+int zl_cgroup_find_delegated(char **ret);
 /* Forgets the handle; the group stays. NULL is allowed. */
 void zl_cgroup_free(struct zl_cgroup *cg);
 ZL_DEFINE_CLEANUP(struct zl_cgroup *, zl_cgroup_freep, zl_cgroup_free)

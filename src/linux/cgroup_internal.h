@@ -15,7 +15,7 @@ struct zl_hierarchy {
 
 struct zl_cgroup {
         int root_fd; /* /sys/fs/cgroup */
-        bool v2, exclusive, late;
+        bool v2, exclusive, late, rootless;
         char *path; /* relative, without leading slash */
         char *shown_path;
         int dir_fd; /* the group's directory in the v2 hierarchy, if there is one */

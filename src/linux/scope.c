@@ -22,6 +22,7 @@
 #include "base/path.h"
 #include "linux/cgroup_internal.h"
 #include "linux/dbus.h"
+#include "linux/userns.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define MANAGER SYSTEMD ".Manager"
@@ -38,13 +39,7 @@ struct zl_scope {
 /* Root of the machine, not of a user namespace? */
 static bool is_system(void)
 {
-        _cleanup_free_ char *map = NULL;
-        unsigned inside, outside, n;
-
-        return geteuid() == 0 &&
-               (zl_read_file_at(AT_FDCWD, "/proc/self/uid_map", 4096, &map, NULL) < 0 ||
-                (sscanf(map, "%u %u %u", &inside, &outside, &n) == 3 && inside == 0 &&
-                 outside == 0 && n == UINT32_MAX));
+        return geteuid() == 0 && zl_userns_is_initial();
 }
 
 /* The first address of the form "unix:path=…" in a list of the bus. */

@@ -238,6 +238,7 @@ static int create(struct zl_oci *oci, const char *id, const struct create_option
         options.no_pivot = o->no_pivot;
         options.no_new_keyring = o->no_new_keyring;
         options.systemd_cgroup = oci->systemd_cgroup;
+        options.rootless = zl_oci_is_rootless(oci);
         options.no_cgroup = oci->no_cgroup;
         options.idle_fd = oci->idle_fd;
         r = zl_container_create(&options, &c, err);

@@ -112,6 +112,10 @@ static int cmd_events(struct zl_cli *cli, void *options, int argc _unused_, char
                 r = zl_fail(&err, ZL_E_INVALID, 0, "--interval must be longer than 0");
         if (r == 0 && zl_container_status(c) == ZL_CONTAINER_STOPPED)
                 r = zl_fail(&err, ZL_E_STATE, 0, "container not running");
+        if (r == 0 && !zl_container_cgroup(c))
+                r = zl_fail(&err, ZL_E_UNSUPPORTED, 0,
+                            "container %s has no cgroup: there are no figures and no events",
+                            argv[0]);
         if (r == 0)
                 r = o->stats ? print_event("stats", c, true, &err) : follow(c, interval, &err);
         return r < 0 ? zl_oci_fail(oci, &err) : zl_cli_finish(cli, ZL_EXIT_OK);

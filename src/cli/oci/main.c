@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "cli/oci/oci.h"
 #include "linux/self.h"
+#include "linux/userns.h"
 #include "schema/node.h"
 
 static const struct zl_cli_command *const commands[] = {
@@ -61,13 +62,15 @@ static void print_help(FILE *f)
         for (size_t i = 0; i < ZL_ARRAY_SIZE(commands); i++)
                 fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
         fputs("\nOptions (before the command):\n"
-              "  --root DIR           directory of container states (default /run/zlayer-oci)\n"
+              "  --root DIR           directory of container states (default /run/zlayer-oci;\n"
+              "                       for a user zlayer-oci below $XDG_RUNTIME_DIR)\n"
               "  --log FILE           append errors to this file, too\n"
               "  --log-format FORMAT  text or json (default text)\n"
               "  --systemd-cgroup     let systemd make the control groups (version 2 only)\n"
               "  --cgroup-manager M   who makes the control groups: cgroupfs, systemd, or disabled\n"
               "  --criu PROGRAM       what checkpoint and restore call (default criu, from $PATH)\n"
-              "  --rootless BOOL      auto, true or false (default auto)\n"
+              "  --rootless BOOL      do without cgroups that we may not make: true, false, or auto,\n"
+              "                       which is true for all but root of the machine (default auto)\n"
               "  --debug              say more\n"
               "  -v, --version        version of the runtime and of the specification\n"
               "  -h, --help           this text, or with a command its own\n",
@@ -183,15 +186,94 @@ int zl_oci_write_pid(const char *path, pid_t pid, struct zl_error *err)
         return r < 0 ? zl_fail_errno(err, -r, "cannot write the pid file %s", path) : 0;
 }
 
+static int usage(const char *fmt, const char *what)
+{
+        fputs("zlayer-oci: ", stderr);
+        fprintf(stderr, fmt, what);
+        fputs("\n  zlayer-oci --help tells more\n", stderr);
+        return ZL_EXIT_USAGE;
+}
+
+/* A directory of this user, or of root of a user namespace who was that user a moment ago. As runc, root there is told by $USER from one
+ * who is root for longer. */
+static bool has_own_runtime_dir(void)
+{
+        const char *name = getenv("USER");
+
+        return geteuid() != 0 || (!zl_userns_is_initial() && (!name || !zl_streq(name, "root")));
+}
+
 static int default_root(char **ret)
 {
         const char *runtime = getenv("XDG_RUNTIME_DIR");
+        char usual[40];
+        struct stat st;
 
-        if (geteuid() != 0 && runtime && *runtime)
+        snprintf(usual, sizeof(usual), "/run/user/%u", geteuid());
+        if (!has_own_runtime_dir())
+                runtime = NULL;
+        else if ((!runtime || *runtime != '/') && geteuid() != 0 && stat(usual, &st) == 0 &&
+                 st.st_uid == geteuid())
+                runtime = usual;
+        if (runtime && *runtime == '/')
                 *ret = zl_path_join(runtime, "zlayer-oci");
         else
                 *ret = strdup("/run/zlayer-oci");
         return *ret ? 0 : -ENOMEM;
+}
+
+/* The default one of a user may be below a directory that others can write: it is his alone, or not used. Sticky, so that nobody who
+ * tidies up there takes it for forgotten (XDG Base Directory Specification). */
+static int prepare_own_root(const struct zl_oci *oci, struct zl_error *err)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        if (oci->root_given || geteuid() == 0)
+                return 0;
+        if (zl_streq(oci->root, "/run/zlayer-oci")) {
+                zl_fail(err, ZL_E_CONFIGURATION, 0,
+                        "there is no directory for the states of containers: XDG_RUNTIME_DIR is not "
+                        "set, and /run/user/%u is not there",
+                        geteuid());
+                zl_error_hint(err, "--root DIR names one");
+                return -EINVAL;
+        }
+        if (mkdir(oci->root, 0700) < 0 && errno != EEXIST)
+                return zl_fail_errno(err, errno, "cannot make the directory of states %s",
+                                     oci->root);
+        fd = open(oci->root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return zl_fail_errno(err, errno, "cannot open the directory of states %s",
+                                     oci->root);
+        if (st.st_uid != geteuid() || st.st_mode & 022)
+                return zl_fail(err, ZL_E_PERMISSION, 0,
+                               "the directory of states %s belongs to somebody else, or others may "
+                               "write it",
+                               oci->root);
+        return fchmod(fd, S_ISVTX | 0700) < 0
+                       ? zl_fail_errno(err, errno, "cannot protect %s", oci->root)
+                       : 0;
+}
+
+bool zl_oci_is_rootless(const struct zl_oci *oci)
+{
+        if (zl_streq(oci->rootless, "true") || zl_streq(oci->rootless, "false"))
+                return zl_streq(oci->rootless, "true");
+        return geteuid() != 0 || !zl_userns_is_initial();
+}
+
+static int set_rootless(struct zl_oci *oci, const char *text)
+{
+        bool value;
+
+        oci->rootless = "auto";
+        if (*text == 0 || zl_streq(text, "auto"))
+                return -1;
+        if (zl_parse_bool(text, &value) < 0)
+                return usage("--rootless: \"%s\" is not auto, true or false", text);
+        oci->rootless = value ? "true" : "false";
+        return -1;
 }
 
 static int set_root(struct zl_oci *oci, const char *path)
@@ -207,14 +289,6 @@ static int set_root(struct zl_oci *oci, const char *path)
         oci->root_given = true;
         oci->root = path ? zl_path_clean_absolute(path) : NULL;
         return oci->root ? 0 : -ENOMEM;
-}
-
-static int usage(const char *fmt, const char *what)
-{
-        fputs("zlayer-oci: ", stderr);
-        fprintf(stderr, fmt, what);
-        fputs("\n  zlayer-oci --help tells more\n", stderr);
-        return ZL_EXIT_USAGE;
 }
 
 static int print_version(void)
@@ -250,8 +324,7 @@ static int take_global(struct zl_oci *oci, int c, char **argv)
                 oci->no_cgroup = zl_streq(optarg, "disabled");
                 return -1;
         case G_ROOTLESS:
-                oci->rootless = optarg;
-                return -1;
+                return set_rootless(oci, optarg);
         case G_DEBUG:
                 oci->debug = true;
                 return -1;
@@ -346,8 +419,9 @@ int zl_oci_main(int argc, char **argv)
         if (code < 0) {
                 zl_log_set(oci.debug ? ZL_LOG_DEBUG : ZL_LOG_WARNING, log_sink, &oci);
                 cmd = optind < argc ? find(argv[optind]) : NULL;
-                if (cmd && enters_containers(cmd) && !protected &&
-                    zl_self_protect(argv, &oci.idle_fd, &err) < 0)
+                if (cmd && enters_containers(cmd) &&
+                    ((!protected && zl_self_protect(argv, &oci.idle_fd, &err) < 0) ||
+                     prepare_own_root(&oci, &err) < 0))
                         code = zl_oci_fail(&oci, &err);
                 else if (cmd)
                         code = run_command(&oci, cmd, argc - optind, argv + optind);

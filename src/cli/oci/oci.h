@@ -22,7 +22,7 @@ struct zl_oci {
         bool log_json;
         bool debug;
         bool systemd_cgroup, no_cgroup;
-        const char *rootless; /* "auto", "true", "false" */
+        const char *rootless; /* "true", "false"; else to be found out */
         const char *criu;     /* name or path of the program, or NULL */
         int idle_fd;          /* to be closed by whoever has time: struct zl_container_options */
 };
@@ -39,6 +39,9 @@ int zl_oci_fail(struct zl_oci *oci, struct zl_error *err);
 /* The container of a name from the state directory; the error says "container does not exist" as callers of runc parse it. */
 int zl_oci_load(struct zl_oci *oci, const char *id, struct zl_container **ret,
                 struct zl_error *err);
+
+/* Is what cgroups a user may not have to be done without? By --rootless; else for all but root of the machine. */
+bool zl_oci_is_rootless(const struct zl_oci *oci);
 
 /* Writes a pid and nothing else; an empty path is refused. */
 int zl_oci_write_pid(const char *path, pid_t pid, struct zl_error *err);

@@ -263,8 +263,7 @@ static int cmd_ps(struct zl_cli *cli, void *options, int argc _unused_, char **a
         struct zl_oci *oci = zl_oci_of(cli);
         size_t n = 0;
 
-        if (zl_oci_load(oci, argv[0], &c, &err) < 0 ||
-            zl_cgroup_pids(zl_container_cgroup(c), &pids, &n, &err) < 0)
+        if (zl_oci_load(oci, argv[0], &c, &err) < 0 || zl_container_pids(c, &pids, &n, &err) < 0)
                 return zl_oci_fail(oci, &err);
         if (cli->json || (o->format && zl_streq(o->format, "json")))
                 print_pids(pids, n);

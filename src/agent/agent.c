@@ -18,8 +18,10 @@ struct zl_agent *zl_agent_new(const struct zl_host *host)
 {
         struct zl_agent *agent = calloc(1, sizeof(*agent));
 
-        if (agent)
-                agent->host = *host;
+        if (!agent)
+                return NULL;
+        agent->host = *host;
+        agent->armed = INT64_MAX;
         return agent;
 }
 
@@ -104,6 +106,15 @@ static void arm(struct zl_agent *agent)
                                 deadline = ZL_MIN(deadline, r->probe_at);
                 }
         }
+        agent->armed = deadline;
+        agent->host.arm(agent->host.data, deadline);
+}
+
+void zl_agent_arm_by(struct zl_agent *agent, int64_t deadline)
+{
+        if (deadline >= agent->armed)
+                return;
+        agent->armed = deadline;
         agent->host.arm(agent->host.data, deadline);
 }
 

@@ -283,6 +283,7 @@ struct zl_agent {
         unsigned n_ops;         /* submitted, not done */
         int64_t last_execution; /* highest identity given */
         bool settling;
+        int64_t armed; /* what the host was last asked to come back for */
         int64_t now; /* monotonic, while it settles: one instant for all, and one look at the clock */
 };
 
@@ -292,6 +293,8 @@ struct deployment *zl_agent_find(const struct zl_agent *agent, const char *name)
 void zl_agent_submit(struct zl_agent *agent, struct zl_op *op, void *owner,
                      void (*done)(struct zl_op *op));
 void zl_agent_settle(struct zl_agent *agent);
+/* A deadline that is new, of a machine that need not be settled for it. */
+void zl_agent_arm_by(struct zl_agent *agent, int64_t deadline);
 void zl_agent_tell(struct zl_agent *agent, struct zl_event event);
 /* The same, with a message by format. */
 void zl_agent_tellf(struct zl_agent *agent, struct zl_event event, const char *fmt, ...)

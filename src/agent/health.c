@@ -225,6 +225,16 @@ static int64_t spread(struct replica *r, int64_t span)
         return span / 100 * (int64_t)(90 + host->random(host->data) % 21);
 }
 
+/* A little later, when others are looked at, too: hundreds cost the machine less together than each at a moment of its own. */
+static int64_t in_company(int64_t at, int64_t distance)
+{
+        int64_t grid = 1;
+
+        while (grid <= distance / 64)
+                grid *= 2;
+        return (at + grid - 1) / grid * grid;
+}
+
 static int64_t doubled(int64_t span, uint32_t times, int64_t max)
 {
         while (times-- > 0 && span < max)
@@ -251,6 +261,8 @@ static void plan_next(struct replica *r)
         if (r->health == ZL_HEALTH_STARTING && !in_grace(r))
                 distance = plan->interval;
         r->probe_at = zl_agent_now(r->d->agent) + spread(r, distance);
+        if (r->health == ZL_HEALTH_HEALTHY)
+                r->probe_at = in_company(r->probe_at, distance);
 }
 
 static void on_success(struct replica *r)
@@ -282,10 +294,10 @@ static void on_probe(struct zl_probe *probe)
         struct replica *r = probe->owner;
         struct zl_agent *agent = r->d->agent;
         enum zl_health before = r->health;
+        bool steady;
 
         agent->n_ops--;
         r->probe = NULL;
-        r->dirty = true;
         if (probe->tag == r->run && !probe->cancelled) {
                 r->n_probes++;
                 if (probe->result >= 0)
@@ -295,11 +307,16 @@ static void on_probe(struct zl_probe *probe)
                 if (probe->tag == r->run)
                         plan_next(r);
         }
-        /* Once more the same of one that runs on is no news to the others; there may be hundreds. */
-        if (r->health != before || r->goal != ZL_GOAL_RUN || r->phase != ZL_PHASE_RUNNING)
-                r->d->dirty = true;
+        /* Once more the same of one that runs on is no news to anybody; there may be hundreds. */
+        steady = probe->tag == r->run && !probe->cancelled && r->health == before &&
+                 r->goal == ZL_GOAL_RUN && r->phase == ZL_PHASE_RUNNING;
         zl_probe_free(probe);
         zl_revision_unref(zl_take_ptr(r->probing));
+        if (steady) {
+                zl_agent_arm_by(agent, r->probe_at);
+                return;
+        }
+        r->dirty = r->d->dirty = true;
         zl_agent_settle(agent);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See pool.h. One mutex guards two lists (waiting, finished) and the table of threads. A finished task wakes the loop
- * through one uv_async; a timer looks for slow tasks, and only while something waits for a thread.
+ * through one uv_async, a brief one only if no other waits; a timer looks for slow tasks, and only while something waits for a
+ * thread or to be told.
  *
  * What may go wrong: a thread cannot be started (limits of the system). Then tasks wait for the threads that there are; if
  * there is none at all the timer tries again.
@@ -38,6 +39,7 @@ struct zl_pool {
         struct zl_task *waiting, **waiting_end, *finished, **finished_end;
         struct worker *workers;
         unsigned n_waiting, n_threads, n_running;
+        bool sweeping; /* a worker is on its way through all that waits */
         bool closing;
 };
 
@@ -77,8 +79,10 @@ static struct zl_task *await_task(struct zl_pool *pool)
 
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += IDLE_SEC;
-        while (!(task = take_waiting(pool)) && !pool->closing && r == 0)
+        while (!(task = take_waiting(pool)) && !pool->closing && r == 0) {
+                pool->sweeping = false;
                 r = pthread_cond_timedwait(&pool->work, &pool->lock, &until);
+        }
         return task;
 }
 
@@ -100,7 +104,8 @@ static void *work(void *arg)
                 task->next = NULL;
                 *pool->finished_end = task;
                 pool->finished_end = &task->next;
-                uv_async_send(&pool->finished_wake);
+                if (!task->brief || !pool->waiting || !pool->waiting->brief)
+                        uv_async_send(&pool->finished_wake);
         }
         remove_worker(pool, worker);
         pthread_mutex_unlock(&pool->lock);
@@ -157,37 +162,45 @@ static bool provide_workers(struct zl_pool *pool)
 
 /* ---- the loop's side ------------------------------------------------------------------------------------------- */
 
-static void on_look(uv_timer_t *timer)
+static void tell_finished(struct zl_pool *pool)
 {
-        struct zl_pool *pool = timer->data;
-
-        pthread_mutex_lock(&pool->lock);
-        if (provide_workers(pool))
-                uv_timer_stop(timer);
-        pthread_mutex_unlock(&pool->lock);
-}
-
-static void on_finished(uv_async_t *async)
-{
-        struct zl_pool *pool = async->data;
         struct zl_task *task, *next;
 
         pthread_mutex_lock(&pool->lock);
         task = pool->finished;
         pool->finished = NULL;
         pool->finished_end = &pool->finished;
+        if (!pool->waiting)
+                uv_timer_stop(&pool->look);
         pthread_mutex_unlock(&pool->lock);
         for (; task; task = next) {
                 next = task->next;
                 if (--pool->n_pending == 0)
-                        uv_unref((uv_handle_t *)async);
+                        uv_unref((uv_handle_t *)&pool->finished_wake);
                 task->done(task);
         }
 }
 
+static void on_look(uv_timer_t *timer)
+{
+        struct zl_pool *pool = timer->data;
+
+        pthread_mutex_lock(&pool->lock);
+        provide_workers(pool);
+        if (pool->waiting)
+                pthread_cond_broadcast(&pool->work);
+        pthread_mutex_unlock(&pool->lock);
+        tell_finished(pool);
+}
+
+static void on_finished(uv_async_t *async)
+{
+        tell_finished(async->data);
+}
+
 void zl_pool_submit(struct zl_pool *pool, struct zl_task *task)
 {
-        bool provided;
+        bool provided = false;
 
         task->next = NULL;
         if (pool->n_pending++ == 0)
@@ -196,8 +209,11 @@ void zl_pool_submit(struct zl_pool *pool, struct zl_task *task)
         *pool->waiting_end = task;
         pool->waiting_end = &task->next;
         pool->n_waiting++;
-        provided = provide_workers(pool);
-        pthread_cond_signal(&pool->work);
+        if (!task->brief || !pool->sweeping) {
+                pool->sweeping |= task->brief;
+                provided = provide_workers(pool) && !task->brief;
+                pthread_cond_signal(&pool->work);
+        }
         pthread_mutex_unlock(&pool->lock);
         if (!provided && !uv_is_active((uv_handle_t *)&pool->look))
                 uv_timer_start(&pool->look, on_look, LOOK_MSEC, LOOK_MSEC);

@@ -5,10 +5,15 @@
  * more than a second is no longer counted: it blocks itself and nobody else. Threads that have had nothing to do for a
  * while end, so an idle agent has none.
  *
+ * A brief task is one that as a rule takes less time than to wake a thread. Those that come together are done by one worker,
+ * one after the other, and told together; when the first of them turns out to hang, others take the rest after a
+ * quarter of a second.
+ *
  * zl_pool_new(), zl_pool_submit() and zl_pool_free() are called on the loop's thread.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -20,7 +25,8 @@ struct zl_pool;
 struct zl_task {
         void (*run)(struct zl_task *task);  /* on a worker; may block */
         void (*done)(struct zl_task *task); /* then on the loop's thread; may free the task */
-        struct zl_task *next;               /* the pool's */
+        bool brief;
+        struct zl_task *next; /* the pool's */
 };
 
 /* At most `n_at_once` tasks that have begun within the last second run at the same time. 0 or a negative errno. */

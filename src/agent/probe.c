@@ -4,14 +4,19 @@
  * loop waits for its descriptor; a timer bounds the whole. Of an HTTP answer nothing but the status line is read. Over TLS the
  * worker asks the question, too, since a handshake takes a processor and not only time.
  *
+ * Workloads are near: as a rule the connection is there when the worker looks once more, and so is the answer when the loop
+ * begins. Then nobody waits for anything.
+ *
  * What may go wrong: the worker is still busy when the time is over. Then the result is told at once, and what the
  * worker brings later is closed, or killed. So a runtime that hangs holds up nobody but itself.
  */
 #include "agent/probe.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +52,7 @@ struct running {
         unsigned status; /* over TLS */
         struct zl_error error;
         int result, fd;
+        bool connected; /* and HTTP's question is on its way */
         struct zl_exec *exec;
 
         struct zl_buf out; /* HTTP: what is still to be sent */
@@ -127,7 +133,7 @@ static int fail_connection(struct running *p, int e)
 /* What has come of the answer. 1: it is known, with *ret_status. */
 static int read_status(struct running *p, unsigned *ret_status)
 {
-        ssize_t n = recv(p->fd, p->line + p->n_line, sizeof(p->line) - 1 - p->n_line, 0);
+        ssize_t n = recv(p->fd, p->line + p->n_line, sizeof(p->line) - 1 - p->n_line, MSG_DONTWAIT);
         const char *digits;
 
         if (n < 0)
@@ -261,6 +267,30 @@ static int dial_here(const char *address, uint16_t port, int *ret_fd, struct zl_
         return r;
 }
 
+static bool is_address(const char *host)
+{
+        struct in6_addr any;
+
+        return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+}
+
+/* Whatever does not go well here is found, and told, by the loop. */
+static void look_once_more(struct running *p)
+{
+        struct pollfd fd = { .fd = p->fd, .events = POLLOUT };
+        int e = 0;
+        socklen_t len = sizeof(e);
+        ssize_t n = 0;
+
+        if (poll(&fd, 1, 0) != 1 || fd.revents != POLLOUT ||
+            getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 || e != 0)
+                return;
+        if (p->kind == ZL_PROBE_HTTP)
+                n = send(p->fd, p->out.data, p->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        zl_buf_consume(&p->out, n > 0 ? (size_t)n : 0);
+        p->connected = p->out.len == 0;
+}
+
 static void work(struct zl_task *task)
 {
         struct running *p = (struct running *)task;
@@ -283,6 +313,8 @@ static void work(struct zl_task *task)
         if (p->result >= 0 && p->url)
                 p->result = zl_https_status(zl_take_fd(p->fd), p->url, p->timeout, &p->status,
                                             &p->error);
+        else if (p->result >= 0)
+                look_once_more(p);
 }
 
 static void on_worked(struct zl_task *task)
@@ -306,6 +338,12 @@ static void on_worked(struct zl_task *task)
                 judge_status(p, p->status);
                 return;
         }
+        if (p->connected && p->kind == ZL_PROBE_TCP)
+                finish(p, 0);
+        else if (p->connected)
+                on_answer(p);
+        if (!p->probe)
+                return;
         r = uv_poll_init(p->uv, &p->poll, p->exec ? zl_exec_fd(p->exec) : p->fd);
         if (r < 0) {
                 finish(p, zl_fail_errno(&p->probe->error, -r, "cannot wait for an answer"));
@@ -314,7 +352,9 @@ static void on_worked(struct zl_task *task)
         p->poll.data = p;
         p->polling = true;
         p->n_handles++;
-        poll_for(p, p->exec ? UV_READABLE | UV_DISCONNECT : UV_WRITABLE);
+        poll_for(p, p->exec        ? UV_READABLE | UV_DISCONNECT
+                    : p->connected ? UV_READABLE
+                                   : UV_WRITABLE);
 }
 
 /* ---- beginning --------------------------------------------------------------------------------------------------- */
@@ -371,6 +411,8 @@ void zl_probe_run(uv_loop_t *uv, struct zl_pool *pool, struct zl_runtime *rt,
         }
         uv_timer_start(&p->timer, on_timeout, (uint64_t)(probe->timeout / ZL_NSEC_PER_MSEC + 1), 0);
         p->working = true;
+        /* A name may be long in being found, a command and a handshake take their time. */
+        p->task.brief = p->kind != ZL_PROBE_COMMAND && !p->url && (!p->host || is_address(p->host));
         zl_pool_submit(pool, &p->task);
 }
 

@@ -114,6 +114,12 @@ int zl_monitor_get_status(struct zl_monitor *monitor, struct zl_monitor_status *
  * and of those attached are as old as the change. */
 int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret);
 
+/* The same for who does something with what was seen and then wants to know whether it was true all the time: the descriptor
+ * in *ret_fd, which the caller closes, and `*ret_sum` are for zl_monitor_glance_holds(). */
+int zl_monitor_glance_open(int dirfd, const char *name, struct zl_monitor_status *ret, int *ret_fd,
+                           uint64_t *ret_sum);
+bool zl_monitor_glance_holds(int fd, uint64_t sum);
+
 /* Lets the command run. Returns when it has been executed, or why it cannot be: ZL_E_NO_COMMAND / ZL_E_NOT_RUNNABLE
  * (the workload is then EXITED with 127 / 126), others (it is then FAILED). The record is written in each case. */
 int zl_monitor_start(struct zl_monitor *monitor, struct zl_error *err);

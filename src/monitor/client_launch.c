@@ -144,9 +144,19 @@ int zl_monitor_is_alive(int run_dir_fd, pid_t *ret_pid, struct zl_error *err)
         return 1;
 }
 
-int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret)
+bool zl_monitor_glance_holds(int fd, uint64_t sum)
 {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        uint64_t now;
+
+        /* The lock last: a monitor that had gone before has put its end on record. */
+        return pread(fd, &now, sizeof(now), ZL_MONITOR_NOTE_AT) == sizeof(now) && now == sum &&
+               fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int zl_monitor_glance_open(int dirfd, const char *name, struct zl_monitor_status *ret, int *ret_fd,
+                           uint64_t *ret_sum)
+{
         struct zl_monitor_status status = ZL_MONITOR_STATUS_INIT;
         char path[NAME_MAX + sizeof("/" ZL_MONITOR_PID_FILE)];
         char buf[sizeof(uint64_t) + ZL_MONITOR_NOTE_MAX];
@@ -165,10 +175,8 @@ int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret
                 return 0;
         memcpy(&sum, buf, sizeof(sum));
         n -= (ssize_t)sizeof(sum);
-        /* The lock last: a monitor that had gone before has put its end on record. */
-        if (sum != zl_wire_sum(message, (size_t)n) || fcntl(fd, F_GETLK, &lock) < 0 ||
-            lock.l_type == F_UNLCK || zl_wire_open(&wire, message, (size_t)n, &head) < 0 ||
-            head.type != ZL_WIRE_STATE)
+        if (sum != zl_wire_sum(message, (size_t)n) || !zl_monitor_glance_holds(fd, sum) ||
+            zl_wire_open(&wire, message, (size_t)n, &head) < 0 || head.type != ZL_WIRE_STATE)
                 return 0;
         zl_wire_get_status(&wire, &status);
         if (zl_wire_finish(&wire) < 0) {
@@ -176,7 +184,17 @@ int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret
                 return 0;
         }
         *ret = status;
+        *ret_fd = zl_take_fd(fd);
+        *ret_sum = sum;
         return 1;
+}
+
+int zl_monitor_glance(int dirfd, const char *name, struct zl_monitor_status *ret)
+{
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t sum;
+
+        return zl_monitor_glance_open(dirfd, name, ret, &fd, &sum);
 }
 
 int zl_monitor_clean_run_dir(int run_dir_fd, struct zl_error *err)

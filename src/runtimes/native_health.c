@@ -2,18 +2,19 @@
 /*
  * Connections into the network of a workload, and the health check of an image.
  *
- * A socket belongs to the network namespace in which it was made, wherever it is used later. So a thread of its own enters the
- * namespace, makes the socket, begins to connect, and ends: nothing has to be undone, and no other thread is ever in
- * a strange network. The process is found through its monitor, whose child it is: as long as the monitor says that it
- * lives its number is its own, and it is asked again after the namespace is in our hands.
+ * A socket belongs to the network namespace in which it was made, wherever it is used later. So the calling thread enters the
+ * namespace, makes the socket, begins to connect, none of which waits for anything, and comes back: nothing else is
+ * done there, and what other threads do meanwhile, to start programs included, is done at home. A thread that ends there in place
+ * of coming back would be simpler, and costs more than all the rest. The process is found through its monitor, whose child it
+ * is: as long as the monitor says that it lives its number is its own, and that is looked at again when the process is in our hands.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -23,52 +24,41 @@
 #include "runtimes/native.h"
 #include "runtimes/native_network.h"
 
-enum { THREAD_STACK = 64 * 1024 };
-
 struct call {
-        int netns;
         union zl_sockaddr address;
         socklen_t address_len;
-        int fd, error;
+        int fd;
 };
 
-static void *make_socket(void *data)
+static int make_socket(struct call *call)
 {
-        struct call *call = data;
-
-        if (setns(call->netns, CLONE_NEWNET) < 0) {
-                call->error = errno;
-                return NULL;
-        }
         call->fd = socket(call->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
                           0);
-        if (call->fd < 0) {
-                call->error = errno;
-                return NULL;
-        }
+        if (call->fd < 0)
+                return -errno;
         /* What fails at once is told by SO_ERROR too, so that the caller has one way to learn it. */
-        if (connect(call->fd, &call->address.any, call->address_len) < 0 && errno != EINPROGRESS)
-                call->error = errno;
-        return NULL;
+        if (connect(call->fd, &call->address.any, call->address_len) == 0 || errno == EINPROGRESS)
+                return 0;
+        return -errno;
 }
 
-static int run_in_thread(struct call *call)
+/* In the network of a process; -ESRCH if it has none any more. */
+static int make_socket_there(int pidfd, int home, struct call *call)
 {
-        pthread_attr_t attr;
-        pthread_t thread;
-        int r = pthread_attr_init(&attr);
+        int r;
 
-        if (r != 0)
-                return -r;
-        pthread_attr_setstacksize(&attr, THREAD_STACK);
-        r = pthread_create(&thread, &attr, make_socket, call);
-        pthread_attr_destroy(&attr);
-        if (r != 0)
-                return -r;
-        pthread_join(thread, NULL);
-        if (call->error != 0)
+        if (setns(pidfd, CLONE_NEWNET) < 0)
+                return -errno;
+        r = make_socket(call);
+        /* In the wrong namespace nothing may go on; without memory it takes a moment. */
+        while (setns(home, CLONE_NEWNET) < 0) {
+                if (errno != ENOMEM)
+                        abort();
+                usleep(1000);
+        }
+        if (r < 0)
                 call->fd = zl_close(call->fd);
-        return -call->error;
+        return r;
 }
 
 static int parse_address(const char *host, uint16_t port, struct call *call)
@@ -81,49 +71,41 @@ static int parse_address(const char *host, uint16_t port, struct call *call)
         return r;
 }
 
-/* Its first process and how often it has been started, as cheaply as can be: thousands of checks come here. */
-static int find_process(struct native *n, const char *name, pid_t *ret_pid, uint32_t *ret_life,
-                        struct zl_error *err)
+/* By its monitor, which is asked once more when the process is in our hands. */
+static int ask_for_process(struct native *n, const char *name, struct zl_error *err)
 {
-        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
-        struct zl_status status;
-        int r;
+        struct zl_status status, again;
+        int fd, r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
 
-        if (zl_monitor_glance(n->run_fd, name, &m) == 1) {
-                *ret_pid = m.state <= ZL_STATE_STOPPING ? m.pid : 0;
-                *ret_life = m.record.generation;
-                zl_monitor_status_done(&m);
-                return 0;
-        }
-        r = native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &status, err);
         if (r < 0)
                 return r;
-        *ret_pid = status.pid;
-        *ret_life = status.generation;
+        fd = status.pid > 0 ? (int)syscall(SYS_pidfd_open, status.pid, 0) : -1;
+        if (fd >= 0 &&
+            native_look(n, name, zl_now_monotonic() + NATIVE_LOOK_SPAN, &again, NULL) == 0) {
+                if (again.pid != status.pid || again.generation != status.generation)
+                        fd = zl_close(fd);
+                zl_status_done(&again);
+        } else {
+                fd = zl_close(fd);
+        }
         zl_status_done(&status);
-        return 0;
+        return fd < 0 ? -ESRCH : fd;
 }
 
-/* A descriptor with which a thread can enter the network of the workload. Looked at once more, the process of that number has
- * been the workload's all the time; one that has just ended has no network. */
-static int open_network(struct native *n, const char *name, struct zl_error *err)
+/* A pidfd of its first process, as cheaply as can be: thousands of checks come here. Looked at once more, the process of that
+ * number has been the workload's all the time. -ESRCH: it does not run. */
+static int find_process(struct native *n, const char *name, struct zl_error *err)
 {
-        _cleanup_close_ int fd = -EBADF;
-        uint32_t life, life_again = 0;
-        pid_t pid, again = 0;
-        char path[64];
-        int r = find_process(n, name, &pid, &life, err);
+        struct zl_monitor_status m = ZL_MONITOR_STATUS_INIT;
+        _cleanup_close_ int fd = -EBADF, note = -EBADF;
+        uint64_t sum;
 
-        if (r < 0)
-                return r;
-        if (pid > 0) {
-                snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-        }
-        if (fd < 0 || find_process(n, name, &again, &life_again, NULL) < 0 || again != pid ||
-            life_again != life)
-                return zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
-        return zl_take_fd(fd);
+        if (zl_monitor_glance_open(n->run_fd, name, &m, &note, &sum) == 0)
+                return ask_for_process(n, name, err);
+        if (m.state <= ZL_STATE_STOPPING && m.pid > 0)
+                fd = (int)syscall(SYS_pidfd_open, m.pid, 0);
+        zl_monitor_status_done(&m);
+        return fd >= 0 && zl_monitor_glance_holds(note, sum) ? zl_take_fd(fd) : -ESRCH;
 }
 
 /* Its own address, or loopback if it has none. */
@@ -143,17 +125,22 @@ int native_dial(struct zl_runtime *rt, const char *name, const char *host, uint1
 {
         struct native *n = native_from(rt);
         struct call call = { .fd = -EBADF };
-        _cleanup_close_ int netns = open_network(n, name, err);
+        _cleanup_close_ int home = -EBADF, pidfd = -EBADF;
         int r;
 
-        if (netns < 0)
-                return netns;
         if (host && parse_address(host, port, &call) < 0)
                 return zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is no address", host);
         if (!host)
                 own_address(n, name, port, &call);
-        call.netns = netns;
-        r = run_in_thread(&call);
+        home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (home < 0)
+                return zl_fail_errno(err, errno, "cannot open our own network");
+        pidfd = find_process(n, name, err);
+        if (pidfd < 0 && pidfd != -ESRCH)
+                return pidfd;
+        r = pidfd < 0 ? pidfd : make_socket_there(pidfd, home, &call);
+        if (r == -ESRCH)
+                return zl_fail(err, ZL_E_STATE, 0, "%s does not run", name);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot connect to port %u of %s", port, name);
         *ret_fd = call.fd;

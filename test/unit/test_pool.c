@@ -128,11 +128,73 @@ static void tasks_that_hang_hold_up_nobody(void **state)
         free(jobs);
 }
 
+static void submit_brief(struct zl_pool *pool, struct job *jobs, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                jobs[i].task.brief = true;
+                zl_pool_submit(pool, &jobs[i].task);
+        }
+}
+
+static void brief_tasks_share_a_worker(void **state)
+{
+        unsigned n_done = 0;
+        struct zl_pool *pool;
+        struct job *jobs;
+        uv_loop_t uv;
+
+        (void)state;
+        assert_int_equal(uv_loop_init(&uv), 0);
+        assert_int_equal(zl_pool_new(&uv, 4, &pool), 0);
+        jobs = make_jobs(30, NULL, &n_done);
+        submit_brief(pool, jobs, 30);
+        run_until(&uv, &n_done, 30);
+        assert_int_equal(jobs[0].most, 1);
+        finish(&uv, pool);
+        free(jobs);
+}
+
+/* The first hangs: the rest is done all the same, and told, also what was done by the one that hangs now. */
+static void a_brief_task_that_hangs_holds_up_nobody(void **state)
+{
+        unsigned n_hung_done = 0, n_done = 0, n_after = 0;
+        struct job *hung, *jobs, *after;
+        struct zl_pool *pool;
+        uv_loop_t uv;
+        sem_t gate;
+
+        (void)state;
+        sem_init(&gate, 0, 0);
+        assert_int_equal(uv_loop_init(&uv), 0);
+        assert_int_equal(zl_pool_new(&uv, 2, &pool), 0);
+        hung = make_jobs(3, &gate, &n_hung_done);
+        jobs = make_jobs(20, NULL, &n_done);
+        after = make_jobs(1, NULL, &n_after);
+        submit_brief(pool, jobs, 10);
+        submit_brief(pool, hung, 3);
+        submit_brief(pool, jobs + 10, 10);
+        run_until(&uv, &n_done, 20);
+        assert_int_equal(n_hung_done, 0);
+        zl_pool_submit(pool, &after->task);
+        run_until(&uv, &n_after, 1);
+        assert_int_equal(n_hung_done, 0);
+        for (size_t i = 0; i < 3; i++)
+                sem_post(&gate);
+        run_until(&uv, &n_hung_done, 3);
+        finish(&uv, pool);
+        sem_destroy(&gate);
+        free(hung);
+        free(jobs);
+        free(after);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(all_tasks_are_done_on_the_loop),
                 cmocka_unit_test(tasks_that_hang_hold_up_nobody),
+                cmocka_unit_test(brief_tasks_share_a_worker),
+                cmocka_unit_test(a_brief_task_that_hangs_holds_up_nobody),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

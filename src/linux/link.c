@@ -257,10 +257,29 @@ static void put_hairpin(struct zl_buf *buf, const char *link)
         zl_nl_end(buf, begin);
 }
 
+/* Our end is a port of a bridge and has nobody's address. With one of its own it would talk to its container, and be one more route of
+ * fe80::/64, which the kernel tries one by one. A kernel that does not know this, or has no IPv6, refuses. */
+static void be_without_address(struct zl_nl *nl, const char *link)
+{
+        const uint8_t none = IN6_ADDR_GEN_MODE_NONE;
+        _cleanup_buf_ struct zl_buf buf = ZL_NL_BUF;
+        size_t begin = begin_link(&buf, RTM_NEWLINK, 0, 0, false), families, six;
+
+        zl_nl_put_str(&buf, IFLA_IFNAME, link);
+        families = zl_nl_nest(&buf, IFLA_AF_SPEC);
+        six = zl_nl_nest(&buf, AF_INET6);
+        zl_nl_put(&buf, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof(none));
+        zl_nl_nest_end(&buf, six);
+        zl_nl_nest_end(&buf, families);
+        zl_nl_end(&buf, begin);
+        zl_nl_transact(nl, &buf, NULL);
+}
+
 int zl_link_add_veth(struct zl_nl *nl, const struct zl_veth *veth, struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf buf = ZL_NL_BUF;
         size_t begin = begin_link(&buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, true), info;
+        int r;
 
         zl_nl_put_str(&buf, IFLA_IFNAME, veth->host);
         zl_nl_put_u32(&buf, IFLA_MASTER, veth->bridge);
@@ -272,7 +291,10 @@ int zl_link_add_veth(struct zl_nl *nl, const struct zl_veth *veth, struct zl_err
         zl_nl_nest_end(&buf, info);
         zl_nl_end(&buf, begin);
         put_hairpin(&buf, veth->host);
-        return run(nl, &buf, err, "make the link", veth->host);
+        r = run(nl, &buf, err, "make the link", veth->host);
+        if (r == 0)
+                be_without_address(nl, veth->host);
+        return r;
 }
 
 int zl_link_delete(struct zl_nl *nl, const char *name, struct zl_error *err)

@@ -38,7 +38,8 @@ int zl_nl_open(struct zl_nl *nl, int protocol, struct zl_error *err)
         return 0;
 }
 
-int zl_nl_open_in(struct zl_nl *nl, int protocol, int netns_fd, struct zl_error *err)
+int zl_netns_call(int netns_fd, int (*call)(void *data, struct zl_error *err), void *data,
+                  struct zl_error *err)
 {
         _cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
         int r;
@@ -47,11 +48,30 @@ int zl_nl_open_in(struct zl_nl *nl, int protocol, int netns_fd, struct zl_error 
                 return zl_fail_errno(err, errno, "cannot open our own network namespace");
         if (setns(netns_fd, CLONE_NEWNET) < 0)
                 return zl_fail_errno(err, errno, "cannot enter the network namespace");
-        r = zl_nl_open(nl, protocol, err);
+        r = call(data, err);
         /* In the wrong namespace nothing may go on. */
         if (setns(own, CLONE_NEWNET) < 0)
                 abort();
         return r;
+}
+
+struct opening {
+        struct zl_nl *nl;
+        int protocol;
+};
+
+static int open_here(void *data, struct zl_error *err)
+{
+        const struct opening *o = data;
+
+        return zl_nl_open(o->nl, o->protocol, err);
+}
+
+int zl_nl_open_in(struct zl_nl *nl, int protocol, int netns_fd, struct zl_error *err)
+{
+        struct opening o = { nl, protocol };
+
+        return zl_netns_call(netns_fd, open_here, &o, err);
 }
 
 void zl_nl_close(struct zl_nl *nl)

@@ -26,6 +26,9 @@ struct zl_nl {
 int zl_nl_open(struct zl_nl *nl, int protocol, struct zl_error *err);
 /* The same in another namespace, which the calling thread enters for it and leaves again. */
 int zl_nl_open_in(struct zl_nl *nl, int protocol, int netns_fd, struct zl_error *err);
+/* Calls `call` with the calling thread in another network namespace, and returns what it returns. */
+int zl_netns_call(int netns_fd, int (*call)(void *data, struct zl_error *err), void *data,
+                  struct zl_error *err);
 void zl_nl_close(struct zl_nl *nl);
 #define _cleanup_nl_ _cleanup_(zl_nl_close)
 

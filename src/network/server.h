@@ -145,6 +145,9 @@ int zl_net_network_load(struct zl_net_server *s, const char *name, unsigned slot
 int zl_net_network_keep(struct zl_net_server *s, const char *name, struct zl_error *err);
 int zl_net_network_remove(struct zl_net_server *s, const char *name, struct zl_error *err);
 int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, struct zl_error *err);
+/* Writes a setting of the kernel if it is another; one that is not there is left, one that cannot be written is a warning. */
+#define ZL_NET_IPV6_CONF "/proc/sys/net/ipv6/conf"
+void zl_net_set_sysctl(const char *path, const char *value);
 /* Removes the networks that nobody uses. */
 void zl_net_network_sweep(struct zl_net_server *s);
 void zl_net_network_free(struct zl_net_network *n);

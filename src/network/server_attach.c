@@ -64,6 +64,15 @@ static uint32_t uplink_mtu(struct zl_net_server *s)
         return s->mtu;
 }
 
+/* Routers are told to a container by us alone, and its addresses are unique: it neither asks its neighbours nor believes them. Each of
+ * these questions would reach every container of the network. */
+static int open_inside(void *data, struct zl_error *err)
+{
+        zl_net_set_sysctl(ZL_NET_IPV6_CONF "/" CONTAINER_LINK "/accept_ra", "0");
+        zl_net_set_sysctl(ZL_NET_IPV6_CONF "/" CONTAINER_LINK "/accept_dad", "0");
+        return zl_nl_open(data, NETLINK_ROUTE, err);
+}
+
 int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                 struct zl_error *err)
 {
@@ -83,12 +92,14 @@ int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                                              .gateways = n->gateway,
                                              .n_gateways = 2 };
         _cleanup_nl_ struct zl_nl inside = ZL_NL_INIT;
-        int r = zl_nl_open_in(&inside, NETLINK_ROUTE, netns, err);
+        int r;
 
         /* From the address: who knows the one from a cache knows the other. */
         memcpy(mac + 2, addresses[0].bytes, 4);
-        if (r == 0)
-                r = zl_link_add_veth(&s->route, &veth, err);
+        r = zl_link_add_veth(&s->route, &veth, err);
+        if (r < 0)
+                return r;
+        r = zl_netns_call(netns, open_inside, &inside, err);
         return r < 0 ? r : zl_link_setup(&inside, &setup, err);
 }
 

@@ -165,7 +165,7 @@ static int take_slot(struct zl_net_server *s, int64_t had, unsigned *ret, struct
 
 /* ---- the bridge ----------------------------------------------------------------------------------- */
 
-static void set_sysctl(const char *path, const char *value)
+void zl_net_set_sysctl(const char *path, const char *value)
 {
         char old[16] = "";
         int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -176,22 +176,20 @@ static void set_sysctl(const char *path, const char *value)
         zl_close(fd);
 }
 
-#define IPV6_CONF "/proc/sys/net/ipv6/conf"
-
 /* A host that forwards IPv6 stops listening to its router's advertisements unless it is told to go on: all links that do listen are
  * told, and those that are still to come. */
 static void keep_listening(void)
 {
-        DIR *dir = opendir(IPV6_CONF);
+        DIR *dir = opendir(ZL_NET_IPV6_CONF);
         const struct dirent *de;
-        char path[sizeof(IPV6_CONF) + NAME_MAX + 16];
+        char path[sizeof(ZL_NET_IPV6_CONF) + NAME_MAX + 16];
 
         while (dir && (de = readdir(dir))) {
                 _cleanup_free_ char *value = NULL;
 
-                snprintf(path, sizeof(path), IPV6_CONF "/%s/accept_ra", de->d_name);
+                snprintf(path, sizeof(path), ZL_NET_IPV6_CONF "/%s/accept_ra", de->d_name);
                 if (zl_read_file_at(AT_FDCWD, path, 16, &value, NULL) == 0 && value[0] == '1')
-                        set_sysctl(path, "2");
+                        zl_net_set_sysctl(path, "2");
         }
         if (dir)
                 closedir(dir);
@@ -202,14 +200,14 @@ static void let_forward(const char *bridge)
         _cleanup_free_ char *six = NULL;
         char path[128];
 
-        set_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
-        if (zl_read_file_at(AT_FDCWD, IPV6_CONF "/all/forwarding", 16, &six, NULL) == 0 &&
+        zl_net_set_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
+        if (zl_read_file_at(AT_FDCWD, ZL_NET_IPV6_CONF "/all/forwarding", 16, &six, NULL) == 0 &&
             six[0] == '0') {
                 keep_listening();
-                set_sysctl(IPV6_CONF "/all/forwarding", "1");
+                zl_net_set_sysctl(ZL_NET_IPV6_CONF "/all/forwarding", "1");
         }
-        snprintf(path, sizeof(path), IPV6_CONF "/%s/accept_ra", bridge);
-        set_sysctl(path, "0");
+        snprintf(path, sizeof(path), ZL_NET_IPV6_CONF "/%s/accept_ra", bridge);
+        zl_net_set_sysctl(path, "0");
 }
 
 int zl_net_network_raise(struct zl_net_server *s, struct zl_net_network *n, struct zl_error *err)

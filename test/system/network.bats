@@ -39,6 +39,27 @@ teardown() {
         assert_equal "$(jq -r '.[] | select(.name == "run.a.1").ip' <<<"$output")" "$a"
 }
 
+# Neighbours heard ten packets of each start, so that the thousandth was work for a thousand: questions for routers, which nobody answers,
+# and whether anybody has the address, which is ours to know.
+@test "a container neither asks for routers nor believes them, and its neighbours hear little of its start" {
+        import_busybox
+        serve a bridge
+        local heard link
+        heard() { inside a cat /sys/class/net/eth0/statistics/rx_packets; }
+        inside_fetch a "$(address_of a)"
+        sleep 2
+        heard=$(heard)
+        run -0 zl run --rm --network bridge bb sh -c 'cat /proc/sys/net/ipv6/conf/eth0/accept_ra /proc/sys/net/ipv6/conf/eth0/accept_dad
+                ip -6 addr show dev eth0; sleep 5'
+        assert_equal "${lines[0]} ${lines[1]}" "0 0"
+        assert_match 'fe80::'
+        assert_no_match tentative
+        heard=$(($(heard) - heard))
+        [ "$heard" -le 6 ] || fail "$heard packets"
+        link=$(ip -o link show type veth | grep -o 'zv[^@]*')
+        assert_equal "$(ip -6 addr show dev "$link")" ""
+}
+
 @test "addresses, routes and names are there before the command runs" {
         import_busybox
         run zl run --rm --network bridge bb sh -c 'ip -4 addr show dev eth0; ip route; grep rep-1 /etc/hosts; ip addr show lo'

@@ -63,6 +63,9 @@ struct zl_runtime_options {
                 wasm_cache_dir; /* compiled modules; default $ZLAYER_WASM_CACHE_DIR or root_dir/wasm */
         /* How long an instance may run; 0: $ZLAYER_WASM_MAX_EXECUTION_TIME, or no limit. */
         int64_t wasm_max_execution_nsec;
+        /* Keep a container with the engine ready for the next WebAssembly workload that asks for the same as the last one, for programs
+         * that live long; $ZLAYER_WASM_SPARE decides otherwise. */
+        bool wasm_spare;
 };
 
 /* Reads "auto", "native", "youki", "oci:NAME", "docker" ... `*ret_oci_name` points into `text`. */

@@ -5,6 +5,7 @@
  *
  *   run      the guest, to its end; its exit code is ours
  *   keep     instances ready, and runs one whenever it is asked to (wasm/keep.h); standard input is the socket
+ *   spare    loads the engine, then waits for one request (standard input is the socket) and runs it
  *   compile  a module into the cache
  *   prepare  stage and compile for a caller that knows nothing of WebAssembly; says where both are
  *   stage    copies this program, the loader and all libraries into a directory
@@ -285,6 +286,58 @@ static int keep(char *const *argv)
         return end(&o, r, &none, &err);
 }
 
+/* ---- spare --------------------------------------------------------------------------------------------------- */
+
+/* The first process of a pid namespace is deaf to signals it does not handle. */
+static void end_waiting(int sig)
+{
+        _exit(128 + sig);
+}
+
+/* Standard input has been the socket, and is that of any other instance from now on. */
+static int drop_socket(void)
+{
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        return fd < 0 || dup2(fd, STDIN_FILENO) < 0 || close(fd) < 0 ? -errno : 0;
+}
+
+/* Loads the engine as the options say, waits for those of the guest, and goes on as `run` does. */
+static int spare(char *const *argv)
+{
+        _cleanup_strv_ char **own_env = NULL;
+        _cleanup_wasm_options_ struct zl_wasm_options first = { 0 }, o = { 0 };
+        _cleanup_free_ char *buffer = NULL, **args = NULL, **env = NULL;
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        struct zl_wasm_result result = { 0 };
+        struct zl_wasm_unit *unit = NULL;
+        struct zl_wasm_run how = { .options = &o, .interrupt = &interrupt };
+        int r;
+
+        signal(SIGTERM, end_waiting);
+        signal(SIGINT, end_waiting);
+        r = begin(argv, &first, &own_env, &err);
+        if (r == 0) {
+                r = zl_keep_receive(STDIN_FILENO, &buffer, &args, &env);
+                if (r == -EPIPE)
+                        _exit(0); /* nobody wants it any more */
+                if (r == 0)
+                        r = drop_socket();
+                if (r < 0)
+                        zl_fail_errno(&err, -r, "cannot take the module to run");
+        }
+        if (r == 0)
+                r = zl_wasm_options_from_argv(args, &o, &err);
+        how.env = env;
+        if (r == 0)
+                r = watch(&o, &err);
+        if (r == 0)
+                r = load_unit(running, &o, true, &unit, &err);
+        if (r == 0)
+                r = zl_wasm_run_unit(running, unit, &how, &result, &err);
+        return end(&o, r, &result, &err);
+}
+
 /* ---- compile ------------------------------------------------------------------------------------------------- */
 
 static int digest_of(const char *path, char text[ZL_DIGEST_TEXT_MAX], struct zl_error *err)
@@ -482,6 +535,7 @@ static int help(char *const *argv)
         (void)argv;
         puts("zlayer-wasm run [--OPTION=VALUE]... -- MODULE [ARG...]\n"
              "zlayer-wasm keep [--ready=N] [--OPTION=VALUE]... -- MODULE\n"
+             "zlayer-wasm spare [--OPTION=VALUE]... -- MODULE\n"
              "zlayer-wasm compile CACHE MODULE [DIGEST] [fuel]\n"
              "zlayer-wasm prepare CACHE MODULE\n"
              "zlayer-wasm stage DIRECTORY\n"
@@ -498,9 +552,9 @@ int main(int argc, char **argv)
         static const struct {
                 const char *name;
                 int (*run)(char *const *argv);
-        } commands[] = { { "run", run },         { "keep", keep },   { "compile", compile },
-                         { "prepare", prepare }, { "stage", stage }, { "--version", version },
-                         { "--help", help } };
+        } commands[] = { { "run", run },           { "keep", keep },       { "spare", spare },
+                         { "compile", compile },   { "prepare", prepare }, { "stage", stage },
+                         { "--version", version }, { "--help", help } };
 
         for (size_t i = 0; argc > 1 && i < ZL_ARRAY_SIZE(commands); i++)
                 if (zl_streq(argv[1], commands[i].name))

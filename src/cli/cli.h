@@ -43,6 +43,7 @@ struct zl_cli {
         bool json;            /* machine-readable output is wanted */
         bool color_out;       /* standard output takes colour */
         bool color_err;
+        bool wasm_spare;       /* for a runtime that lives long */
         struct zl_runtime *rt; /* opened by the first zl_cli_runtime() */
 };
 

@@ -12,6 +12,7 @@ int zl_cli_runtime(struct zl_cli *cli, struct zl_runtime **ret, struct zl_error 
                         .root_dir = cli->root_dir,
                         .runtime_dir = cli->runtime_dir,
                         .oci_name = cli->oci_name,
+                        .wasm_spare = cli->wasm_spare,
                 };
                 int r = zl_runtime_new(cli->runtime_kind, &options, &cli->rt, err);
 

@@ -278,6 +278,7 @@ static int begin(struct serve *s, struct zl_error *err)
 
         if (r >= 0)
                 r = open_socket(s, err);
+        s->cli->wasm_spare = true;
         if (r >= 0)
                 r = zl_cli_runtime(s->cli, &s->rt, err);
         if (r < 0)

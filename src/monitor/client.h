@@ -62,6 +62,9 @@ struct zl_monitor_launch {
         bool systemd_cgroup;
         bool no_pivot;
         bool no_new_keyring;
+        /* Its process runs already and waits to be told what to do (`zlayer-wasm spare`). It becomes a workload by
+         * zl_monitor_adopt(); until then it ends when the connection of the launch is closed. */
+        bool spare;
 };
 #define ZL_MONITOR_LAUNCH_INIT                                                                     \
         ((struct zl_monitor_launch){ .generation = 1,                                              \
@@ -77,6 +80,13 @@ struct zl_monitor; /* a connection */
  * be NULL) is a connection to the new monitor, ready for zl_monitor_start(). The monitor is no child of the caller. */
 int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launch,
                       struct zl_monitor **ret, struct zl_error *err);
+
+/* Of a spare, on the connection of its launch: from now on it is a workload like any other that waits for its start, under this
+ * name. `args` are what stands behind the word "run" in a command of zlayer-wasm, `env` is its environment; together at most
+ * ZL_MONITOR_ADOPT_MAX bytes. ZL_E_STATE if it has ended meanwhile. */
+enum { ZL_MONITOR_ADOPT_MAX = 60 << 10 };
+int zl_monitor_adopt(struct zl_monitor *monitor, const char *name, char *const *args,
+                     char *const *env, struct zl_error *err);
 
 /* Does a monitor hold RUN_DIR? 1: yes, `*ret_pid` (may be NULL) is its pid; 0: no; negative: cannot tell. Safe against
  * reuse of pids. Does not wait for the monitor, which may even be stopped. */

@@ -10,6 +10,7 @@
  *   server_output.c  the workload's output into the log and to those attached; their input
  *   server_exec.c    commands run inside
  *   server_keep.c    instances of a WebAssembly workload that keeps some ready
+ *   server_spare.c   a process that waits for its module
  */
 #pragma once
 
@@ -138,6 +139,10 @@ struct zl_server {
         struct zl_server_exec *execs;
         struct zl_source keeper; /* the workload's process, if it keeps instances ready */
         uint32_t keep_most, keep_serial;
+        int spare_fd; /* to a process that waits for what it shall run; negative: there is none */
+        struct zl_conn
+                *owner; /* of a spare that nobody has adopted: it ends with this connection */
+        char **spare_args;
 
         /* Monotonic instants; 0: not set. */
         int64_t kill_at, stall_at, drain_until, record_at, linger_until, flush_until, trim_at;
@@ -228,3 +233,16 @@ bool zl_server_keep_takes(const struct zl_server *s, const struct zl_server_keep
 int zl_server_keep_run(struct zl_server *s, const struct zl_server_keep *what,
                        struct zl_server_exec *exec, struct zl_error *err);
 void zl_server_keep_signal(const struct zl_server_exec *exec, int sig);
+/* A request of wasm/keep.h with its texts. 0 or -ENOMEM. */
+int zl_server_keep_put(struct zl_buf *buf, uint32_t serial, char *const *args, char *const *env);
+
+/* ---- server_spare.c */
+/* Before the container is created: `*ret_theirs` is to become the standard input of its process; the caller closes it. */
+int zl_server_spare_open(struct zl_server *s, int *ret_theirs);
+/* It becomes the workload `name`. Copies what it is given. */
+int zl_server_spare_adopt(struct zl_server *s, const char *name, char *const *args,
+                          char *const *env, struct zl_error *err);
+/* Tells the process to run. */
+int zl_server_spare_start(struct zl_server *s, struct zl_error *err);
+/* The connection is about to go: nobody will ever adopt it. */
+void zl_server_spare_orphan(struct zl_server *s, const struct zl_conn *conn);

@@ -112,6 +112,7 @@ void zl_conn_drop(struct zl_server *s, struct zl_conn *conn)
         if (conn->dead)
                 return;
         conn->dead = true;
+        zl_server_spare_orphan(s, conn);
         if (conn->role == ZL_CONN_EXEC)
                 zl_server_exec_orphan(s, conn);
         zl_source_close(s, &conn->source);

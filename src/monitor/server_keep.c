@@ -171,10 +171,19 @@ bool zl_server_keep_takes(const struct zl_server *s, const struct zl_server_keep
                                ZL_KEEP_MAX;
 }
 
-static void put_texts(struct zl_buf *buf, char *const *texts)
+int zl_server_keep_put(struct zl_buf *buf, uint32_t serial, char *const *args, char *const *env)
 {
-        ZL_STRV_FOREACH(text, texts)
+        const struct zl_keep_message m = { .kind = ZL_KEEP_RUN,
+                                           .serial = serial,
+                                           .n_args = (uint32_t)zl_strv_len(args),
+                                           .n_env = (uint32_t)zl_strv_len(env) };
+
+        zl_buf_put(buf, &m, sizeof(m));
+        ZL_STRV_FOREACH(text, args)
                 zl_buf_put(buf, *text, strlen(*text) + 1);
+        ZL_STRV_FOREACH(text, env)
+                zl_buf_put(buf, *text, strlen(*text) + 1);
+        return zl_buf_error(buf) < 0 ? -ENOMEM : 0;
 }
 
 static size_t count_kept(const struct zl_server *s)
@@ -191,9 +200,7 @@ int zl_server_keep_run(struct zl_server *s, const struct zl_server_keep *what,
 {
         char *const *args = arguments_of(s, what->argv);
         _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(ZL_KEEP_MAX);
-        struct zl_keep_message m = { .kind = ZL_KEEP_RUN,
-                                     .n_args = (uint32_t)zl_strv_len(args),
-                                     .n_env = (uint32_t)zl_strv_len(what->env) };
+        uint32_t serial = s->keep_serial + 1 ?: 1; /* 0 is none */
         ssize_t n;
 
         if (count_kept(s) >= s->keep_most) {
@@ -203,18 +210,14 @@ int zl_server_keep_run(struct zl_server *s, const struct zl_server_keep *what,
                 zl_error_hint(err, "wasm.max_instances is how many may");
                 return r;
         }
-        /* 0 is none. */
-        m.serial = s->keep_serial = s->keep_serial + 1 ?: 1;
-        zl_buf_put(&buf, &m, sizeof(m));
-        put_texts(&buf, args);
-        put_texts(&buf, what->env);
-        if (zl_buf_error(&buf) < 0)
+        s->keep_serial = serial;
+        if (zl_server_keep_put(&buf, serial, args, what->env) < 0)
                 return zl_fail_oom(err);
         n = zl_send_fds(s->keeper.fd, buf.data, buf.len, what->stdio, 3,
                         MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0)
                 return zl_fail_errno(err, (int)-n, "cannot ask for an instance in %s", s->name);
-        exec->kept = m.serial;
+        exec->kept = serial;
         return 0;
 }
 

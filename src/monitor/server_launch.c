@@ -180,9 +180,12 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
 
         s->terminal = config->process && config->process->terminal;
         if (!s->terminal)
-                r = open_pipes(&pipes, launch->attach_stdin && !launch->keep_most);
+                r = open_pipes(&pipes,
+                               launch->attach_stdin && !launch->keep_most && !launch->spare);
         if (r >= 0 && launch->keep_most)
                 r = zl_server_keep_open(s, launch->keep_most, &pipes.theirs[0]);
+        else if (r >= 0 && launch->spare)
+                r = zl_server_spare_open(s, &pipes.theirs[0]);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot make pipes");
         if (launch->seccomp_fd >= 0) {
@@ -291,6 +294,8 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
                 r = watch_streams(s, err);
         if (r >= 0)
                 r = zl_exit_record_remove(s->state_dir_fd, err);
+        if (r >= 0 && launch->spare)
+                r = zl_container_start(s->container, err);
         if (r < 0)
                 undo(s);
         else
@@ -351,7 +356,7 @@ static int server_init(struct zl_server *s)
 {
         s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         s->lock_fd = s->terminal_fd = s->state_dir_fd = s->run_dir_fd = s->listener.fd =
-                s->signals.fd = s->keeper.fd = -EBADF;
+                s->signals.fd = s->keeper.fd = s->spare_fd = -EBADF;
         s->input.fd = s->outputs[0].source.fd = s->outputs[1].source.fd = -EBADF;
         s->listener.ready = zl_server_accept;
         s->message = ZL_BUF_INIT(2 * ZL_WIRE_MAX);
@@ -393,6 +398,8 @@ int zl_monitor_main(int argc, char **argv)
                         zl_send_fds(LAUNCH_FD, s->message.data, s->message.len, NULL, 0, 0);
                 return EXIT_FAILURE;
         }
+        if (launch.spare)
+                s->owner = s->conns;
         zl_conn_send_ok(s, s->conns, 1);
         s->dirty = true;
         return zl_server_loop(s);

@@ -79,7 +79,7 @@ void zl_server_start(struct zl_server *s, struct zl_conn *conn, uint32_t serial)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
 
-        if (s->phase != ZL_LIFE_PENDING || s->record.stop_requested) {
+        if (s->phase != ZL_LIFE_PENDING || s->record.stop_requested || s->owner) {
                 zl_fail(&err, ZL_E_STATE, 0, "%s has been started already, or has ended", s->name);
                 zl_conn_send_error(s, conn, serial, &err);
                 return;
@@ -87,7 +87,8 @@ void zl_server_start(struct zl_server *s, struct zl_conn *conn, uint32_t serial)
         s->phase = ZL_LIFE_RUNNING;
         s->record.started_at = zl_now_realtime();
         s->dirty = true;
-        if (zl_container_start(s->container, &err) >= 0) {
+        if ((s->spare_fd >= 0 ? zl_server_spare_start(s, &err)
+                              : zl_container_start(s->container, &err)) >= 0) {
                 /* Whoever has the answer finds the state put down. */
                 zl_server_note_state(s);
                 zl_conn_send_ok(s, conn, serial);
@@ -238,6 +239,8 @@ static void tell_end(struct zl_server *s)
         int64_t now = zl_now_monotonic();
 
         s->phase = ZL_LIFE_ENDED;
+        if (s->owner)
+                zl_conn_drop(s, s->owner); /* it learns at once that there is nothing to adopt */
         zl_server_tell_state(s);
         for (struct zl_conn *c = s->conns; c; c = c->next) {
                 if (c->waits_start) {

@@ -178,6 +178,18 @@ static int on_input(struct zl_server *s, struct zl_server_request *q)
         return 0;
 }
 
+static int on_adopt(struct zl_server *s, struct zl_server_request *q)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        const char *name = zl_wire_get_str(q->wire);
+        _cleanup_free_ char **args = zl_wire_get_strv(q->wire);
+        _cleanup_free_ char **env = zl_wire_get_strv(q->wire);
+
+        if (zl_wire_finish(q->wire) < 0 || !name || q->conn != s->owner)
+                return -EPROTO;
+        return answer(s, q, zl_server_spare_adopt(s, name, args, env, &err), &err);
+}
+
 static const struct {
         int (*handle)(struct zl_server *s, struct zl_server_request *q);
         unsigned roles;
@@ -193,6 +205,7 @@ static const struct {
         [ZL_WIRE_EXEC_KILL] = { on_exec_kill, EXEC },
         [ZL_WIRE_ATTACH] = { on_attach, CONTROL },
         [ZL_WIRE_INPUT] = { on_input, ATTACHED },
+        [ZL_WIRE_ADOPT] = { on_adopt, CONTROL },
 };
 
 void zl_server_request(struct zl_server *s, struct zl_conn *conn, size_t len, int *fds,

@@ -258,6 +258,7 @@ static void native_free(struct zl_runtime *rt)
 {
         struct native *n = native_from(rt);
 
+        native_spares_close(n);
         zl_image_store_close(n->images);
         zl_volumes_close(n->volumes);
         zl_close(n->containers_fd);
@@ -379,11 +380,14 @@ int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **
                 r = n->containers_fd = zl_open_dir_at(AT_FDCWD, n->containers_dir, 0711, err);
         if (r >= 0)
                 r = n->run_fd = zl_open_dir_at(AT_FDCWD, n->run_dir, 0700, err);
+        if (r >= 0) {
+                zl_host_read(&n->host);
+                r = native_spares_open(n, err);
+        }
         if (r < 0) {
                 native_free(&n->rt);
                 return r;
         }
-        zl_host_read(&n->host);
         *ret = &n->rt;
         return 0;
 }

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "image/image.h"
 #include "monitor/client.h"
@@ -28,6 +29,7 @@
 #define NATIVE_SPEC "spec.json"
 #define NATIVE_STATUS "status.json"
 #define NATIVE_TRASH ".trash-"
+#define NATIVE_SPARE ".spare-" /* no workload yet: native_spare.c */
 
 struct zl_cgroup;
 
@@ -44,6 +46,7 @@ struct native {
         pthread_mutex_t lock; /* guards the two below, which are opened when first needed */
         struct zl_image_store *images;
         struct zl_volumes *volumes;
+        struct native_spares *spares; /* NULL: none are kept */
 };
 
 static inline struct native *native_from(struct zl_runtime *rt)
@@ -70,6 +73,7 @@ struct native_record {
         uint64_t log_max_size;
         uint32_t keep_most; /* instances of WebAssembly that are forked from its process; 0: none */
         bool init_reaper, attach_stdin, auto_remove, seccomp, wasm;
+        bool spare;        /* its process waits for what it shall run */
         bool secret;       /* what it runs from is in the runtime directory, not beside its state */
         char **lower_dirs; /* LOWEST first */
         char *delegate;    /* the OCI runtime that made it; NULL: our own engine */
@@ -143,13 +147,48 @@ int native_seccomp_again(struct native *n, int state_fd, const char *name, struc
 int native_relaunch(struct native *n, int state_fd, struct native_record *record,
                     uint32_t generation, struct zl_error *err);
 
+/* A container that waits for a module (native_spare.c). */
+struct native_spare {
+        char name[sizeof(NATIVE_SPARE) + 16]; /* of its two directories */
+        char shape[ZL_DIGEST_TEXT_MAX];
+        int state_fd;               /* locked */
+        struct zl_monitor *monitor; /* of its launch: it ends with this connection */
+        char *cgroup;               /* cgroupsPath */
+};
+/* Makes one for workloads like `spec`; name and shape are filled. On failure nothing is left. */
+int native_make_spare(struct native *n, const struct zl_service_spec *spec,
+                      struct native_spare *spare, struct zl_error *err);
+
+/* ---- native_spare.c --------------------------------------------------------------------------------- */
+
+int native_spares_open(struct native *n, struct zl_error *err);
+void native_spares_close(struct native *n);
+/* Can a spare become this workload? Then 1 and what has to be equal; 0: no; negative errno. */
+int native_spare_shape(const struct native *n, const struct zl_create_options *options,
+                       char ret[ZL_DIGEST_TEXT_MAX]);
+/* One of this shape, the caller's from now on, or NULL. */
+struct native_spare *native_spare_take(struct native *n, const char *shape);
+/* It gets the name of a workload, and the module `source`; its descriptor and connection stay in it. On failure it is gone. */
+int native_spare_rename(struct native *n, struct native_spare *spare, const char *name,
+                        const char *source, struct zl_error *err);
+void native_spare_discard(struct native *n, struct native_spare *spare); /* NULL is allowed */
+void native_spare_free(struct native_spare *spare);                      /* NULL is allowed */
+/* Another workload of this shape was made: the next one may come. */
+void native_spare_want(struct native *n, const struct zl_create_options *options);
+/* What an earlier life of ours has left of it. */
+void native_spare_recover(struct native *n, const char *name);
+
 /* ---- native_recover.c ------------------------------------------------------------------------------- */
 
 /* Takes away everything that belongs to a workload but its monitor, which must have ended. The lock is held. */
 int native_erase(struct native *n, const char *name, char *const *volumes, struct zl_error *err);
+/* Its two directories alone. */
+int native_erase_dirs(struct native *n, const char *name, struct zl_error *err);
 /* What a create that died in the middle left. The lock is held. */
 int native_erase_wreck(struct native *n, int state_fd, const char *name, struct zl_error *err);
 int native_recover(struct zl_runtime *rt, struct zl_error *err);
+/* Removes what no list shows: half-removed directories, spares of those who have died. */
+void native_recover_hidden(struct native *n);
 int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err);
 
 /* ---- native_rename.c -------------------------------------------------------------------------------- */

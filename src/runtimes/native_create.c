@@ -51,11 +51,18 @@ struct creation {
         pid_t pid_of, ipc_of, network_of;
         char *network_name; /* container whose network is joined */
         struct zl_bundle bundle;
-        struct native_wasm *wasm; /* NULL: a container */
-        json_t *network;          /* what is asked of the networks; NULL: nothing */
+        struct native_wasm *wasm;   /* NULL: a container */
+        struct native_spare *spare; /* it is made of this one */
+        json_t *network;            /* what is asked of the networks; NULL: nothing */
         int seccomp_fd;
         struct zl_error *err;
 };
+
+/* The directory of a spare is hidden. */
+static const char *visible_name(const char *name)
+{
+        return name + (*name == '.');
+}
 
 static void warn(const struct creation *c, const char *text)
 {
@@ -84,6 +91,7 @@ static void creation_done(struct creation *c)
         zl_image_free(c->image);
         zl_bundle_done(&c->bundle);
         native_wasm_free(c->wasm);
+        native_spare_free(c->spare);
         json_decref(c->network);
         zl_close(c->seccomp_fd);
         zl_close(c->state_fd);
@@ -128,6 +136,47 @@ static int is_empty(int fd)
         return empty;
 }
 
+/* Looks the image up and prepares the module, so that the rename of a spare is all that is left to do. */
+static int prepare_for_spare(struct creation *c)
+{
+        struct zl_image_store *images;
+        int r = native_images(c->n, &images, NULL);
+
+        if (r == 0)
+                r = zl_image_lookup(images, c->options->digest ?: c->spec->image.name, &c->image,
+                                    NULL);
+        if (r == 0 && c->image->kind != ZL_IMAGE_WASM)
+                r = -EINVAL;
+        if (r == 0)
+                r = native_wasm_prepare(c->n, c->spec, c->image, &c->wasm, NULL);
+        return r;
+}
+
+/* Takes the name by renaming a spare, if there is one that fits. Whatever stands in the way: not this time. What is wrong with the
+ * request is found and told on the usual way. */
+static void try_spare(struct creation *c)
+{
+        char shape[ZL_DIGEST_TEXT_MAX];
+
+        if (!c->n->spares || native_spare_shape(c->n, c->options, shape) != 1)
+                return;
+        c->spare = native_spare_take(c->n, shape);
+        if (!c->spare)
+                return;
+        if (prepare_for_spare(c) < 0) {
+                native_spare_discard(c->n, zl_take_ptr(c->spare));
+        } else if (native_spare_rename(c->n, c->spare, c->options->name, c->wasm->source, NULL) <
+                   0) {
+                native_spare_free(zl_take_ptr(c->spare));
+        } else {
+                c->state_fd = zl_take_fd(c->spare->state_fd);
+                c->wasm->linked = true;
+                return;
+        }
+        zl_image_free(zl_take_ptr(c->image));
+        native_wasm_free(zl_take_ptr(c->wasm));
+}
+
 static int take_name(struct creation *c)
 {
         const char *name = c->options->name;
@@ -170,7 +219,8 @@ static int take_image(struct creation *c)
 
         if (r < 0)
                 return r;
-        r = zl_image_lookup(images, c->options->digest ?: name, &c->image, c->err);
+        if (!c->image)
+                r = zl_image_lookup(images, c->options->digest ?: name, &c->image, c->err);
         if (r < 0) {
                 if (zl_error_is_set(c->err) && c->err->code == ZL_E_NOT_FOUND)
                         zl_error_hint(c->err, "pull it with `zlayer-agent image pull %s`", name);
@@ -187,7 +237,7 @@ static int take_image(struct creation *c)
 
 static int prepare_wasm(struct creation *c)
 {
-        return native_wasm_is(c->image)
+        return native_wasm_is(c->image) && !c->wasm
                        ? native_wasm_prepare(c->n, c->spec, c->image, &c->wasm, c->err)
                        : 0;
 }
@@ -482,7 +532,7 @@ static int make_network_files(struct creation *c)
                 r = zl_net_make_hostname(&in, &name_file, c->err);
         if (r == 0)
                 r = zl_net_make_resolv_conf(&in, &resolv_file, NULL, c->err);
-        if (r == 0 && mkdirat(c->state_fd, "files", 0755) < 0)
+        if (r == 0 && !c->spare && mkdirat(c->state_fd, "files", 0755) < 0)
                 r = zl_fail_errno(c->err, errno, "cannot make %s/files", c->dir);
         if (r == 0)
                 r = write_file(c, "files/hosts", hosts);
@@ -497,6 +547,8 @@ static int make_upper(struct creation *c)
         size_t n = zl_strv_len(c->image->layer_dirs);
         struct stat st;
 
+        if (c->spare)
+                return 0;
         if (mkdirat(c->state_fd, "rootfs", 0755) < 0 || mkdirat(c->state_fd, "work", 0700) < 0 ||
             mkdirat(c->state_fd, "upper", 0755) < 0 || mkdirat(c->state_fd, "bundle", 0700) < 0)
                 return zl_fail_errno(c->err, errno, "cannot make the directories of %s",
@@ -627,7 +679,7 @@ static int make_bundle(struct creation *c)
         _cleanup_free_ char *resolv = file_path(c, network, "resolv.conf");
         struct zl_bundle_facts facts = c->n->host.facts;
         const struct zl_bundle_input in = {
-                .name = name,
+                .name = visible_name(name),
                 .ident = &c->ident,
                 .spec = c->spec,
                 .image = c->image,
@@ -660,6 +712,10 @@ static int make_bundle(struct creation *c)
         if (r == 0 && c->wasm)
                 r = native_wasm_apply(c->wasm, c->spec, c->dir, c->state_fd, c->bundle.config,
                                       c->err);
+        /* A group cannot be renamed. */
+        if (r == 0 && c->spare &&
+            zl_replace_str(&c->bundle.config->linux_->cgroups_path, c->spare->cgroup) < 0)
+                r = zl_fail_oom(c->err);
         if (r < 0)
                 return r;
         /* wasmtime serve finishes what it answers on INT and knows no other signal. */
@@ -786,13 +842,13 @@ int native_make_run(struct native *n, const char *name, struct zl_error *err)
         return fd < 0 ? zl_fail_errno(err, -fd, "cannot open %s/%s", n->run_dir, name) : fd;
 }
 
-int native_launch(struct native *n, const struct native_record *record, uint32_t generation,
-                  int seccomp_fd, struct zl_error *err)
+static int launch(struct native *n, const struct native_record *record, uint32_t generation,
+                  int seccomp_fd, struct zl_monitor **ret, struct zl_error *err)
 {
         _cleanup_free_ char *bundle = NULL, *upper = NULL, *work = NULL;
         /* A descriptor of its own: a lock travels with a descriptor that is inherited. */
         _cleanup_close_ int state = native_open_state(n, record->name, err), run = -EBADF;
-        struct zl_monitor_launch launch = ZL_MONITOR_LAUNCH_INIT;
+        struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
         _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
         int r;
 
@@ -807,35 +863,46 @@ int native_launch(struct native *n, const struct native_record *record, uint32_t
         if (asprintf(&upper, "%s/%s/upper", n->containers_dir, record->name) < 0 ||
             asprintf(&work, "%s/%s/work", n->containers_dir, record->name) < 0)
                 return zl_fail_oom(err);
-        launch.name = record->name;
-        launch.generation = generation;
-        launch.state_dir_fd = state;
-        launch.run_dir_fd = run;
-        launch.bundle = bundle;
-        launch.lower_dirs = record->lower_dirs;
-        launch.upper_dir = upper;
-        launch.work_dir = work;
-        launch.seccomp_fd = seccomp_fd;
-        launch.rows = record->rows;
-        launch.cols = record->cols;
-        launch.attach_stdin = record->attach_stdin;
-        launch.stop_signal = record->stop_signal;
-        launch.grace_nsec = record->grace_nsec;
-        launch.log_max_size = record->log_max_size;
-        launch.keep_most = record->keep_most;
-        launch.init_reaper = record->init_reaper;
-        launch.systemd_cgroup = n->settings.systemd_cgroup;
+        l.name = visible_name(record->name);
+        l.generation = generation;
+        l.state_dir_fd = state;
+        l.run_dir_fd = run;
+        l.bundle = bundle;
+        l.lower_dirs = record->lower_dirs;
+        l.upper_dir = upper;
+        l.work_dir = work;
+        l.seccomp_fd = seccomp_fd;
+        l.rows = record->rows;
+        l.cols = record->cols;
+        l.attach_stdin = record->attach_stdin;
+        l.stop_signal = record->stop_signal;
+        l.grace_nsec = record->grace_nsec;
+        l.log_max_size = record->log_max_size;
+        l.keep_most = record->keep_most;
+        l.init_reaper = record->init_reaper;
+        l.spare = record->spare;
+        l.systemd_cgroup = n->settings.systemd_cgroup;
         if (record->delegate && !n->delegate_monitor)
                 return zl_fail(err, ZL_E_CONFIGURATION, 0,
                                "the program zlayer-monitor-oci is nowhere to be found");
-        r = zl_monitor_launch(record->delegate ? n->delegate_monitor : n->settings.monitor_path,
-                              &launch, &monitor, err);
-        if (r < 0 || !record->network)
-                return r;
-        r = native_network_attach(n, state, record, monitor, err);
-        if (r < 0)
-                zl_monitor_stop(monitor, SIGKILL, 0, NULL, NULL);
+        r = zl_monitor_launch(record->delegate ? n->delegate_monitor : n->settings.monitor_path, &l,
+                              &monitor, err);
+        if (r == 0 && record->network) {
+                r = native_network_attach(n, state, record, monitor, err);
+                if (r < 0)
+                        zl_monitor_stop(monitor, SIGKILL, 0, NULL, NULL);
+        }
+        if (r == 0)
+                *ret = zl_take_ptr(monitor);
         return r;
+}
+
+int native_launch(struct native *n, const struct native_record *record, uint32_t generation,
+                  int seccomp_fd, struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+
+        return launch(n, record, generation, seccomp_fd, &monitor, err);
 }
 
 int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err)
@@ -852,9 +919,10 @@ int native_seccomp_again(struct native *n, int state_fd, const char *name, struc
         return zl_seccomp_cache_open(n->cache_dir, config->linux_->seccomp, err);
 }
 
-static int launch_new(struct creation *c)
+/* What a monitor has to know; its strings are the creation's. */
+static struct native_record first_record(const struct creation *c)
 {
-        const struct native_record record = {
+        return (struct native_record){
                 .name = (char *)(uintptr_t)c->options->name,
                 .lower_dirs = c->image->layer_dirs,
                 .rows = c->options->rows,
@@ -867,9 +935,20 @@ static int launch_new(struct creation *c)
                 .init_reaper = c->bundle.init_reaper,
                 .delegate = c->n->delegate,
                 .secret = has_secrets(c),
+                .spare = c->wasm && c->wasm->spare,
                 .network = c->network,
         };
+}
 
+static int launch_new(struct creation *c)
+{
+        const struct zl_oci_process *process = c->bundle.config->process;
+        const struct native_record record = first_record(c);
+
+        if (c->spare)
+                return zl_monitor_adopt(c->spare->monitor, c->options->name,
+                                        process->args + ZL_WASM_COMMAND_WORDS, process->env,
+                                        c->err);
         return native_launch(c->n, &record, 1, c->seccomp_fd, c->err);
 }
 
@@ -882,6 +961,62 @@ static int finish(struct creation *c)
                                               .wasm = c->wasm != NULL };
 
         return native_record_save_status(c->n, c->state_fd, &record, c->err);
+}
+
+static void ignore_warning(const char *text, void *data)
+{
+        (void)text;
+        (void)data;
+}
+
+/* Its directories, its bundle, its process. */
+static int make_shell(struct creation *c, struct native_spare *spare)
+{
+        struct native_record record;
+        int r = native_wasm_prepare_spare(c->n, c->spec, &c->wasm, c->err);
+
+        if (r == 0)
+                r = make_upper(c);
+        if (r == 0)
+                r = make_network_files(c);
+        if (r == 0)
+                r = make_bundle(c);
+        if (r < 0)
+                return r;
+        spare->cgroup = strdup(c->bundle.config->linux_->cgroups_path);
+        if (!spare->cgroup)
+                return zl_fail_oom(c->err);
+        record = first_record(c);
+        return launch(c->n, &record, 1, c->seccomp_fd, &spare->monitor, c->err);
+}
+
+int native_make_spare(struct native *n, const struct zl_service_spec *spec,
+                      struct native_spare *spare, struct zl_error *err)
+{
+        const struct zl_create_options options = { .name = spare->name,
+                                                   .spec = spec,
+                                                   .warn = ignore_warning };
+        struct creation c = { .n = n,
+                              .options = &options,
+                              .spec = spec,
+                              .ident = { "zlayer", "spare", 1 },
+                              .state_fd = -EBADF,
+                              .seccomp_fd = -EBADF,
+                              .dir = zl_path_join(n->containers_dir, spare->name),
+                              .image = calloc(1, sizeof(*c.image)),
+                              .err = err };
+        int r = c.dir && c.image ? take_name(&c) : zl_fail_oom(err);
+
+        if (r == 0) {
+                c.image->kind = ZL_IMAGE_WASM;
+                r = make_shell(&c, spare);
+                if (r < 0)
+                        native_erase_dirs(n, spare->name, NULL);
+        }
+        if (r == 0)
+                spare->state_fd = zl_take_fd(c.state_fd);
+        creation_done(&c);
+        return r;
 }
 
 int native_create(struct zl_runtime *rt, const struct zl_create_options *options,
@@ -903,8 +1038,12 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
         int r = zl_ident_parse(options->name, &c.ident);
 
         c.dir = zl_path_join(n->containers_dir, options->name);
+        if (r == 0 && !c.dir)
+                r = zl_fail_oom(&own);
         if (r == 0)
-                r = c.dir ? take_name(&c) : zl_fail_oom(&own);
+                try_spare(&c);
+        if (r == 0 && c.state_fd < 0)
+                r = take_name(&c);
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(steps); i++)
                 r = steps[i](&c);
         if (r < 0) {
@@ -914,6 +1053,8 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
                                 options->name);
                 zl_error_prefix(&own, "cannot create %s", options->name);
                 zl_error_move(err, &own);
+        } else if (c.wasm) {
+                native_spare_want(n, options);
         }
         creation_done(&c);
         zl_error_done(&own);

@@ -107,6 +107,13 @@ static int release_image(struct native *n, const char *name, struct zl_error *er
         return r < 0 ? r : zl_image_release(images, name, err);
 }
 
+int native_erase_dirs(struct native *n, const char *name, struct zl_error *err)
+{
+        int r = erase_run_dir(n, name, err);
+
+        return r < 0 ? r : erase_state_dir(n, name, err);
+}
+
 static int erase(struct native *n, const char *name, char *const *volumes, bool known,
                  struct zl_error *err)
 {
@@ -329,18 +336,26 @@ static void recover_volumes(struct native *n)
         zl_volume_info_free(infos, count);
 }
 
-/* Directories that were renamed away and not deleted to the end. */
-static void recover_trash(struct native *n)
+/* Directories that were renamed away and not deleted to the end, and spares that nobody will take any more. */
+static void recover_hidden_in(struct native *n, int parent)
 {
-        int fd = openat(n->containers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
         const struct dirent *de;
 
         while (dir && (de = readdir(dir)))
                 if (zl_startswith(de->d_name, NATIVE_TRASH))
-                        zl_rm_rf_at(n->containers_fd, de->d_name);
+                        zl_rm_rf_at(parent, de->d_name);
+                else if (zl_startswith(de->d_name, NATIVE_SPARE))
+                        native_spare_recover(n, de->d_name);
         if (dir)
                 closedir(dir);
+}
+
+void native_recover_hidden(struct native *n)
+{
+        recover_hidden_in(n, n->containers_fd);
+        recover_hidden_in(n, n->run_fd);
 }
 
 int native_recover(struct zl_runtime *rt, struct zl_error *err)
@@ -358,7 +373,7 @@ int native_recover(struct zl_runtime *rt, struct zl_error *err)
                 if (zl_ident_parse(*name, &ident) == 0)
                         recover_one(n, *name, until);
         }
-        recover_trash(n);
+        native_recover_hidden(n);
         recover_run_dirs(n);
         recover_holds(n);
         recover_volumes(n);

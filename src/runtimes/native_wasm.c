@@ -240,6 +240,30 @@ static int find_module(struct native_wasm *w, const struct zl_image *image, cons
         return 0;
 }
 
+int native_wasm_prepare_spare(struct native *n, const struct zl_service_spec *spec,
+                              struct native_wasm **ret, struct zl_error *err)
+{
+        _cleanup_free_ char *helper = NULL;
+        struct native_wasm *w = calloc(1, sizeof(*w));
+        int r = w ? native_wasm_find_helper(n->settings.monitor_path, &helper, err)
+                  : zl_fail_oom(err);
+
+        if (r == 0) {
+                w->compiled = w->linked = w->spare = true;
+                r = grant(w, spec, err);
+        }
+        if (r == 0)
+                r = limit(w, spec, err);
+        if (r == 0)
+                r = zl_wasm_engine_dir(n->settings.wasm_cache_dir, helper, &w->engine, err);
+        if (r < 0) {
+                native_wasm_free(w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
 int native_wasm_prepare(struct native *n, const struct zl_service_spec *spec,
                         const struct zl_image *image, struct native_wasm **ret,
                         struct zl_error *err)
@@ -388,11 +412,13 @@ static int save_command(int state_fd, char *const *command, struct zl_error *err
 
 static int set_options(struct native_wasm *w, char *const *env, struct zl_error *err)
 {
-        w->options.module = strdup(ZL_WASM_MODULE_MOUNT);
+        const char *module = w->linked ? ZL_WASM_CODE_MOUNT "/" ZL_WASM_CODE : ZL_WASM_MODULE_MOUNT;
+
+        w->options.module = strdup(module);
         w->options.reason = strdup(NATIVE_WASM_MOUNT "/reason");
         w->options.no_home = !zl_env_get(env, "HOME");
         if (w->compiled)
-                w->options.compiled = strdup(ZL_WASM_MODULE_MOUNT);
+                w->options.compiled = strdup(module);
         if (!w->options.module || !w->options.reason || (w->compiled && !w->options.compiled))
                 return zl_fail_oom(err);
         if (w->own_root && zl_wasm_options_add_dir(&w->options, "/", "/", false) < 0)
@@ -412,7 +438,11 @@ static int make_commands(struct native_wasm *w, const struct zl_service_spec *sp
                 return r < 0 ? r
                              : native_wasm_http_command(w, spec, config->process->env, ret_first);
         }
-        r = zl_wasm_command(&w->options, w->keep_most ? "keep" : "run", ret_first);
+        r = zl_wasm_command(&w->options,
+                            w->spare       ? "spare"
+                            : w->keep_most ? "keep"
+                                           : "run",
+                            ret_first);
         if (r == 0)
                 r = zl_wasm_command(&w->options, "run", ret_exec);
         return r < 0 ? r : zl_strv_extend(ret_first, args);
@@ -423,11 +453,16 @@ int native_wasm_apply(struct native_wasm *w, const struct zl_service_spec *spec,
                       struct zl_error *err)
 {
         _cleanup_free_ char *end = zl_path_join(state_dir, NATIVE_WASM_DIR);
+        _cleanup_free_ char *code = zl_path_join(state_dir, NATIVE_WASM_CODE_DIR);
         _cleanup_strv_ char **first = NULL, **exec = NULL;
-        int r = end ? 0 : zl_fail_oom(err);
+        int r = end && code ? 0 : zl_fail_oom(err);
 
-        if (r == 0 && mkdirat(state_fd, NATIVE_WASM_DIR, 0700) < 0)
+        /* What was a spare has them already. */
+        if (r == 0 && mkdirat(state_fd, NATIVE_WASM_DIR, 0700) < 0 && errno != EEXIST)
                 r = zl_fail_errno(err, errno, "cannot make %s", end);
+        if (r == 0 && w->linked && mkdirat(state_fd, NATIVE_WASM_CODE_DIR, 0755) < 0 &&
+            errno != EEXIST)
+                r = zl_fail_errno(err, errno, "cannot make %s", code);
         if (r == 0)
                 r = set_options(w, config->process->env, err);
         if (r == 0)
@@ -436,7 +471,8 @@ int native_wasm_apply(struct native_wasm *w, const struct zl_service_spec *spec,
                 r = add_preopens(w, spec->wasm, config, err);
         if (r == 0 && (make_commands(w, spec, config, &first, &exec) < 0 ||
                        add_bind(config, w->engine, ZL_WASM_ENGINE_MOUNT, true) < 0 ||
-                       add_bind(config, w->source, ZL_WASM_MODULE_MOUNT, true) < 0 ||
+                       add_bind(config, w->linked ? code : w->source,
+                                w->linked ? ZL_WASM_CODE_MOUNT : ZL_WASM_MODULE_MOUNT, true) < 0 ||
                        add_bind(config, end, NATIVE_WASM_MOUNT, false) < 0))
                 r = zl_fail_oom(err);
         if (r == 0)

@@ -13,6 +13,8 @@
 /* Where an instance leaves the reason of a bad end: a directory of the state, and where it is seen inside. */
 #define NATIVE_WASM_DIR "wasm"
 #define NATIVE_WASM_MOUNT "/.zlayer-end"
+/* Of one that was a spare: where its module is, as a link to the entry of the cache. */
+#define NATIVE_WASM_CODE_DIR "wasm-code"
 /* The program that serves HTTP components, inside. */
 #define NATIVE_WASM_SERVER_MOUNT "/.zlayer-serve"
 
@@ -23,6 +25,8 @@ struct native_wasm {
                 own_root;   /* source is machine code; the image has files, which the guest sees */
         char **args;        /* behind argv0 */
         uint32_t keep_most; /* its process keeps instances ready; so many run at once */
+        bool linked;        /* source is linked into the state and not mounted by itself */
+        bool spare;         /* its process waits for module and arguments */
         char *server; /* program wasmtime, which is the process of an HTTP component; else NULL */
         struct zl_wasm_options options;
 };
@@ -36,6 +40,10 @@ bool native_wasm_is(const struct zl_image *image);
 int native_wasm_prepare(struct native *n, const struct zl_service_spec *spec,
                         const struct zl_image *image, struct native_wasm **ret,
                         struct zl_error *err);
+
+/* The same for a spare (native_spare.c), of which nothing but the spec is known. */
+int native_wasm_prepare_spare(struct native *n, const struct zl_service_spec *spec,
+                              struct native_wasm **ret, struct zl_error *err);
 
 /* Turns the configuration of a container into that of the instance: command, mounts, no rights. `state_dir` is the absolute
  * path of the workload's directory, open as `state_fd`. What a later exec needs is put down there. */

@@ -238,6 +238,7 @@ static int choose_wasm(const struct zl_runtime_options *o, struct zl_runtime_set
                        struct zl_error *err)
 {
         const char *most = getenv("ZLAYER_WASM_MAX_EXECUTION_TIME");
+        const char *spare = getenv("ZLAYER_WASM_SPARE");
         _cleanup_free_ char *fallback = zl_path_join(s->root_dir, "wasm");
         int r;
 
@@ -249,6 +250,9 @@ static int choose_wasm(const struct zl_runtime_options *o, struct zl_runtime_set
             zl_duration_parse(most, &s->wasm_max_execution_nsec, NULL) < 0)
                 r = zl_fail(err, ZL_E_CONFIGURATION, 0,
                             "ZLAYER_WASM_MAX_EXECUTION_TIME is no duration: %s", most);
+        if (r == 0 && spare && *spare && zl_parse_bool(spare, &s->wasm_spare) < 0)
+                r = zl_fail(err, ZL_E_CONFIGURATION, 0,
+                            "ZLAYER_WASM_SPARE is \"%s\", which is neither true nor false", spare);
         return r;
 }
 
@@ -261,7 +265,8 @@ int zl_runtime_settings_make(const struct zl_runtime_options *options,
         const char *systemd = getenv("ZLAYER_USE_SYSTEMD");
         struct zl_runtime_settings s = { .systemd_cgroup = o->systemd_cgroup,
                                          .plain_http = o->plain_http,
-                                         .wasm_max_execution_nsec = o->wasm_max_execution_nsec };
+                                         .wasm_max_execution_nsec = o->wasm_max_execution_nsec,
+                                         .wasm_spare = o->wasm_spare };
         const char *data = getenv("ZLAYER_DATA_DIR"); /* an older name */
         int r = zl_environment_check(err);
 
@@ -309,6 +314,7 @@ static struct zl_runtime_options options_of(const struct zl_runtime_settings *s)
                 .docker_host = s->docker_host,
                 .wasm_cache_dir = s->wasm_cache_dir,
                 .wasm_max_execution_nsec = s->wasm_max_execution_nsec,
+                .wasm_spare = s->wasm_spare,
         };
 }
 

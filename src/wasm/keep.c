@@ -66,6 +66,37 @@ static char **cut_texts(char **at, const char *end, uint32_t n)
         return texts;
 }
 
+int zl_keep_receive(int fd, char **ret_buffer, char ***ret_args, char ***ret_env)
+{
+        _cleanup_free_ char *buffer = malloc(ZL_KEEP_MAX), **args = NULL;
+        struct zl_keep_message m;
+        char **env, *at;
+        size_t n_fds = 0;
+        ssize_t n;
+
+        if (!buffer)
+                return -ENOMEM;
+        do
+                n = zl_recv_fds(fd, buffer, ZL_KEEP_MAX, NULL, &n_fds, MSG_CMSG_CLOEXEC);
+        while (n == -EINTR);
+        if (n <= 0)
+                return n < 0 ? (int)n : -EPIPE;
+        if (n < (ssize_t)sizeof(m))
+                return -EPROTO;
+        memcpy(&m, buffer, sizeof(m));
+        at = buffer + sizeof(m);
+        args = cut_texts(&at, buffer + n, m.n_args);
+        env = args ? cut_texts(&at, buffer + n, m.n_env) : NULL;
+        if (m.kind != ZL_KEEP_RUN || !env) {
+                free(env);
+                return -EPROTO;
+        }
+        *ret_buffer = zl_take_ptr(buffer);
+        *ret_args = zl_take_ptr(args);
+        *ret_env = env;
+        return 0;
+}
+
 /* Streams that are streams already are left alone: a request never has a descriptor below them. */
 static int take_streams(const int fds[STREAMS])
 {

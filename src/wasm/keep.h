@@ -3,6 +3,9 @@
  * Instances that are kept ready: a process that has loaded the engine and a module, and from which every instance is forked. It
  * runs no guest itself, so what is forked has never seen one: instances share what none of them can write.
  *
+ * A spare (`zlayer-wasm spare`, monitor/server_spare.c) is the simpler case: a process that has loaded the engine, and runs one
+ * request of the same form itself.
+ *
  * The two sides talk over a socket of messages (SOCK_SEQPACKET): zlayer-monitor asks (monitor/server_keep.c), the process
  * `zlayer-wasm keep` answers. A message is a struct zl_keep_message, for RUN with its texts behind it, each ended by a null byte.
  */
@@ -28,6 +31,9 @@ struct zl_keep_message {
 
 /* Longer arguments go another way. */
 enum { ZL_KEEP_MAX = 64 << 10 };
+
+/* Waits for one request. The texts point into `*ret_buffer`; all three are the caller's to free. 0; -EPIPE if the other side is gone, -EPROTO if it is no request, other errnos. */
+int zl_keep_receive(int fd, char **ret_buffer, char ***ret_args, char ***ret_env);
 
 /* What runs in the process of an instance, whose streams are in place; its result is the exit code. */
 typedef int zl_keep_instance(void *data, char *const *args, char *const *env);

@@ -132,6 +132,7 @@ int zl_wasm_command(const struct zl_wasm_options *o, const char *word, char ***a
                                       ZL_WASM_ENGINE_MOUNT "/" ZL_WASM_PROGRAM, word };
         int r = 0;
 
+        _Static_assert(ZL_ARRAY_SIZE(start) == ZL_WASM_COMMAND_WORDS, "options.h");
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(start); i++)
                 r = zl_strv_push(argv, start[i]);
         return r < 0 ? r : zl_wasm_options_to_argv(o, argv);

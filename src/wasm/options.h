@@ -54,6 +54,7 @@ int zl_wasm_options_to_argv(const struct zl_wasm_options *options, char ***argv)
 /* The whole command of an instance inside its container, where the engine is mounted (ZL_WASM_ENGINE_MOUNT): the loader,
  * the program, what it shall do ("run", or "keep" for one with `ready`), the above. An exec repeats it with "run" and other arguments. */
 int zl_wasm_command(const struct zl_wasm_options *options, const char *word, char ***argv);
+enum { ZL_WASM_COMMAND_WORDS = 5 }; /* so many stand before the options */
 
 /* Reads what the above has written (argv[0] is the first option). ZL_E_INVALID for anything else. `*ret` is to be
  * released by the caller also on failure. */
@@ -64,3 +65,5 @@ int zl_wasm_options_from_argv(char *const *argv, struct zl_wasm_options *ret, st
 #define ZL_WASM_LOADER "ld.so"
 #define ZL_WASM_PROGRAM "zlayer-wasm"
 #define ZL_WASM_MODULE_MOUNT "/.zlayer-module"
+#define ZL_WASM_CODE_MOUNT "/.zlayer-code" /* or a directory in which it is ZL_WASM_CODE */
+#define ZL_WASM_CODE "module"

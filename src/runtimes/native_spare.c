@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Spares: containers that are made before anybody asks for them. What a start of a WebAssembly workload costs is nearly all the
+ * same whatever the module: a monitor, namespaces, groups, mounts, a process with the engine loaded. So after such a workload
+ * was made, one more container of the same shape is made in the background, up to the point where its process waits to be told
+ * which module to run with which words. A later create of that shape renames its directories to the workload's, links the
+ * module into them, and has the monitor adopt it. Everything else is as in any create.
+ *
+ * A spare has run no guest, is used for one workload, and ends with it. Its shape is the whole spec but the image, the command and the
+ * environment, which arrive with the request; specs that need more than that (volumes, networks, terminals) are made the
+ * usual way. One spare is kept at a time, for a minute after the last workload of its shape.
+ *
+ * To recover, a spare is a create that is going on: its directory is locked by us. When we die its monitor ends it, and whoever
+ * recovers removes the directories. What may go wrong while one is made is nobody's concern: the usual way remains.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/strv.h"
+#include "linux/cgroup.h"
+#include "runtimes/native.h"
+#include "runtimes/native_network.h"
+#include "runtimes/native_wasm.h"
+#include "spec/spec.h"
+
+/* So long after the last workload of its shape a spare is kept, and so long a start is left alone before the next is made. */
+#define KEPT_NSEC (60 * ZL_NSEC_PER_SEC)
+#define QUIET_NSEC (20 * ZL_NSEC_PER_MSEC)
+
+struct native_spares {
+        pthread_mutex_t lock; /* guards all below but the thread */
+        pthread_cond_t news;
+        pthread_t thread;
+        bool running, stop;
+        struct zl_service_spec *wanted; /* NULL: nothing is */
+        char shape[ZL_DIGEST_TEXT_MAX]; /* of it */
+        int64_t wanted_at;
+        struct native_spare *ready;
+};
+
+/* ---- shape ------------------------------------------------------------------------------------------- */
+
+static size_t length_of(char *const *texts)
+{
+        size_t len = 0;
+
+        ZL_STRV_FOREACH(text, texts)
+                len += strlen(*text) + 1;
+        return len;
+}
+
+/* What is said in the request to the process must fit into one message; secrets go another way altogether. */
+static bool words_fit(const struct zl_create_options *o)
+{
+        size_t len = length_of(o->spec->command.entrypoint) + length_of(o->spec->command.args) +
+                     length_of(o->env);
+
+        for (size_t i = 0; i < o->spec->env.n; i++) {
+                if (zl_startswith(o->spec->env.items[i].value, "$S:"))
+                        return false;
+                len += strlen(o->spec->env.items[i].key) + strlen(o->spec->env.items[i].value) + 2;
+        }
+        return len < ZL_MONITOR_ADOPT_MAX / 2;
+}
+
+static bool is_plain(const struct zl_create_options *o)
+{
+        const struct zl_service_spec *s = o->spec;
+        const struct zl_wasm_spec *w = s->wasm;
+
+        return s->service_type != ZL_SERVICE_WASM_HTTP && s->n_storage == 0 && !s->tty &&
+               !s->stdin_open && !o->attach_stdin && !s->pid_mode && !s->ipc_mode &&
+               !s->extra_groups && s->network_mode.kind != ZL_NETWORK_CONTAINER &&
+               !native_network_is_wanted(s) &&
+               (!w || (w->min_instances == 0 && w->n_preopens == 0 && w->precompile));
+}
+
+int native_spare_shape(const struct native *n, const struct zl_create_options *options,
+                       char ret[ZL_DIGEST_TEXT_MAX])
+{
+        struct zl_service_spec spec = *options->spec;
+        char any[] = "any";
+
+        if (n->delegate || n->settings.systemd_cgroup || !is_plain(options) || !words_fit(options))
+                return 0;
+        spec.image = (struct zl_image_spec){ .name = any };
+        spec.command = (struct zl_command_spec){ 0 };
+        spec.env = (struct zl_str_map){ 0 };
+        return zl_spec_service_hash(&spec, ret) < 0 ? -ENOMEM : 1;
+}
+
+/* ---- one spare ---------------------------------------------------------------------------------------- */
+
+void native_spare_free(struct native_spare *s)
+{
+        if (!s)
+                return;
+        zl_monitor_close(s->monitor);
+        zl_close(s->state_fd);
+        free(s->cgroup);
+        free(s);
+}
+
+void native_spare_discard(struct native *n, struct native_spare *s)
+{
+        if (!s)
+                return;
+        if (s->monitor)
+                zl_monitor_stop(s->monitor, SIGKILL, 0, NULL, NULL);
+        native_erase_dirs(n, s->name, NULL);
+        native_spare_free(s);
+}
+
+/* Can a file of the cache be linked into the state? Not across file systems. */
+static bool can_link(const struct native *n, const struct native_spare *s)
+{
+        _cleanup_free_ char *from = NULL, *to = NULL;
+        bool can = asprintf(&from, "%s/code/lock", n->settings.wasm_cache_dir) > 0 &&
+                   asprintf(&to, NATIVE_WASM_CODE_DIR "/" ZL_WASM_CODE) > 0 &&
+                   linkat(AT_FDCWD, from, s->state_fd, to, 0) == 0;
+
+        if (can)
+                unlinkat(s->state_fd, to, 0);
+        return can;
+}
+
+static struct native_spare *make(struct native *n, const struct zl_service_spec *spec,
+                                 const char *shape)
+{
+        struct native_spare *s = calloc(1, sizeof(*s));
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+
+        if (!s)
+                return NULL;
+        s->state_fd = -EBADF;
+        memcpy(s->name, NATIVE_SPARE, sizeof(NATIVE_SPARE));
+        zl_random_hex(s->name + sizeof(NATIVE_SPARE) - 1, 16);
+        memcpy(s->shape, shape, sizeof(s->shape));
+        if (native_make_spare(n, spec, s, &why) < 0) {
+                zl_log_error(ZL_LOG_DEBUG, &why, "no WebAssembly spare");
+                native_spare_free(s);
+                return NULL;
+        }
+        if (can_link(n, s))
+                return s;
+        zl_debug("no WebAssembly spare: the cache is on another file system than the state");
+        native_spare_discard(n, s);
+        return NULL;
+}
+
+int native_spare_rename(struct native *n, struct native_spare *s, const char *name,
+                        const char *source, struct zl_error *err)
+{
+        int r = 0;
+
+        if (linkat(AT_FDCWD, source, s->state_fd, NATIVE_WASM_CODE_DIR "/" ZL_WASM_CODE, 0) < 0 ||
+            renameat2(n->containers_fd, s->name, n->containers_fd, name, RENAME_NOREPLACE) < 0)
+                r = zl_fail_errno(err, errno, "cannot make %s of a spare", name);
+        if (r == 0 && renameat2(n->run_fd, s->name, n->run_fd, name, RENAME_NOREPLACE) < 0) {
+                r = zl_fail_errno(err, errno, "cannot make %s of a spare", name);
+                native_erase_dirs(n, name, NULL);
+        }
+        if (r < 0) {
+                zl_monitor_stop(s->monitor, SIGKILL, 0, NULL, NULL);
+                native_erase_dirs(n, s->name, NULL);
+        }
+        return r;
+}
+
+void native_spare_recover(struct native *n, const char *name)
+{
+        _cleanup_close_ int state = native_lock_state(n, name, false, NULL);
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        _cleanup_(zl_cgroup_freep) struct zl_cgroup *cg = NULL;
+        _cleanup_free_ char *path = NULL;
+        struct zl_cgroup_options options = { .owned = true };
+
+        if (state == -EBUSY || state == -EWOULDBLOCK)
+                return; /* somebody's, who lives */
+        if (native_connect(n, name, &monitor, NULL) == 0)
+                zl_monitor_stop(monitor, SIGKILL, 0, NULL, NULL);
+        if (asprintf(&path, "zlayer/%s", name + 1) > 0) {
+                options.path = path;
+                if (zl_cgroup_open(&options, &cg, NULL) >= 0) {
+                        zl_cgroup_kill_all(cg, SIGKILL, NULL);
+                        zl_cgroup_remove(cg, NULL);
+                }
+        }
+        native_erase_dirs(n, name, NULL);
+}
+
+/* ---- the thread that makes them -------------------------------------------------------------------------- */
+
+/* Its process or its monitor has ended: the connection says so. */
+static bool is_dead(const struct native_spare *s)
+{
+        struct pollfd p = { .fd = zl_monitor_fd(s->monitor), .events = POLLIN };
+
+        return poll(&p, 1, 0) != 0;
+}
+
+struct native_spare *native_spare_take(struct native *n, const char *shape)
+{
+        struct native_spares *all = n->spares;
+        struct native_spare *s = NULL;
+
+        pthread_mutex_lock(&all->lock);
+        if (all->ready && zl_streq(all->ready->shape, shape))
+                s = zl_take_ptr(all->ready);
+        pthread_mutex_unlock(&all->lock);
+        if (s && is_dead(s)) {
+                native_spare_discard(n, s);
+                s = NULL;
+        }
+        return s;
+}
+
+/* What is to be done without the lock, which is held. true: something was. */
+static bool step(struct native *n, struct native_spares *all, int64_t now)
+{
+        _cleanup_service_spec_ struct zl_service_spec *spec = NULL;
+        struct native_spare *old = NULL, *made = NULL;
+        char shape[ZL_DIGEST_TEXT_MAX];
+
+        if (all->wanted && now - all->wanted_at >= KEPT_NSEC)
+                zl_service_spec_free(zl_take_ptr(all->wanted));
+        if (all->ready && (!all->wanted || !zl_streq(all->ready->shape, all->shape)))
+                old = zl_take_ptr(all->ready);
+        else if (all->wanted && !all->ready && now - all->wanted_at >= QUIET_NSEC)
+                spec = zl_service_spec_copy(all->wanted);
+        if (!old && !spec)
+                return false;
+        memcpy(shape, all->shape, sizeof(shape));
+        pthread_mutex_unlock(&all->lock);
+        native_spare_discard(n, old);
+        if (spec)
+                made = make(n, spec, shape);
+        pthread_mutex_lock(&all->lock);
+        if (spec && !made && zl_streq(shape, all->shape) && all->wanted)
+                zl_service_spec_free(zl_take_ptr(all->wanted)); /* until the next asks */
+        all->ready = made ? made : all->ready;
+        return true;
+}
+
+static void wait_for_news(struct native_spares *all, int64_t now)
+{
+        int64_t until = all->wanted_at + (all->ready ? KEPT_NSEC : QUIET_NSEC);
+        const struct timespec at = { ZL_MAX(until, now) / ZL_NSEC_PER_SEC,
+                                     ZL_MAX(until, now) % ZL_NSEC_PER_SEC };
+
+        if (all->wanted)
+                pthread_cond_timedwait(&all->news, &all->lock, &at);
+        else
+                pthread_cond_wait(&all->news, &all->lock);
+}
+
+static void *look_after(void *data)
+{
+        struct native *n = data;
+        struct native_spares *all = n->spares;
+
+        pthread_mutex_lock(&all->lock);
+        while (!all->stop) {
+                int64_t now = zl_now_monotonic();
+
+                if (!step(n, all, now) && !all->stop)
+                        wait_for_news(all, now);
+        }
+        pthread_mutex_unlock(&all->lock);
+        return NULL;
+}
+
+/* Signals are for other threads. The lock is held. */
+static void start_thread(struct native *n)
+{
+        sigset_t all, old;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        n->spares->running = pthread_create(&n->spares->thread, NULL, look_after, n) == 0;
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void native_spare_want(struct native *n, const struct zl_create_options *options)
+{
+        struct native_spares *all = n->spares;
+        char shape[ZL_DIGEST_TEXT_MAX];
+
+        if (!all || native_spare_shape(n, options, shape) != 1)
+                return;
+        pthread_mutex_lock(&all->lock);
+        if (!all->wanted || !zl_streq(all->shape, shape)) {
+                zl_service_spec_free(all->wanted);
+                all->wanted = zl_service_spec_copy(options->spec);
+                memcpy(all->shape, shape, sizeof(shape));
+        }
+        all->wanted_at = zl_now_monotonic();
+        if (!all->running)
+                start_thread(n);
+        pthread_cond_signal(&all->news);
+        pthread_mutex_unlock(&all->lock);
+}
+
+int native_spares_open(struct native *n, struct zl_error *err)
+{
+        struct native_spares *all;
+        pthread_condattr_t attr;
+
+        if (!n->settings.wasm_spare)
+                return 0;
+        all = calloc(1, sizeof(*all));
+        if (!all)
+                return zl_fail_oom(err);
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&all->news, &attr);
+        pthread_condattr_destroy(&attr);
+        pthread_mutex_init(&all->lock, NULL);
+        n->spares = all;
+        native_recover_hidden(n);
+        return 0;
+}
+
+void native_spares_close(struct native *n)
+{
+        struct native_spares *all = n->spares;
+
+        if (!all)
+                return;
+        pthread_mutex_lock(&all->lock);
+        all->stop = true;
+        pthread_cond_signal(&all->news);
+        pthread_mutex_unlock(&all->lock);
+        if (all->running)
+                pthread_join(all->thread, NULL);
+        native_spare_discard(n, all->ready);
+        zl_service_spec_free(all->wanted);
+        pthread_cond_destroy(&all->news);
+        pthread_mutex_destroy(&all->lock);
+        free(all);
+        n->spares = NULL;
+}

@@ -133,6 +133,10 @@ int zl_cli_fail(const struct zl_cli *cli, struct zl_error *err);
 int zl_cli_fail_argument(const struct zl_cli *cli, struct zl_error *err);
 /* The same in commands whose exit code else is that of a workload: not runnable, no such command, or the agent failed. */
 int zl_cli_fail_workload(const struct zl_cli *cli, struct zl_error *err);
+/* Does something with each of `argv`: prints those that went well, tells the others like zl_cli_fail_argument() and goes on. The
+ * exit code of the last fault, or ZL_EXIT_OK. */
+int zl_cli_each(const struct zl_cli *cli, char **argv,
+                int (*each)(void *data, const char *arg, struct zl_error *err), void *data);
 /* Wrong usage: prints the message and where to find help; returns ZL_EXIT_USAGE. */
 int zl_cli_usage(const struct zl_cli *cli, const char *fmt, ...) ZL_PRINTF(2, 3);
 /* "zlayer-agent: warning: …" on standard error. */

@@ -110,8 +110,9 @@ static int run_run(struct zl_cli *cli, void *options, int argc, char **argv)
         return ZL_EXIT_OK;
 }
 
-static int cancel_one(struct zl_cli *cli, const char *name, struct zl_error *err)
+static int cancel_one(void *data, const char *name, struct zl_error *err)
 {
+        struct zl_cli *cli = data;
         _cleanup_free_ char *answer = NULL;
         struct zl_ident id;
         int r;
@@ -126,19 +127,9 @@ static int cancel_one(struct zl_cli *cli, const char *name, struct zl_error *err
 
 static int run_cancel(struct zl_cli *cli, void *options, int argc, char **argv)
 {
-        int code = ZL_EXIT_OK;
-
         (void)options;
         (void)argc;
-        for (; *argv; argv++) {
-                struct zl_error err = ZL_ERROR_INIT;
-
-                if (cancel_one(cli, *argv, &err) < 0)
-                        code = zl_cli_fail_argument(cli, &err);
-                else
-                        puts(*argv);
-        }
-        return code;
+        return zl_cli_each(cli, argv, cancel_one, cli);
 }
 
 /* ---- ls ---------------------------------------------------------------------------------------------------------- */

@@ -46,35 +46,32 @@ static int run_ls(struct zl_cli *cli, void *options, int argc, char **argv)
         return r < 0 ? zl_cli_fail(cli, &err) : ZL_EXIT_OK;
 }
 
-static int run_each(struct zl_cli *cli, char **argv,
-                    int (*each)(const struct zl_networks *networks, const char *name,
-                                struct zl_error *err))
+static int create_one(void *networks, const char *name, struct zl_error *err)
 {
-        const struct zl_networks networks = networks_of(cli);
-        struct zl_error err = ZL_ERROR_INIT;
-        int code = ZL_EXIT_OK;
-
-        for (; *argv; argv++) {
-                if (each(&networks, *argv, &err) < 0)
-                        code = zl_cli_fail_argument(cli, &err);
-                else
-                        puts(*argv);
-        }
-        return code;
+        return zl_networks_create(networks, name, err);
 }
 
 static int run_create(struct zl_cli *cli, void *options, int argc, char **argv)
 {
+        struct zl_networks networks = networks_of(cli);
+
         (void)options;
         (void)argc;
-        return run_each(cli, argv, zl_networks_create);
+        return zl_cli_each(cli, argv, create_one, &networks);
+}
+
+static int remove_one(void *networks, const char *name, struct zl_error *err)
+{
+        return zl_networks_remove(networks, name, err);
 }
 
 static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
 {
+        struct zl_networks networks = networks_of(cli);
+
         (void)options;
         (void)argc;
-        return run_each(cli, argv, zl_networks_remove);
+        return zl_cli_each(cli, argv, remove_one, &networks);
 }
 
 static json_t *find_network(const json_t *list, const char *name)

@@ -82,6 +82,22 @@ int zl_cli_fail_workload(const struct zl_cli *cli, struct zl_error *err)
         return zl_cli_fail_argument(cli, err) == ZL_EXIT_USAGE ? ZL_EXIT_USAGE : code;
 }
 
+int zl_cli_each(const struct zl_cli *cli, char **argv,
+                int (*each)(void *data, const char *arg, struct zl_error *err), void *data)
+{
+        int code = ZL_EXIT_OK;
+
+        for (; *argv; argv++) {
+                struct zl_error err = ZL_ERROR_INIT;
+
+                if (each(data, *argv, &err) < 0)
+                        code = zl_cli_fail_argument(cli, &err);
+                else
+                        puts(*argv);
+        }
+        return code;
+}
+
 int zl_cli_usage(const struct zl_cli *cli, const char *fmt, ...)
 {
         va_list ap;

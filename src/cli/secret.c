@@ -129,25 +129,32 @@ static int remove_one(struct zl_secrets *secrets, const char *text, const char *
         return r < 0 ? r : zl_secret_remove(secrets, t.scope, t.ref.name, err);
 }
 
+struct removal {
+        struct zl_cli *cli;
+        struct zl_secrets *secrets; /* NULL: the daemon does it */
+        const char *deployment;
+};
+
+static int remove_each(void *data, const char *name, struct zl_error *err)
+{
+        const struct removal *r = data;
+
+        return r->secrets ? remove_one(r->secrets, name, r->deployment, err)
+                          : remove_by_daemon(r->cli, name, r->deployment, err);
+}
+
 static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         const struct secret_options *o = options;
         _cleanup_secrets_ struct zl_secrets *secrets = NULL;
         struct zl_error err = ZL_ERROR_INIT;
-        bool by_daemon = zl_client_has_daemon(cli);
-        int code = ZL_EXIT_OK;
+        struct removal removal = { .cli = cli, .deployment = o->deployment };
 
         (void)argc;
-        if (!by_daemon && open_store(cli, &secrets, &err) < 0)
+        if (!zl_client_has_daemon(cli) && open_store(cli, &secrets, &err) < 0)
                 return zl_cli_fail(cli, &err);
-        for (; *argv; argv++) {
-                if ((by_daemon ? remove_by_daemon(cli, *argv, o->deployment, &err)
-                               : remove_one(secrets, *argv, o->deployment, &err)) < 0)
-                        code = zl_cli_fail_argument(cli, &err);
-                else
-                        puts(*argv);
-        }
-        return code;
+        removal.secrets = secrets;
+        return zl_cli_each(cli, argv, remove_each, &removal);
 }
 
 /* ---- ls --------------------------------------------------------------------------------------------------------- */

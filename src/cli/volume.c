@@ -59,35 +59,38 @@ static int run_ls(struct zl_cli *cli, void *options, int argc, char **argv)
 }
 
 static int run_each(struct zl_cli *cli, char **argv,
-                    int (*each)(struct zl_volumes *volumes, const char *name, struct zl_error *err))
+                    int (*each)(void *volumes, const char *name, struct zl_error *err))
 {
         _cleanup_volumes_ struct zl_volumes *volumes = NULL;
         struct zl_error err = ZL_ERROR_INIT;
-        int code = ZL_EXIT_OK;
 
         if (zl_volumes_open(cli->root_dir, &volumes, &err) < 0)
                 return zl_cli_fail(cli, &err);
-        for (; *argv; argv++) {
-                if (each(volumes, *argv, &err) < 0)
-                        code = zl_cli_fail_argument(cli, &err);
-                else
-                        puts(*argv);
-        }
-        return code;
+        return zl_cli_each(cli, argv, each, volumes);
+}
+
+static int create_one(void *volumes, const char *name, struct zl_error *err)
+{
+        return zl_volume_create(volumes, name, err);
 }
 
 static int run_create(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         (void)options;
         (void)argc;
-        return run_each(cli, argv, zl_volume_create);
+        return run_each(cli, argv, create_one);
+}
+
+static int remove_one(void *volumes, const char *name, struct zl_error *err)
+{
+        return zl_volume_remove(volumes, name, err);
 }
 
 static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         (void)options;
         (void)argc;
-        return run_each(cli, argv, zl_volume_remove);
+        return run_each(cli, argv, remove_one);
 }
 
 static int run_inspect(struct zl_cli *cli, void *options, int argc, char **argv)

@@ -5,10 +5,12 @@
  */
 #include "image/facts.h"
 
+#include "base/clock.h"
 #include "base/strv.h"
 #include "image/image.h"
 
 enum { DOCUMENT_MAX = 4 << 20 };
+#define QUESTION_SPAN (30 * ZL_NSEC_PER_SEC)
 
 void zl_image_facts_done(struct zl_image_facts *f)
 {
@@ -80,6 +82,9 @@ int zl_image_facts_fetch(const char *reference, const struct zl_registry_options
                 r = zl_registry_open(&ref, options, &registry, err);
         if (r >= 0)
                 r = zl_http_new(NULL, NULL, &http, err);
+        /* What asks here pulls afterwards, and then hears better what is wrong. */
+        if (r >= 0)
+                zl_http_set_deadline(http, zl_now_monotonic() + QUESTION_SPAN);
         if (r >= 0)
                 r = fetch(registry, http, &ref, &facts, err);
         if (r < 0) {

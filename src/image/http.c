@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "base/random.h"
 #include "base/strv.h"
@@ -31,6 +32,7 @@ struct zl_http {
         CURL *curl;
         zl_http_stop stop;
         void *ctx;
+        int64_t deadline;
 };
 
 /* One exchange as the callbacks see it. */
@@ -57,13 +59,23 @@ int zl_http_new(zl_http_stop stop, void *ctx, struct zl_http **ret, struct zl_er
         http = calloc(1, sizeof *http);
         if (!http)
                 return zl_fail_oom(err);
-        *http = (struct zl_http){ lib, lib->easy_init(), stop, ctx };
+        *http = (struct zl_http){ .lib = lib, .curl = lib->easy_init(), .stop = stop, .ctx = ctx };
         if (!http->curl) {
                 free(http);
                 return zl_fail_oom(err);
         }
         *ret = http;
         return 0;
+}
+
+void zl_http_set_deadline(struct zl_http *http, int64_t deadline)
+{
+        http->deadline = deadline;
+}
+
+static int64_t msec_left(const struct zl_http *http)
+{
+        return (http->deadline - zl_now_monotonic()) / ZL_NSEC_PER_MSEC;
 }
 
 void zl_http_free(struct zl_http *http)
@@ -239,6 +251,8 @@ static void set_options(struct exchange *x, struct curl_slist *headers)
         lib->easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
         lib->easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
         lib->easy_setopt(c, CURLOPT_XFERINFODATA, x);
+        if (x->http->deadline)
+                lib->easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ZL_MAX(msec_left(x->http), 1));
         if (q->loopback)
                 lib->easy_setopt(c, CURLOPT_PROXY, "");
         /* Not CURLOPT_RESUME_FROM: that fails when a server ignores the range, we then skip what we have. */
@@ -325,6 +339,8 @@ bool zl_http_wait(struct zl_http *http, int attempt, const char *retry_after)
         msec += (int64_t)(zl_random_u64() % (uint64_t)(msec / 4));
         if (retry_after && zl_parse_u64(retry_after, 10, &sec) == 0)
                 msec = ZL_MAX(msec, (int64_t)ZL_MIN(sec, (uint64_t)RETRY_AFTER_MAX_SEC) * 1000);
+        if (http->deadline && msec >= msec_left(http))
+                return false;
         for (; msec > 0; msec -= 50) {
                 if (http->stop && http->stop(http->ctx))
                         return false;

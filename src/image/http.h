@@ -21,6 +21,10 @@ int zl_http_new(zl_http_stop stop, void *ctx, struct zl_http **ret, struct zl_er
 void zl_http_free(struct zl_http *http);
 ZL_DEFINE_CLEANUP(struct zl_http *, zl_http_freep, zl_http_free)
 
+/* From here on all exchanges and waits together end by then (monotonic; 0: whenever they do), with ZL_E_TIMEOUT: for a question
+ * whose answer is not worth more. Otherwise a peer that is silent is given up after a minute, four times. */
+void zl_http_set_deadline(struct zl_http *http, int64_t deadline);
+
 typedef int (*zl_http_sink)(void *ctx, const void *data, size_t len, struct zl_error *err);
 
 struct zl_http_request {
@@ -56,7 +60,7 @@ int zl_http_do(struct zl_http *http, const struct zl_http_request *request,
 bool zl_http_status_is_transient(long status);
 
 /* Waits before try number `attempt` (from 1): 0.25 s doubling up to 8 s with jitter, or what Retry-After said (30 s at most).
- * False if the work shall stop. */
+ * False if the work shall stop, or the deadline is nearer. */
 bool zl_http_wait(struct zl_http *http, int attempt, const char *retry_after);
 
 /* The text as a part of a URL: all but letters, digits and "-._~" of ASCII as %XX. The caller frees it; NULL without memory. */

@@ -11,9 +11,12 @@
 #include "image/registry.h"
 #include "image/store.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "image/layers.h"
+
+#define QUESTION_SPAN (10 * ZL_NSEC_PER_SEC)
 
 struct pull {
         struct zl_image_store *store;
@@ -296,7 +299,8 @@ static bool is_outage(const struct zl_error *err)
         return err->code != ZL_E_CANCELLED && err->code != ZL_E_NO_SPACE;
 }
 
-/* Is what we have still what the registry has under that tag? Also true if it cannot be asked. */
+/* Is what we have still what the registry has under that tag? Also true if it cannot be asked. A registry that is silent, or to which
+ * packets do not get through, must not hold up what is here. */
 static int is_current(struct pull *p, const struct present *have, bool *ret, struct zl_error *err)
 {
         _cleanup_error_ struct zl_error fault = ZL_ERROR_INIT;
@@ -307,7 +311,9 @@ static int is_current(struct pull *p, const struct present *have, bool *ret, str
         if (have->local || p->ref.digest)
                 return 0; /* no registry knows it, or it cannot change */
         zl_layers_tell(p->options, "resolving");
+        zl_http_set_deadline(p->http, zl_now_monotonic() + QUESTION_SPAN);
         r = zl_registry_digest(p->registry, p->http, p->ref.tag, &digest, &fault);
+        zl_http_set_deadline(p->http, 0);
         if (r < 0 && !is_outage(&fault)) {
                 zl_error_move(err, &fault);
                 return r;

@@ -20,6 +20,8 @@
 #include "runtimes/status.h"
 
 #define PULL_IDLE (300 * ZL_NSEC_PER_SEC)
+/* What is here need not wait longer for the registry's word on it. */
+#define QUESTION_SPAN (10 * ZL_NSEC_PER_SEC)
 #define CANCEL_STEP (200 * ZL_NSEC_PER_MSEC)
 
 /* ---- credentials ------------------------------------------------------------------------------------- */
@@ -192,7 +194,9 @@ static const char *digest_of(const json_t *image, const struct zl_reference *ref
 static char *remote_digest(struct pull *p)
 {
         _cleanup_free_ char *path = docker_path(p->d, "/distribution/%s/json", p->name);
-        const struct zl_docker_request q = { .method = "GET", .path = path, .auth = p->auth };
+        const struct zl_docker_request q = {
+                .method = "GET", .path = path, .auth = p->auth, .timeout = QUESTION_SPAN
+        };
         _cleanup_json_ json_t *json = NULL;
         const char *digest = NULL;
 

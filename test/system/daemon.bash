@@ -46,3 +46,12 @@ phase_is() { [ "$(get "/v1/deployments/$1" | jq -r .phase)" = "$2" ]; }
 running_pids() { zl ps --json | jq -r '[.[] | select(.state == "running") | .pid] | sort | @csv'; }
 is_restarted() { zl ps --json | jq -e --arg n "$1" '.[] | select(.name == $n) | .state == "running" and .restarts > 0' >/dev/null; }
 is_state() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name == $n) | .state')" = "$2" ]; }
+
+# An image whose /mark says what, as the layout MARK.oci; and how many of the replicas that run have which.
+make_marked_image() { # MARK
+        make_busybox_rootfs "$ZL_DIR/rootfs.$1"
+        echo "$1" >"$ZL_DIR/rootfs.$1/mark"
+        mkimage --cmd sleep --cmd 600 "$1.oci" "$ZL_DIR/rootfs.$1"
+}
+marks() { local n; for n in $(zl ps --json | jq -r '.[].name'); do zl exec "$n" cat /mark; done | sort | uniq -c | xargs; }
+has_marks() { [ "$(marks)" = "$1" ]; }

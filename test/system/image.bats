@@ -106,6 +106,41 @@ fake() { # OPTIONS...
         run -1 zl image pull --policy always "$FAKE/app"
 }
 
+# silent PORT [BACKLOG CONNECTIONS]: somebody listens and never says a word; once the backlog is full, packets are dropped.
+silent() {
+        background python3 -c '
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=int(sys.argv[2]), reuse_port=False)
+taken = []
+for _ in range(int(sys.argv[3])):
+    taken.append(socket.socket())
+    taken[-1].setblocking(False)
+    taken[-1].connect_ex(listener.getsockname())
+print("ready", flush=True)
+time.sleep(600)' "$1" "${2:-100}" "${3:-0}"
+        wait_until 20 grep -q ready "$ZL_BG_LOG"
+}
+
+@test "newer: a registry that is silent, or to which packets are lost, does not hold up an image that is here" {
+        fake
+        zl image pull "$FAKE/app"
+        kill "$ZL_BG"
+        wait_until 20 sh -c "! curl -s http://$FAKE/"
+        printf '%s\n' 'version: v1' "deployment: app-$ZL_ID" 'services:' \
+                "  web: {image: {name: '$FAKE/app', pull_policy: newer}, network_mode: none, command: {entrypoint: [/bin/busybox, sleep, '1000']}}" >app.yaml
+        for how in "" "0 3"; do
+                silent "${FAKE#*:}" $how
+                # Without a bound it would take more than two minutes.
+                run -0 timeout 60 "$ZL_AGENT" image pull --policy newer "$FAKE/app"
+                assert_match 'using what is here'
+                run -0 timeout 60 "$ZL_AGENT" up -d app.yaml
+                assert_equal "$(zl --json ps | jq -r '.[].state')" running
+                zl down --all >/dev/null
+                kill "$ZL_BG"
+                wait_until 20 sh -c "! kill -0 $ZL_BG"
+        done
+}
+
 @test "pull by digest is pinned and verified" {
         digest=$(skopeo inspect --tls-verify=false "docker://$REGISTRY/app/bb:1" | jq -r .Digest)
         zl image pull "$REGISTRY/app/bb@$digest"

@@ -91,9 +91,7 @@ versions() { local i; for i in 1 2 3; do zl exec "$APP.web.$i" sh -c 'echo $VERS
 
 # A tag that means another image from now on: one whose /mark says what.
 move_tag() { # NAME MARK
-        make_busybox_rootfs "$ZL_DIR/rootfs.$2"
-        echo "$2" >"$ZL_DIR/rootfs.$2/mark"
-        mkimage --cmd sleep --cmd 600 "$2.oci" "$ZL_DIR/rootfs.$2"
+        make_marked_image "$2"
         zl image import "$2.oci" "$1" >/dev/null
 }
 write_tag() { # IMAGE REPLICAS
@@ -107,8 +105,6 @@ write_tag() { # IMAGE REPLICAS
 		    stop_grace_period: 0s
 		END
 }
-marks() { local n; for n in $(zl ps --json | jq -r '.[].name'); do zl exec "$n" cat /mark; done | sort | uniq -c | xargs; }
-has_marks() { [ "$(marks)" = "$1" ]; }
 
 @test "rollout: a tag that moves changes nothing by itself; an up replaces, says so, and goes back if the new image is no good" {
         move_tag app one

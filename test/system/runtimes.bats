@@ -216,13 +216,9 @@ compare_hello() { # RUNTIME
 
 # An image whose /mark says what, pushed under the tag.
 push_mark() { # MARK NAME:TAG
-        make_busybox_rootfs "$ZL_DIR/rootfs.$1"
-        echo "$1" >"$ZL_DIR/rootfs.$1/mark"
-        mkimage --cmd sleep --cmd 600 "$1.oci" "$ZL_DIR/rootfs.$1"
+        make_marked_image "$1"
         push_image "$1.oci" "$2"
 }
-marks() { local n; for n in $(zl ps --json | jq -r '.[].name'); do zl exec "$n" cat /mark; done | sort | uniq -c | xargs; }
-has_marks() { [ "$(marks)" = "$1" ]; }
 
 @test "docker: a tag that moves changes nothing by itself; an up replaces what it means now" {
         skip_unless "dockerd is not installed" has_program dockerd

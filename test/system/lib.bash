@@ -20,7 +20,7 @@ ZL_SOURCE=$(realpath "${BASH_SOURCE[0]%/*}/../..")
 ZL_BUILD=$(realpath "${ZL_BUILD:-$ZL_SOURCE/build}")
 ZL_CACHE=${ZL_CACHE:-$ZL_BUILD/test-cache}
 ZL_AGENT=$ZL_BUILD/zlayer-agent
-ZL_OCI=$ZL_BUILD/zlayer-oci
+ZL_OCI=${ZL_UNDER_TEST:-$ZL_BUILD/zlayer-oci} # tools/security-table names others
 ZL_ALPHABET='a-z0-9'
 export ZL_SOURCE ZL_BUILD ZL_CACHE ZL_AGENT ZL_OCI
 # shellcheck source=parts.bash

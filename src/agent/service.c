@@ -71,7 +71,7 @@ int zl_revision_hash(struct revision *rev)
         return r;
 }
 
-static int fill_revision(struct revision *rev, const struct zl_service_entry *entry,
+static int fill_revision(struct revision *rev, const struct zl_service_entry *entry, bool networked,
                          struct zl_error *err)
 {
         int r;
@@ -79,6 +79,8 @@ static int fill_revision(struct revision *rev, const struct zl_service_entry *en
         rev->spec = zl_service_spec_copy(entry->spec);
         if (!rev->spec)
                 return zl_fail_oom(err);
+        if (networked && rev->spec->network_mode.kind == ZL_NETWORK_DEFAULT)
+                rev->spec->network_mode.kind = ZL_NETWORK_BRIDGE;
         zl_pin_load(rev);
         if (zl_revision_hash(rev) < 0)
                 return zl_fail_oom(err);
@@ -94,7 +96,8 @@ static int fill_revision(struct revision *rev, const struct zl_service_entry *en
         return r;
 }
 
-static int make_revision(struct deployment *d, const struct zl_service_entry *entry,
+/* "networked": its deployment has a network (zl_spec_has_network). */
+static int make_revision(struct deployment *d, const struct zl_service_entry *entry, bool networked,
                          struct revision **ret, struct zl_error *err)
 {
         struct revision *rev = calloc(1, sizeof(*rev));
@@ -105,7 +108,7 @@ static int make_revision(struct deployment *d, const struct zl_service_entry *en
         rev->refs = 1;
         rev->d = d;
         snprintf(rev->service, sizeof(rev->service), "%s", entry->name);
-        r = fill_revision(rev, entry, err);
+        r = fill_revision(rev, entry, networked, err);
         if (r < 0) {
                 zl_revision_unref(rev);
                 return r;
@@ -120,7 +123,7 @@ struct revision *zl_revision_copy(const struct revision *rev)
                                                 .spec = rev->spec };
         struct revision *copy = NULL;
 
-        return make_revision(rev->d, &entry, &copy, NULL) < 0 ? NULL : copy;
+        return make_revision(rev->d, &entry, false, &copy, NULL) < 0 ? NULL : copy;
 }
 
 static void on_pull(struct zl_op *op)
@@ -245,7 +248,7 @@ static int prepare_depends(const struct services *services, struct service *s, s
         return 0;
 }
 
-static int prepare_service(struct service *s, const struct zl_service_entry *entry,
+static int prepare_service(struct service *s, const struct zl_service_entry *entry, bool networked,
                            struct zl_error *err)
 {
         struct zl_ident id;
@@ -274,7 +277,7 @@ static int prepare_service(struct service *s, const struct zl_service_entry *ent
                 }
                 zl_job_settings_done(&settings);
         }
-        return make_revision(s->d, entry, &s->rev, err);
+        return make_revision(s->d, entry, networked, &s->rev, err);
 }
 
 int zl_services_check_env(struct deployment *d, const struct services *services,
@@ -303,6 +306,7 @@ static int make_all(struct deployment *d, const struct zl_deployment_spec *spec,
                     struct services *services, struct zl_error *err)
 {
         _cleanup_free_ size_t *order = NULL;
+        bool networked = zl_spec_has_network(spec);
         int r = zl_depends_order(spec, &order, err);
 
         if (r < 0)
@@ -317,7 +321,7 @@ static int make_all(struct deployment *d, const struct zl_deployment_spec *spec,
                         return zl_fail_oom(err);
                 services->items[services->n++] = s;
                 s->d = d;
-                r = prepare_service(s, &spec->services[order[i]], err);
+                r = prepare_service(s, &spec->services[order[i]], networked, err);
                 if (r >= 0)
                         r = prepare_depends(services, s, err);
                 if (r < 0)

@@ -9,6 +9,7 @@
 
 #include "base/ident.h"
 #include "base/macro.h"
+#include "spec/spec.h"
 
 static bool wants_requests(const struct zl_service_spec *s)
 {
@@ -17,7 +18,7 @@ static bool wants_requests(const struct zl_service_spec *s)
 
 static bool wants_endpoints(const struct zl_service_spec *s)
 {
-        return s->n_endpoints > 0 && s->network_mode.kind != ZL_NETWORK_BRIDGE;
+        return s->n_endpoints > 0 && !zl_spec_is_on_bridge(s);
 }
 
 static bool wants_proxy(const struct zl_service_spec *s)
@@ -82,7 +83,7 @@ static const struct {
 } service_wishes[] = {
         { wants_requests,
           "scale.targets.rps: requests are not counted; cpu and memory are honoured" },
-        { wants_endpoints, "endpoints: connections are balanced with network_mode: bridge only; "
+        { wants_endpoints, "endpoints: connections are balanced on a bridge only; "
                            "containers are reached directly" },
         { wants_proxy, "endpoints: connections are balanced as they are; host, path, stream and "
                        "tunnel are not honoured yet" },

@@ -488,14 +488,12 @@ static void warn_about_the_rest(const struct bundle_builder *b)
 {
         const struct zl_service_spec *s = b->spec;
 
-        if (s->n_port_mappings > 0 &&
-            (b->host_network || s->network_mode.kind != ZL_NETWORK_BRIDGE))
-                bundle_warn(
-                        b, "port_mappings: ports are published with network_mode: bridge only%s",
-                        b->host_network ? " (the workload is on the host's network anyway)" : "");
-        if (s->n_endpoints > 0 && (b->host_network || s->network_mode.kind != ZL_NETWORK_BRIDGE))
-                bundle_warn(b,
-                            "endpoints: connections are balanced with network_mode: bridge only");
+        if (s->n_port_mappings > 0 && (b->host_network || !zl_spec_is_on_bridge(s)))
+                bundle_warn(b, "port_mappings: ports are published on a bridge only%s",
+                            b->host_network ? " (the workload is on the host's network anyway)"
+                                            : "");
+        if (s->n_endpoints > 0 && (b->host_network || !zl_spec_is_on_bridge(s)))
+                bundle_warn(b, "endpoints: connections are balanced on a bridge only");
         if (b->in->wasm && (s->privileged || zl_strv_len(s->capabilities) > 0))
                 bundle_warn(b,
                             "%s: a WebAssembly program has no rights on the system, it gets none",

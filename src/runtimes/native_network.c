@@ -53,7 +53,7 @@ static struct zl_net net_of(const struct native *n)
 
 bool native_network_is_wanted(const struct zl_service_spec *spec)
 {
-        return !spec->host_network && spec->network_mode.kind == ZL_NETWORK_BRIDGE;
+        return !spec->host_network && zl_spec_is_on_bridge(spec);
 }
 
 /* ---- the request ---------------------------------------------------------------------------------- */

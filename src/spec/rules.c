@@ -134,6 +134,28 @@ int zl_spec_size_bytes(const char *text, uint64_t *ret)
         return -EINVAL;
 }
 
+bool zl_spec_is_published(const struct zl_service_spec *spec)
+{
+        return spec->n_port_mappings > 0 || spec->n_endpoints > 0;
+}
+
+bool zl_spec_is_on_bridge(const struct zl_service_spec *spec)
+{
+        return spec->network_mode.kind == ZL_NETWORK_BRIDGE ||
+               (spec->network_mode.kind == ZL_NETWORK_DEFAULT && zl_spec_is_published(spec));
+}
+
+bool zl_spec_has_network(const struct zl_deployment_spec *spec)
+{
+        for (size_t i = 0; i < spec->n_services; i++) {
+                const struct zl_service_spec *s = spec->services[i].spec;
+
+                if (s->network_mode.kind == ZL_NETWORK_DEFAULT && zl_spec_is_published(s))
+                        return true;
+        }
+        return false;
+}
+
 uint32_t zl_spec_initial_replicas(const struct zl_scale_spec *scale)
 {
         switch (scale->mode) {

@@ -45,6 +45,14 @@ int zl_spec_size_bytes(const char *text, uint64_t *ret);
 /* Label with more names in its network, separated by commas. */
 #define ZL_NETWORK_ALIASES_LABEL "zlayer.network.aliases"
 
+/* Is there something to be reached: a published port, an endpoint? */
+bool zl_spec_is_published(const struct zl_service_spec *spec);
+/* Is its place a bridge: because it says so, or because it says nothing and is published? */
+bool zl_spec_is_on_bridge(const struct zl_service_spec *spec);
+/* Are there services of the kind that says nothing and is published? Then the deployment has a network, and all of its services that say
+ * nothing are in it. */
+bool zl_spec_has_network(const struct zl_deployment_spec *spec);
+
 /* How many replicas a service begins with. */
 uint32_t zl_spec_initial_replicas(const struct zl_scale_spec *scale);
 

@@ -301,6 +301,7 @@ END
 @test "wishes that cannot be honoured yet are named" {
         import_bb
         run create "$(sh_service true)
+network_mode: none
 port_mappings: [{container_port: 80, host_port: 8080}]"
         assert_status 0
         assert_match "warning: port_mappings"

@@ -245,6 +245,32 @@ END
 }
 running() { [ "$(zl ps --json | jq '[.[] | select(.state == "running")] | length')" = "$1" ]; }
 
+@test "without a word on the network: what is published is on a bridge, its deployment with it, and all else has a loopback" {
+        import_busybox
+        zl run -d --name p -p 8080:80 bb httpd -f -p 80 -h /etc >/dev/null
+        eventually fetch 127.0.0.1:8080
+        assert_equal "$(fetch 127.0.0.1:8080)" p-rep-1
+        assert_equal "$(zl run --rm bb ls /sys/class/net)" lo
+        assert_equal "$(zl run --rm --network none -p 8081:80 bb ls /sys/class/net 2>err)" lo
+        grep -q 'port_mappings: ports are published on a bridge only' err
+        cat >app.yaml <<'END'
+version: v1
+deployment: shop
+services:
+  web: {image: {name: bb}, endpoints: [{name: web, protocol: http, port: 80}], command: {entrypoint: [httpd, -f, -p, "80", -h, /etc]}}
+  client: {image: {name: bb}, command: {entrypoint: [sleep, "1000"]}}
+  alone: {image: {name: bb}, network_mode: none, command: {entrypoint: [sleep, "1000"]}}
+END
+        background "$ZL_AGENT" up app.yaml
+        wait_until 20 running 4
+        wait_until 20 resolves web
+        zl exec shop.client.1 wget -q -O - http://web.service.local/hostname | grep web-rep-1
+        assert_equal "$(zl exec shop.alone.1 ls /sys/class/net)" lo
+        kill -TERM "$ZL_BG"
+        wait_until 40 running 1
+}
+resolves() { zl exec shop.client.1 nslookup "$1.service.local"; }
+
 ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
 
 # --- published ports ---------------------------------------------------------------------------------

@@ -718,6 +718,9 @@ static void test_warnings(void **state)
         spec->port_mappings = calloc(1, sizeof(*spec->port_mappings));
         spec->n_port_mappings = 1;
         spec->port_mappings[0].host_ip = strdup("0.0.0.0");
+        make(); /* what is published is on a bridge by itself */
+        assert_false(warned("port_mappings"));
+        spec->network_mode.kind = ZL_NETWORK_NONE;
         make();
         assert_true(warned("port_mappings"));
 }

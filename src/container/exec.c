@@ -157,6 +157,7 @@ static int plan(struct execution *x, struct zl_error *err)
         plan->gate_fd = plan->join_pid_fd = plan->join_user_fd = plan->sync_fd = -EBADF;
         if (!plan->arena)
                 return zl_fail_oom(err);
+        plan->process.no_setgroups = !zl_userns_is_initial() && zl_userns_is_without_groups();
         r = zl_plan_process(plan->arena, &x->process, &plan->process, err);
         if (r == 0 && x->c->config->linux_->memory_policy)
                 r = zl_plan_memory_policy(plan->arena, x->c->config->linux_->memory_policy,
@@ -352,7 +353,8 @@ static int join(struct zl_child *c, struct execution *x)
 
         if (plan->join_user_fd >= 0 && setns(plan->join_user_fd, CLONE_NEWUSER) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "user");
-        zl_child_look_at_groups(c);
+        if (plan->join_user_fd >= 0)
+                zl_child_look_at_groups(c);
         if (plan->join_pid_fd >= 0 && setns(plan->join_pid_fd, CLONE_NEWPID) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "pid");
         for (size_t i = 0; i < plan->n_joins; i++)

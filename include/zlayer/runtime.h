@@ -229,6 +229,10 @@ struct zl_create_options {
         void (*warn)(const char *text, void *data);
         void *warn_data;
         const char *digest; /* of the image, as for a pull; NULL: what spec->image.name means now */
+        /* Called during create when it takes long (a module that is compiled), after 1, 2, 4, 8 ... seconds, with a line that says what
+         * takes so long. May be NULL: then it only goes to the log. */
+        void (*progress)(const char *text, void *data);
+        void *progress_data;
 };
 
 /* The image must be present. After this the workload is PENDING: all is set up, the command does not run. On failure

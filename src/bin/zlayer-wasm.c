@@ -27,7 +27,6 @@
 
 #include "base/fd.h"
 #include "base/hash.h"
-#include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
 #include "wasm/cache.h"
@@ -354,13 +353,12 @@ static int digest_of(const char *path, char text[ZL_DIGEST_TEXT_MAX], struct zl_
 static int compile_to(const char *cache, const char *key, const char *module, bool fuel,
                       struct zl_error *err)
 {
-        const char *max_text = getenv("ZLAYER_WASM_CACHE_MAX");
         const struct zl_wasm_options o = { .module = (char *)(uintptr_t)module };
         struct zl_wasm_engine *engine = NULL;
         struct zl_wasm_unit *unit = NULL;
         _cleanup_free_ char *code = NULL, *path = NULL;
         _cleanup_close_ int lock = zl_wasm_cache_lock(cache, err);
-        uint64_t max = ZL_WASM_CACHE_MAX;
+        uint64_t max;
         size_t len;
         int r;
 
@@ -370,11 +368,11 @@ static int compile_to(const char *cache, const char *key, const char *module, bo
         r = zl_wasm_cache_find(cache, key, &path, err);
         if (r != 0)
                 return r < 0 ? r : 0;
-        if (max_text && zl_parse_size(max_text, &max) < 0)
-                return zl_fail(err, ZL_E_CONFIGURATION, 0, "ZLAYER_WASM_CACHE_MAX is no size: %s",
-                               max_text);
-        r = zl_wasm_engine_new(&(struct zl_wasm_engine_options){ .fuel = fuel, .parallel = true },
-                               &engine, err);
+        r = zl_wasm_cache_max(&max, err);
+        if (r == 0)
+                r = zl_wasm_engine_new(
+                        &(struct zl_wasm_engine_options){ .fuel = fuel, .parallel = true }, &engine,
+                        err);
         if (r == 0)
                 r = load_unit(engine, &o, true, &unit, err);
         if (r == 0)

@@ -103,6 +103,13 @@ static void print_warning(const char *text, void *data)
         zl_cli_warn(job->cli, "%s", text);
 }
 
+static void print_progress(const char *text, void *data)
+{
+        const struct job *job = data;
+
+        fprintf(stderr, "%s: %s\n", job->cli->program, text);
+}
+
 /* For `events`. A history that cannot be written is no reason to fail a container. */
 static void note(struct job *job, enum zl_event_type type, const struct zl_status *status)
 {
@@ -148,6 +155,8 @@ static int create(struct job *job, struct zl_error *err)
                 .auto_remove = job->o->rm && job->o->detach,
                 .warn = print_warning,
                 .warn_data = job,
+                .progress = print_progress,
+                .progress_data = job,
         };
         int r;
 

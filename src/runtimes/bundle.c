@@ -460,10 +460,6 @@ static void warn_about_wasm(const struct bundle_builder *b, const struct zl_wasm
 {
         bool http = b->spec->service_type == ZL_SERVICE_WASM_HTTP;
 
-        if (http && w->min_instances > 0)
-                bundle_warn(b,
-                            "wasm.min_instances: none is kept; the code is mapped from the start, "
-                            "and each request makes an instance of its own");
         if (!http && ((w->max_instances != 10 && w->min_instances == 0) ||
                       w->idle_timeout != 300 * ZL_NSEC_PER_SEC ||
                       w->request_timeout != 30 * ZL_NSEC_PER_SEC))

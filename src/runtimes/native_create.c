@@ -148,7 +148,7 @@ static int prepare_for_spare(struct creation *c)
         if (r == 0 && c->image->kind != ZL_IMAGE_WASM)
                 r = -EINVAL;
         if (r == 0)
-                r = native_wasm_prepare(c->n, c->spec, c->image, &c->wasm, NULL);
+                r = native_wasm_prepare(c->n, c->options, c->image, &c->wasm, NULL);
         return r;
 }
 
@@ -238,7 +238,7 @@ static int take_image(struct creation *c)
 static int prepare_wasm(struct creation *c)
 {
         return native_wasm_is(c->image) && !c->wasm
-                       ? native_wasm_prepare(c->n, c->spec, c->image, &c->wasm, c->err)
+                       ? native_wasm_prepare(c->n, c->options, c->image, &c->wasm, c->err)
                        : 0;
 }
 

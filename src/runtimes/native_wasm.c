@@ -20,6 +20,7 @@
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/strv.h"
 #include "spec/spec.h"
@@ -122,9 +123,36 @@ static int choose_args(struct native_wasm *w, const struct zl_service_spec *spec
         return 0;
 }
 
-static int compile(struct native_wasm *w, const char *cache, const char *helper, const char *digest,
-                   struct zl_error *err)
+/* Who waits for a compilation. */
+struct waiting {
+        const struct zl_create_options *options;
+        const char *source; /* of the module */
+};
+
+static void tell_progress(void *data, unsigned seconds)
 {
+        const struct waiting *w = data;
+        _cleanup_free_ char *text = NULL;
+        struct stat st = { 0 };
+
+        (void)stat(w->source, &st);
+        if (asprintf(&text, "compiling %s (%.1f MiB, once for this module): %u s so far",
+                     w->options->spec->image.name, (double)st.st_size / (1 << 20), seconds) < 0)
+                return;
+        if (w->options->progress)
+                w->options->progress(text, w->options->progress_data);
+        else
+                zl_info("%s: %s", w->options->name, text);
+}
+
+struct compilation {
+        const char *cache, *helper, *digest;
+        const struct zl_wasm_patience *patience;
+};
+
+static int compile(struct native_wasm *w, const struct compilation *c, struct zl_error *err)
+{
+        const char *cache = c->cache, *digest = c->digest;
         bool fuel = w->options.fuel > 0;
         char key[ZL_WASM_KEY_SIZE];
         char *args[] = { (char *)(uintptr_t) "compile",
@@ -140,7 +168,7 @@ static int compile(struct native_wasm *w, const char *cache, const char *helper,
                 return zl_fail_oom(err);
         r = zl_wasm_cache_find(cache, key, &path, err);
         if (r == 0) {
-                r = zl_wasm_call_helper(helper, args, NULL, err);
+                r = zl_wasm_call_helper(c->helper, args, c->patience, NULL, err);
                 if (r < 0 && err->code == ZL_E_INVALID)
                         err->code = ZL_E_PULL; /* the image is wrong, not what was asked for */
                 if (r == 0)
@@ -264,11 +292,14 @@ int native_wasm_prepare_spare(struct native *n, const struct zl_service_spec *sp
         return 0;
 }
 
-int native_wasm_prepare(struct native *n, const struct zl_service_spec *spec,
+int native_wasm_prepare(struct native *n, const struct zl_create_options *options,
                         const struct zl_image *image, struct native_wasm **ret,
                         struct zl_error *err)
 {
+        const struct zl_service_spec *spec = options->spec;
         const char *cache = n->settings.wasm_cache_dir;
+        struct waiting waiting = { .options = options };
+        const struct zl_wasm_patience patience = { tell_progress, &waiting };
         _cleanup_free_ char *helper = NULL, *name = NULL;
         struct native_wasm *w = calloc(1, sizeof(*w));
         char digest[ZL_DIGEST_TEXT_MAX];
@@ -290,13 +321,16 @@ int native_wasm_prepare(struct native *n, const struct zl_service_spec *spec,
                 r = find_module(w, image, name, digest, err);
         if (r == 0)
                 r = zl_wasm_engine_dir(cache, helper, &w->engine, err);
+        if (r == 0)
+                waiting.source = w->source;
         if (r == 0 && spec->service_type == ZL_SERVICE_WASM_HTTP)
-                r = native_wasm_http_prepare(
-                        w,
-                        &(struct native_wasm_http){ spec, n->settings.monitor_path, cache, digest },
-                        err);
+                r = native_wasm_http_prepare(w,
+                                             &(struct native_wasm_http){ spec,
+                                                                         n->settings.monitor_path,
+                                                                         cache, digest, &patience },
+                                             err);
         else if (r == 0 && (!spec->wasm || spec->wasm->precompile))
-                r = compile(w, cache, helper, digest, err);
+                r = compile(w, &(struct compilation){ cache, helper, digest, &patience }, err);
         if (r < 0) {
                 native_wasm_free(w);
                 return r;

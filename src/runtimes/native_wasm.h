@@ -8,6 +8,7 @@
 
 #include "oci/runtime_config.h"
 #include "runtimes/native.h"
+#include "wasm/cache.h"
 #include "wasm/options.h"
 
 /* Where an instance leaves the reason of a bad end: a directory of the state, and where it is seen inside. */
@@ -37,7 +38,7 @@ bool native_wasm_is(const struct zl_image *image);
 
 /* Finds the module, compiles it unless the cache has it, and decides from the spec what the instance may do. ZL_E_CONFIGURATION without
  * zlayer-wasm, ZL_E_INVALID for a bad module or a wish that makes no sense, ZL_E_UNSUPPORTED for what the engine cannot do. */
-int native_wasm_prepare(struct native *n, const struct zl_service_spec *spec,
+int native_wasm_prepare(struct native *n, const struct zl_create_options *options,
                         const struct zl_image *image, struct native_wasm **ret,
                         struct zl_error *err);
 
@@ -55,6 +56,7 @@ int native_wasm_apply(struct native_wasm *wasm, const struct zl_service_spec *sp
 struct native_wasm_http {
         const struct zl_service_spec *spec;
         const char *monitor_path, *cache, *digest;
+        const struct zl_wasm_patience *patience;
 };
 int native_wasm_http_prepare(struct native_wasm *wasm, const struct native_wasm_http *how,
                              struct zl_error *err);

@@ -29,7 +29,7 @@
 #define HANDLER "wasi:http/incoming-handler@0.2."
 #define REQUEST_TIMEOUT                                                                            \
         (30 * ZL_NSEC_PER_SEC) /* the default of the spec, for a service that has no `wasm` */
-enum { MODULE_MAX = 256 << 20, CODE_MAX = 1 << 30, DEFAULT_PORT = 8080 };
+enum { MODULE_MAX = 256 << 20, CODE_MAX = 1 << 30, DEFAULT_PORT = 8080, KEPT_RESIDENT = 256 << 10 };
 
 /* ---- the program ------------------------------------------------------------------------------------------ */
 
@@ -102,17 +102,20 @@ static int make_key(const char *server, const char *digest, bool fuel, char key[
 static int put_code(const char *cache, const char *key, const char *file, struct zl_error *err)
 {
         _cleanup_free_ char *code = NULL;
+        uint64_t max;
         size_t len;
         int r = zl_read_file_at(AT_FDCWD, file, CODE_MAX, &code, &len);
 
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot read what wasmtime has compiled");
-        return zl_wasm_cache_put(cache, key, code, len, ZL_WASM_CACHE_MAX, err);
+        r = zl_wasm_cache_max(&max, err);
+        return r < 0 ? r : zl_wasm_cache_put(cache, key, code, len, max, err);
 }
 
-static int compile_to(struct native_wasm *w, const char *cache, const char *key,
+static int compile_to(struct native_wasm *w, const struct native_wasm_http *how, const char *key,
                       struct zl_error *err)
 {
+        const char *cache = how->cache;
         _cleanup_close_ int lock = zl_wasm_cache_lock(cache, err);
         _cleanup_free_ char *path = NULL, *file = NULL;
         char *args[] = { (char *)(uintptr_t) "compile",
@@ -136,7 +139,7 @@ static int compile_to(struct native_wasm *w, const char *cache, const char *key,
                 return zl_fail_oom(err);
         }
         args[4] = file;
-        r = zl_wasm_call_helper(w->server, args, NULL, err);
+        r = zl_wasm_call_helper(w->server, args, how->patience, NULL, err);
         if (r < 0)
                 err->code =
                         ZL_E_PULL; /* the image is wrong: of wasmtime we know that it is there */
@@ -164,7 +167,7 @@ int native_wasm_http_prepare(struct native_wasm *w, const struct native_wasm_htt
         if (r == 0)
                 r = zl_wasm_cache_find(how->cache, key, &path, err);
         if (r == 0) {
-                r = compile_to(w, how->cache, key, err);
+                r = compile_to(w, how, key, err);
                 if (r == 0)
                         r = zl_wasm_cache_find(how->cache, key, &path, err);
                 if (r == 0)
@@ -207,6 +210,12 @@ static int put_limits(const struct native_wasm *w, const struct zl_wasm_spec *s,
                                   milliseconds(s->idle_timeout));
         if (r == 0 && s && s->max_instances > 0)
                 r = zl_strv_pushf(ret, "--max-concurrent-requests=%u", s->max_instances);
+        /* Memory, tables and stacks of so many instances that have ended are kept as they are, for the next. */
+        if (r == 0 && s && s->min_instances > 0)
+                r = zl_strv_pushf(ret,
+                                  "-Opooling-allocator=y,pooling-max-unused-warm-slots=%u,pooling-"
+                                  "memory-keep-resident=%d",
+                                  s->min_instances, KEPT_RESIDENT);
         if (r == 0 && w->options.memory_max)
                 r = zl_strv_pushf(ret, "-Wmax-memory-size=%llu",
                                   (unsigned long long)w->options.memory_max);

@@ -24,6 +24,7 @@
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/parse.h"
 #include "base/path.h"
 
 /* Counts in every key: change it whenever engine.c configures anything else. */
@@ -125,6 +126,17 @@ int zl_wasm_cache_find(const char *cache, const char *key, char **ret_path, stru
         futimens(fd, NULL); /* used now; on a read-only file system it cannot be noted */
         *ret_path = zl_take_ptr(path);
         return 1;
+}
+
+int zl_wasm_cache_max(uint64_t *ret, struct zl_error *err)
+{
+        const char *text = getenv("ZLAYER_WASM_CACHE_MAX");
+
+        *ret = ZL_WASM_CACHE_MAX;
+        return text && *text && zl_parse_size(text, ret) < 0
+                       ? zl_fail(err, ZL_E_CONFIGURATION, 0, "ZLAYER_WASM_CACHE_MAX is no size: %s",
+                                 text)
+                       : 0;
 }
 
 /* ---- making --------------------------------------------------------------------------------------------- */

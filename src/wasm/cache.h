@@ -22,6 +22,9 @@
 enum { ZL_WASM_KEY_SIZE = 64 + 1 };
 #define ZL_WASM_CACHE_MAX (UINT64_C(1) << 30)
 
+/* $ZLAYER_WASM_CACHE_MAX, or that. ZL_E_CONFIGURATION if it is no size. */
+int zl_wasm_cache_max(uint64_t *ret, struct zl_error *err);
+
 /* The key of a module whose digest is `digest`. NULL without memory, else `key`. */
 char *zl_wasm_cache_key(const char *digest, bool fuel, char key[ZL_WASM_KEY_SIZE]);
 
@@ -41,9 +44,15 @@ int zl_wasm_cache_put(const char *cache, const char *key, const void *code, size
  * frees it. ZL_E_CONFIGURATION if there is no such program. */
 int zl_wasm_engine_dir(const char *cache, const char *helper, char **ret, struct zl_error *err);
 
+struct zl_wasm_patience {
+        void (*tick)(void *data,
+                     unsigned seconds); /* it has taken so long already: 1, 2, 4, 8 ... */
+        void *data;
+};
 /* Runs `helper` with these arguments to its end. 0 if it succeeds; else what it says as an error, with the code that its exit status
- * stands for (enum zl_wasm_exit). `*ret_printed` is what it has printed, for the caller to free; may be NULL. */
-int zl_wasm_call_helper(const char *helper, char *const *args, char **ret_printed,
+ * stands for (enum zl_wasm_exit). `*ret_printed` is what it has printed, for the caller to free; may be NULL, as may `patience`. */
+int zl_wasm_call_helper(const char *helper, char *const *args,
+                        const struct zl_wasm_patience *patience, char **ret_printed,
                         struct zl_error *err);
 
 /* Exit statuses of zlayer-wasm for its own failures, beside those of the guest. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running the program zlayer-wasm for what it says. Apart from the rest, because zlayer-oci links nothing else of it. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -17,12 +18,16 @@ enum { SAID_MAX = 64 << 10 };
 
 static int spawn_helper(const char *helper, char *const *args, const int out[2], pid_t *ret)
 {
-        static char *const env[] = { NULL };
+        _cleanup_strv_ char **env = NULL;
+        const char *max = getenv("ZLAYER_WASM_CACHE_MAX");
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attr;
         sigset_t none;
         int r;
 
+        /* Nothing else of ours is its business. */
+        if (max && zl_strv_pushf(&env, "ZLAYER_WASM_CACHE_MAX=%s", max) < 0)
+                return -ENOMEM;
         sigemptyset(&none);
         posix_spawn_file_actions_init(&actions);
         posix_spawnattr_init(&attr);
@@ -31,7 +36,7 @@ static int spawn_helper(const char *helper, char *const *args, const int out[2],
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&actions, out[0], STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
-        r = posix_spawn(ret, helper, &actions, &attr, args, env);
+        r = posix_spawn(ret, helper, &actions, &attr, args, env ?: (char *[]){ NULL });
         posix_spawnattr_destroy(&attr);
         posix_spawn_file_actions_destroy(&actions);
         return -r;
@@ -75,7 +80,23 @@ static int read_outputs(int printed, int said, char **ret_printed, char **ret_sa
         return r < 0 ? r : zl_read_fd(printed, SAID_MAX, ret_printed, &len);
 }
 
-int zl_wasm_call_helper(const char *helper, char *const *args, char **ret_printed,
+/* Until it says something or ends. */
+static void wait_patiently(int fd, const struct zl_wasm_patience *patience)
+{
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        /* After 1, 2, 4, 8 ... seconds. */
+        for (unsigned seconds = 1, last = 0; patience; last = seconds, seconds *= 2) {
+                int r = poll(&p, 1, (int)(seconds - last) * 1000);
+
+                if (r != 0)
+                        return;
+                patience->tick(patience->data, seconds);
+        }
+}
+
+int zl_wasm_call_helper(const char *helper, char *const *args,
+                        const struct zl_wasm_patience *patience, char **ret_printed,
                         struct zl_error *err)
 {
         _cleanup_free_ char *said = NULL, *printed = NULL;
@@ -100,6 +121,7 @@ int zl_wasm_call_helper(const char *helper, char *const *args, char **ret_printe
         close(second[1]);
         if (r < 0)
                 return zl_fail(err, ZL_E_CONFIGURATION, -r, "cannot run %s", helper);
+        wait_patiently(said_fd, patience);
         r = read_outputs(printed_fd, said_fd, &printed, &said);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;

@@ -47,7 +47,7 @@ static int make_engine(const char *helper, const char *path, struct zl_error *er
                 return zl_fail_errno(err, errno, "cannot make a directory for the engine in %s",
                                      path);
         args[1] = tmp;
-        r = zl_wasm_call_helper(helper, args, NULL, err);
+        r = zl_wasm_call_helper(helper, args, NULL, NULL, err);
         if (r == 0 && rename(tmp, path) < 0 && errno != ENOTEMPTY && errno != EEXIST)
                 r = zl_fail_errno(err, errno, "cannot make %s", path);
         zl_rm_rf_at(AT_FDCWD, tmp); /* is gone, unless somebody was faster */

@@ -16,9 +16,9 @@ setup() {
 }
 
 # The text form of a module whose start is BODY, with what it imports in front, imported as the image `wat`.
-wat() { # BODY
+wat() { # BODY [NAME]
         echo "(module $1)" >"$ZL_DIR/wat.wat"
-        zl image import "$ZL_DIR/wat.wat" wat >/dev/null
+        zl image import "$ZL_DIR/wat.wat" "${2:-wat}" >/dev/null
 }
 guest() { zl image import "$GUEST" guest >/dev/null; }
 reason() { zl ps -a --json | jq -r '.[0].reason'; }
@@ -243,6 +243,61 @@ service() { # LINES
         run zl run --rm wat
         [ "$status" != 0 ]
         assert_match "others may write"
+}
+
+# The entries of the cache, oldest first.
+entries() { find "$ZL_DIR/cache/code" -type f ! -name lock -printf '%T@ %f\n' | sort -n | cut -d' ' -f2; }
+
+@test "the cache: beyond its bound the longest unused go first, the newest never" {
+        export ZLAYER_WASM_CACHE_DIR=$ZL_DIR/cache
+        local n names=() size
+        for n in 1 2; do
+                wat "(func (export \"_start\") (drop (i32.const $n)))" "w$n"
+                zl run --rm "w$n"
+                names[n]=$(entries | tail -n 1)
+        done
+        size=$(stat -c %s "$ZL_DIR/cache/code/${names[1]}")
+        # Two and a half have room. The first is used again, so the second is the one that goes.
+        export ZLAYER_WASM_CACHE_MAX=$((size * 5 / 2))
+        zl run --rm w1
+        wat '(func (export "_start") (drop (i32.const 3)))' w3
+        zl run --rm w3
+        assert_equal "$(entries | wc -l)" 2
+        [ -e "$ZL_DIR/cache/code/${names[1]}" ]
+        [ ! -e "$ZL_DIR/cache/code/${names[2]}" ]
+        # What went is made again; what is larger than the bound is kept alone.
+        export ZLAYER_WASM_CACHE_MAX=1
+        zl run --rm w2
+        assert_equal "$(entries)" "${names[2]}"
+        export ZLAYER_WASM_CACHE_MAX=much
+        rm "$ZL_DIR/cache/code/${names[2]}"
+        run ! zl run --rm w2
+        assert_match 'ZLAYER_WASM_CACHE_MAX is no size: much'
+}
+
+@test "a long compilation says what takes so long, and the next start does not" {
+        export ZLAYER_WASM_CACHE_DIR=$ZL_DIR/cache
+        wat '(func (export "_start"))'
+        # The compiler, only slower.
+        printf '#!/bin/sh\n[ "$1" != compile ] || sleep 2.5\nexec "%s" "$@"\n' "$ZL_BUILD/zlayer-wasm" >slow
+        chmod +x slow
+        ZLAYER_WASM=$PWD/slow run -0 zl run --rm wat
+        assert_match 'zlayer-agent: compiling docker.io/library/wat:latest \(0\.0 MiB, once for this module\): 1 s so far'
+        assert_match '2 s so far'
+        ZLAYER_WASM=$PWD/slow run -0 zl run --rm wat
+        assert_output ""
+}
+
+@test "the section of the README can be followed to the letter" {
+        local code
+        code=$(awk '/^## /{here = $0 == "## WebAssembly"} here && /^```/{inside = !inside; if (!inside) exit; next} here && inside' "$ZL_SOURCE/README.md")
+        [[ $code == *clang* && $code == *zlayer-agent* ]]
+        mkdir bin && ln -s "$ZL_AGENT" bin/zlayer-agent
+        PATH=$PWD/bin:$PATH run -0 bash -e -c "$code"
+        assert_equal "${lines[0]}" "hello you"
+        # What each line promises behind its #.
+        assert_equal "$(zl run --rm hello)" "hello world"
+        zl image ls --json | grep -q 'docker.io/library/hello:latest'
 }
 
 @test "twenty at once of a module that nobody has compiled" {

@@ -81,6 +81,51 @@ status_of() { curl -s -m 20 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PO
         stop_agent
 }
 
+@test "max_instances is how many requests are answered at once: the next waits for its turn" {
+        serve "request_timeout: 2s, max_instances: 1"
+        background eval 'status_of /loop; echo; date +%s%N'
+        local loop=$ZL_BG log=$ZL_BG_LOG
+        sleep 0.5
+        assert_equal "$(ask /turn)" "answer to /turn"
+        # It was answered after the one that loops had been ended.
+        local now
+        now=$(date +%s%N)
+        wait_until 10 eval "! kill -0 $loop 2>/dev/null"
+        [ "$(tail -n 1 "$log")" -lt "$now" ]
+        stop_agent
+        zl down --all
+        # With room for two it is answered meanwhile.
+        serve "request_timeout: 60s, max_instances: 2"
+        background curl -s -m 100 "http://127.0.0.1:$PORT/loop"
+        loop=$ZL_BG
+        sleep 0.5
+        assert_equal "$(ask /turn)" "answer to /turn"
+        kill -0 "$loop"
+        kill "$loop"
+        # It would be answered to its end within the grace period.
+        zl kill webtest.web.1
+        stop_agent
+        zl down --all
+}
+
+@test "min_instances and idle_timeout reach the program that serves, and it goes on answering" {
+        serve "min_instances: 3, idle_timeout: 90s"
+        run -0 tr '\0' '\n' <"/proc/$(zl ps --json | jq '.[0].pid')/cmdline"
+        assert_match $'\n-Opooling-allocator=y,pooling-max-unused-warm-slots=3,'
+        assert_match $'\n--idle-instance-timeout=90000ms\n'
+        local i pids=()
+        for i in {1..9}; do
+                ask "/$i" >"answer.$i" &
+                pids+=($!)
+        done
+        wait "${pids[@]}"
+        for i in {1..9}; do
+                assert_equal "$(cat "answer.$i")" "answer to /$i"
+        done
+        run ! grep -q min_instances "$ZL_BG_LOG"
+        stop_agent
+}
+
 @test "a component asks others over HTTP" {
         serve
         background python3 -u -c 'import http.server, sys

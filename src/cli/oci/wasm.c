@@ -145,7 +145,7 @@ static int compile(const struct zl_oci *oci, int fd, char **ret_engine, char **r
         if (!cache || !*cache)
                 args[1] = (char *)(uintptr_t)CACHE_DIR;
         snprintf(module, sizeof(module), "/proc/%d/fd/%d", getpid(), fd);
-        r = zl_wasm_call_helper(helper, args, &said, err);
+        r = zl_wasm_call_helper(helper, args, NULL, &said, err);
         if (r < 0)
                 return r;
         second = strchr(said, '\n');

@@ -73,6 +73,10 @@ wasm_bundle() {
         run -42 oci run -b d "$ZL_ID"
         wasm_bundle e module.wasm.image/variant=compat /app.wasm read /etc/passwd
         run -4 oci run -b e "$ZL_ID"
+        # Without the root a guest has no directory at all.
+        edit c '.annotations["com.zlayer.wasm.root"] = "none"'
+        run -4 oci run -b c "$ZL_ID"
+        assert_match 'cannot read /etc/message'
 }
 
 @test "compat-smart runs programs as programs, and modules by their first bytes" {

@@ -52,6 +52,15 @@ static enum wish wish_of(const struct zl_oci_config *config)
         return NO_WASM;
 }
 
+/* A guest that is not to see even the files beside it. */
+static bool sees_root(const struct zl_oci_config *config)
+{
+        for (size_t i = 0; i < config->annotations.n; i++)
+                if (zl_streq(config->annotations.items[i].key, "com.zlayer.wasm.root"))
+                        return !zl_streq(config->annotations.items[i].value, "none");
+        return true;
+}
+
 /* ---- the module ---------------------------------------------------------------------------------------- */
 
 /* Binary by its first bytes, text by its name. */
@@ -198,7 +207,7 @@ static int add_mounts(struct zl_oci_config *config, const char *engine, const ch
 }
 
 /* zlayer-wasm for a command of the container, as an array in the arena. */
-static int make_command(struct zl_arena *arena, const struct zl_oci_process *process,
+static int make_command(struct zl_arena *arena, const struct zl_oci_config *config,
                         char *const *args, const char *module, char ***ret)
 {
         bool compiled = zl_streq(module, ZL_WASM_MODULE_MOUNT);
@@ -210,11 +219,11 @@ static int make_command(struct zl_arena *arena, const struct zl_oci_process *pro
                 .argv0 = args[0],
                 .args = (char **)(uintptr_t)args + 1,
                 .dirs = &dir,
-                .n_dirs = 1,
+                .n_dirs = sees_root(config),
                 .http = true,
                 .network = true,
                 /* The engine of containers sets it for programs; a guest gets what the bundle says. */
-                .no_home = !zl_env_get(process->env, "HOME"),
+                .no_home = !zl_env_get(config->process->env, "HOME"),
         };
         _cleanup_strv_ char **command = NULL;
         size_t n;
@@ -262,7 +271,7 @@ int zl_oci_wasm_prepare(const struct zl_oci *oci, struct zl_oci_config *config, 
                 return r;
         }
         if (add_mounts(config, engine, code) < 0 ||
-            make_command(config->arena, p, p->args, ZL_WASM_MODULE_MOUNT, &p->args) < 0)
+            make_command(config->arena, config, p->args, ZL_WASM_MODULE_MOUNT, &p->args) < 0)
                 return zl_fail_oom(err);
         return 0;
 }
@@ -300,8 +309,7 @@ int zl_oci_wasm_exec(struct zl_container *c, struct zl_arena *arena, const char 
         if (fd < 0 || !is_module(fd, (*args)[0]))
                 return 0; /* a program, or an error of the exec itself */
         own = zl_streq(own_module(config), (*args)[0]);
-        if (make_command(arena, config->process, *args, own ? ZL_WASM_MODULE_MOUNT : path,
-                         &command) < 0)
+        if (make_command(arena, config, *args, own ? ZL_WASM_MODULE_MOUNT : path, &command) < 0)
                 return zl_fail_oom(err);
         *args = command;
         return 0;

@@ -97,6 +97,14 @@ class Wasm:
         if self.client.ask("POST", "/v1/containers/run.pool.1/exec", {"command": ["x"]}).get("stdout") != "hello\n":
             self.failed += 1
 
+    def wait_spare(self):
+        """As people start things: by then the daemon has a spare, and its process has loaded the engine."""
+        for _ in range(100):
+            if glob.glob(f"{self.work}/run/containers/.spare-*/monitor.sock"):
+                break
+            time.sleep(0.02)
+        time.sleep(0.1)
+
     def remove(self, name):
         self.client.ask("DELETE", f"/v1/containers/{name}?force")
 
@@ -111,7 +119,7 @@ class Wasm:
                  "the same at once after it: no spare": [], "the same, from instances kept ready": [], "a container of `true`, the same": [], "zlayer-agent run --rm, whole command": []}
         for n in range(-3, self.bench.rounds):
             taken = [timed(spawn, wasmtime) if wasmtime else None, timed(spawn, bare)]
-            time.sleep(0.1)  # as people start things: the daemon has a spare by then
+            self.wait_spare()
             taken += [timed(self.to_exit, f"w{n + 3}", service("hello")), timed(self.to_exit, f"v{n + 3}", service("hello")),
                      timed(self.from_pool),
                      timed(self.to_exit, f"c{n + 3}", service("bb", "/bin/true")), timed(spawn, whole)]

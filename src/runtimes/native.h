@@ -166,6 +166,8 @@ void native_spares_close(struct native *n);
 /* Can a spare become this workload? Then 1 and what has to be equal; 0: no; negative errno. */
 int native_spare_shape(const struct native *n, const struct zl_create_options *options,
                        char ret[ZL_DIGEST_TEXT_MAX]);
+/* Is there one? Containers may have the same shape: their image is looked at before anything is taken. */
+bool native_spare_is_ready(struct native *n, const char *shape);
 /* One of this shape, the caller's from now on, or NULL. */
 struct native_spare *native_spare_take(struct native *n, const char *shape);
 /* It gets the name of a workload, and the module `source`; its descriptor and connection stay in it. On failure it is gone. */

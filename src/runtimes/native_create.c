@@ -158,23 +158,18 @@ static void try_spare(struct creation *c)
 {
         char shape[ZL_DIGEST_TEXT_MAX];
 
-        if (!c->n->spares || native_spare_shape(c->n, c->options, shape) != 1)
+        if (!c->n->spares || native_spare_shape(c->n, c->options, shape) != 1 ||
+            !native_spare_is_ready(c->n, shape) || prepare_for_spare(c) < 0)
                 return;
         c->spare = native_spare_take(c->n, shape);
         if (!c->spare)
                 return;
-        if (prepare_for_spare(c) < 0) {
-                native_spare_discard(c->n, zl_take_ptr(c->spare));
-        } else if (native_spare_rename(c->n, c->spare, c->options->name, c->wasm->source, NULL) <
-                   0) {
+        if (native_spare_rename(c->n, c->spare, c->options->name, c->wasm->source, NULL) < 0) {
                 native_spare_free(zl_take_ptr(c->spare));
-        } else {
-                c->state_fd = zl_take_fd(c->spare->state_fd);
-                c->wasm->linked = true;
                 return;
         }
-        zl_image_free(zl_take_ptr(c->image));
-        native_wasm_free(zl_take_ptr(c->wasm));
+        c->state_fd = zl_take_fd(c->spare->state_fd);
+        c->wasm->linked = true;
 }
 
 static int take_name(struct creation *c)

@@ -208,6 +208,16 @@ static bool is_dead(const struct native_spare *s)
         return poll(&p, 1, 0) != 0;
 }
 
+bool native_spare_is_ready(struct native *n, const char *shape)
+{
+        bool ready;
+
+        pthread_mutex_lock(&n->spares->lock);
+        ready = n->spares->ready && zl_streq(n->spares->ready->shape, shape);
+        pthread_mutex_unlock(&n->spares->lock);
+        return ready;
+}
+
 struct native_spare *native_spare_take(struct native *n, const char *shape)
 {
         struct native_spares *all = n->spares;

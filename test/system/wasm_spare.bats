@@ -136,6 +136,15 @@ made_of_spare() { jq -e '.linux.cgroupsPath | test("/spare-")' "$ZLAYER_ROOT_DIR
         work c "$(service '["exit", "0"]')"
         wait_until 20 ready
         assert_equal "$(zl ps -a --json | jq -r '[.[].name] | sort | join(" ")')" "run.a.1 run.b.1 run.c.1"
+        # A container that asks for the same takes none and harms none.
+        local before
+        before=$(spare)
+        import_busybox >/dev/null
+        create box '{"image": {"name": "bb", "pull_policy": "never"}, "command": {"entrypoint": ["true"]}}' >/dev/null
+        assert_equal "$(get /v1/containers/box/wait | jq .exit_code)" 0
+        assert_equal "$(spare)" "$before"
+        work d "$(service '["exit", "4"]')"
+        made_of_spare d
 }
 
 @test "spare: one whose process was killed is not taken; where none may be there is none" {

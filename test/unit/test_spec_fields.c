@@ -200,7 +200,7 @@ static const struct row {
           NULL },
         { "Wasm.precompile", CONTAINER, "service_type: wasm_plugin, wasm: {precompile: false}",
           NULL },
-        { "Wasm.min_instances", RUNTIME, "service_type: wasm_http, wasm: {min_instances: 1}",
+        { "Wasm.min_instances", CONTAINER, "service_type: wasm_http, wasm: {min_instances: 1}",
           NULL },
         { "Wasm.max_instances", RUNTIME, "service_type: wasm_plugin, wasm: {max_instances: 3}",
           NULL },

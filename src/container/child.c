@@ -239,6 +239,7 @@ static int run_hooks(struct zl_child *c, const struct zl_oci_hook *hooks, size_t
         snprintf(subject, sizeof subject, "%s hook #%zu: %s",
                  start ? "startContainer" : "createContainer", run.failed, hooks[run.failed].path);
         zl_child_fail(c, ZL_STAGE_HOOK, -r, subject);
+        c->report.value = run.end;
         memcpy(c->report.detail, run.said, sizeof c->report.detail);
         return r;
 }
@@ -253,6 +254,9 @@ static int hooks_before_pivot(struct zl_child *c)
                 if (r == 0)
                         r = zl_child_await(c, c->sync_fd, ZL_MSG_HOOKS_DONE);
         }
+        /* Where runc and crun, too, run these: what they make is the container's. */
+        if (r == 0 && h && h->n_create_container && fchdir(c->root_fd) < 0)
+                r = zl_child_fail(c, ZL_STAGE_HOOK, errno, "createContainer hooks");
         if (r == 0 && h)
                 r = run_hooks(c, h->create_container, h->n_create_container, false);
         return r;

@@ -246,6 +246,36 @@ static int add_cgroup_dir(struct zl_arena *arena, char **dirs, size_t *n, const 
         return dirs[(*n)++] ? 0 : -ENOMEM;
 }
 
+/* The group's own directory is bound, so the kernel does not see the file system's options: they are its hierarchy's already, and what is
+ * none of them must not be dropped in silence. */
+static int check_cgroup_options(const struct zl_mount_plan *m, struct zl_error *err)
+{
+        static const char *const known[] = { "nsdelegate",
+                                             "favordynmods",
+                                             "memory_localevents",
+                                             "memory_recursiveprot",
+                                             "memory_hugetlb_accounting",
+                                             "pids_localevents",
+                                             "seclabel" };
+        const char *word = m->options.data;
+
+        while (word && *word) {
+                size_t len = strcspn(word, ","), i = 0;
+
+                while (i < ZL_ARRAY_SIZE(known) &&
+                       (strlen(known[i]) != len || strncmp(known[i], word, len) != 0))
+                        i++;
+                if (i == ZL_ARRAY_SIZE(known))
+                        return zl_fail(
+                                err, ZL_E_INVALID, EINVAL,
+                                "mounts: %s: Invalid argument \"%.*s\": cgroup version 2 has "
+                                "no such option",
+                                m->destination, (int)len, word);
+                word += len + (word[len] == ',');
+        }
+        return 0;
+}
+
 /* Only where a mount of type cgroup asks for them. */
 static int prepare_cgroup_dirs(struct creation *k, struct zl_error *err)
 {
@@ -267,6 +297,15 @@ static int prepare_cgroup_dirs(struct creation *k, struct zl_error *err)
                         break;
                 if (add_cgroup_dir(plan->arena, plan->cgroup_dirs, &n, dir, k->c->cgroup_path) < 0)
                         return zl_fail_oom(err);
+        }
+        for (size_t i = 0; i < plan->n_mounts; i++) {
+                int r = 0;
+
+                if (plan->mounts[i].kind == ZL_MOUNT_CGROUP && n > 0 &&
+                    zl_startswith(plan->cgroup_dirs[0], "/sys/fs/cgroup/./"))
+                        r = check_cgroup_options(&plan->mounts[i], err);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }

@@ -6,9 +6,11 @@
  * namespaces), so it allocates nothing. A hook that does not read its input must not block us: the
  * document goes through a memory file, not a pipe.
  */
+#include <ctype.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,7 +43,7 @@ static _Noreturn void hook_main(const struct zl_oci_hook *hook, char *const *env
 }
 
 /* Waits with a deadline. */
-static int wait_hook(pid_t pid, int pidfd, int64_t deadline)
+static int wait_hook(pid_t pid, int pidfd, int64_t deadline, int *ret_end)
 {
         siginfo_t info = { 0 };
         int r = 0;
@@ -64,9 +66,18 @@ static int wait_hook(pid_t pid, int pidfd, int64_t deadline)
         while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0)
                 if (errno != EINTR)
                         return -errno;
-        if (r == 0 && (info.si_code != CLD_EXITED || info.si_status != 0))
-                r = -ECHILD;
-        return r;
+        *ret_end = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+        return r == 0 && *ret_end != 0 ? -ECHILD : r;
+}
+
+void zl_hook_end_text(int end, char *text, size_t size)
+{
+        const char *name = end < 0 ? strsignal(-end) : NULL;
+
+        if (end >= 0)
+                snprintf(text, size, "exit status %d", end);
+        else
+                snprintf(text, size, "signal: %c%s", tolower((unsigned char)name[0]), name + 1);
 }
 
 /* The end of what a hook wrote, as one line. */
@@ -125,7 +136,7 @@ static int run_one(const struct zl_oci_hook *hook, struct zl_hook_run *run)
                 return pid;
         if (pid == 0)
                 hook_main(hook, run->env ? run->env : environ, &io);
-        r = wait_hook(pid, pidfd, deadline);
+        r = wait_hook(pid, pidfd, deadline, &run->end);
         pass_words(words, r < 0, run);
         return r;
 }
@@ -166,6 +177,7 @@ int zl_hooks_run_host(struct zl_plan *plan, const struct zl_container *c, struct
         if (r == 0)
                 return 0;
         m.errnum = -r;
+        m.value = run->end;
         snprintf(m.subject, sizeof m.subject, "%s hook #%zu: %s",
                  hooks == h->prestart ? "prestart" : "createRuntime", run->failed,
                  hooks[run->failed].path);

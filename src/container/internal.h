@@ -199,6 +199,7 @@ struct zl_hook_run {
         const char *state; /* on their standard input */
         int out, err;      /* where what they write goes; -1: where ours goes */
         size_t failed;     /* the index of the one that failed */
+        int end;           /* how: its exit status, or a signal as a negative number */
         char said[200];    /* the end of what it wrote to standard error, as one line */
 };
 #define ZL_HOOK_RUN_INIT ((struct zl_hook_run){ .out = -1, .err = -1 })
@@ -330,8 +331,10 @@ void zl_user_home(int root_fd, uid_t uid, char *home, size_t size);
 /* ---- hooks ------------------------------------------------------------------------------------------------------- */
 
 /* Runs hooks in order; async-signal-safe. 0, or a negative errno with `failed` and `said` filled: -ETIMEDOUT; -ECHILD: the hook
- * ended with a status other than 0. */
+ * ended with a status other than 0, and `end` says which. */
 int zl_hooks_run(const struct zl_oci_hook *hooks, size_t n, struct zl_hook_run *run);
+/* "exit status 3", "signal: bad system call": the words of runc, which tell what to look for. */
+void zl_hook_end_text(int end, char *text, size_t size);
 /* Those of the host before anything of the container runs: prestart, then createRuntime. */
 int zl_hooks_run_host(struct zl_plan *plan, const struct zl_container *c, struct zl_error *err);
 /* Opens the files of the annotations run.oci.hooks.stdout and .stderr, as crun; the caller closes out and err. */

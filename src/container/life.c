@@ -65,6 +65,7 @@ static int run_poststart(struct zl_container *c, const struct zl_oci_hooks *hook
 {
         struct zl_hook_run run = ZL_HOOK_RUN_INIT;
         _cleanup_free_ char *state = NULL;
+        char end[64];
         int r;
 
         if (hooks->n_poststart == 0)
@@ -80,9 +81,14 @@ static int run_poststart(struct zl_container *c, const struct zl_oci_hooks *hook
         if (r == 0)
                 return 0;
         end_processes(c, NULL);
+        if (r == -ECHILD)
+                zl_hook_end_text(run.end, end, sizeof end);
         return zl_fail(err, ZL_E_CREATE, 0, "error running poststart hook #%zu: %s: %s %s",
                        run.failed, hooks->poststart[run.failed].path,
-                       r == -ETIMEDOUT ? "it took too long" : "it failed", run.said);
+                       r == -ECHILD      ? end
+                       : r == -ETIMEDOUT ? "it took too long"
+                                         : "it failed",
+                       run.said);
 }
 
 /* --- start --------------------------------------------------------------------------------------------------------- */

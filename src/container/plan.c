@@ -105,13 +105,31 @@ static int plan_namespaces(struct zl_plan *plan, struct zl_error *err)
         return 0;
 }
 
+/* Without mappings of the config those that we may have, as crun: all ids of root, the subordinate ones of a user. */
+static int plan_maps(struct zl_plan *plan, struct zl_error *err)
+{
+        const struct zl_oci_linux *l = plan->config->linux_;
+        struct zl_oci_id_map *storage;
+
+        plan->id_maps = (struct zl_userns_maps){ l->uid_mappings, l->n_uid_mappings,
+                                                 l->gid_mappings, l->n_gid_mappings };
+        if (l->n_uid_mappings || l->n_gid_mappings)
+                return 0;
+        storage = zl_arena_alloc(plan->arena, ZL_USERNS_OWN_MAX * sizeof *storage);
+        if (!storage)
+                return zl_fail_oom(err);
+        return zl_userns_own_maps(storage, &plan->id_maps, err);
+}
+
 static int plan_ids(struct zl_plan *plan, struct zl_error *err)
 {
         const struct zl_oci_linux *l = plan->config->linux_;
 
         if (plan->new_user_ns) {
-                plan->id_maps = (struct zl_userns_maps){ l->uid_mappings, l->n_uid_mappings,
-                                                         l->gid_mappings, l->n_gid_mappings };
+                int r = plan_maps(plan, err);
+
+                if (r < 0)
+                        return r;
                 plan->is_shown = zl_userns_must_show();
                 plan->process.no_setgroups = zl_userns_denies_groups(&plan->id_maps);
         } else if (!zl_userns_is_initial()) {

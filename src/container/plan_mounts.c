@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/forbid.h"
 #include "base/path.h"
 #include "container/internal.h"
 #include "linux/clone.h"
@@ -244,31 +245,90 @@ static bool map_id(const struct zl_oci_id_map *maps, size_t n, uint32_t id, uint
         return false;
 }
 
-static int make_node(const struct zl_oci_linux *l, int dir, struct zl_device_plan *d, size_t number)
+static int make_node(const struct zl_plan *plan, int dir, size_t number)
 {
+        const struct zl_device_plan *d = &plan->devices[number];
+        const struct zl_userns_maps *maps = &plan->id_maps;
         uint32_t uid, gid;
         char name[24];
 
         snprintf(name, sizeof name, "%zu", number);
         if (mknodat(dir, name, d->mode, d->dev) < 0 || fchmodat(dir, name, d->mode & 07777, 0) < 0)
                 return -errno;
-        if (map_id(l->uid_mappings, l->n_uid_mappings, d->uid, &uid) &&
-            map_id(l->gid_mappings, l->n_gid_mappings, d->gid, &gid) &&
+        if (map_id(maps->uids, maps->n_uids, d->uid, &uid) &&
+            map_id(maps->gids, maps->n_gids, d->gid, &gid) &&
             fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
+        return 0;
+}
+
+static int copy_node(int dir, size_t number)
+{
+        char name[24];
+
+        snprintf(name, sizeof name, "%zu", number);
         return zl_mount_detached_file(dir, name, MS_NOSUID | MS_NOEXEC);
+}
+
+/* In a child that shares our descriptors, in a mount namespace of its own. */
+static _Noreturn void copy_nodes(const struct zl_plan *plan, int dir)
+{
+        int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (root < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            zl_mount_move_on(root, dir) < 0)
+                _exit(1);
+        close(root);
+        for (size_t i = 0; i < plan->n_devices; i++) {
+                int fd = copy_node(dir, i);
+
+                if (fd < 0 || dup3(fd, plan->devices[i].tree_fd, O_CLOEXEC) < 0)
+                        _exit(1);
+                close(fd);
+        }
+        _exit(0);
+}
+
+/* Kernels before 6.15 copy only from mounts that are in the namespace of whoever copies: a child has one for that, and puts the copies in
+ * the place of descriptors that stand for them. */
+static void copy_nodes_elsewhere(struct zl_plan *plan, int dir)
+{
+        struct zl_clone how = { .flags = CLONE_NEWNS | CLONE_FILES, .cgroup_fd = -1 };
+        bool done = true;
+        int status = -1;
+        pid_t pid;
+
+        for (size_t i = 0; i < plan->n_devices; i++) {
+                plan->devices[i].tree_fd = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+                done = done && plan->devices[i].tree_fd >= 0;
+        }
+        pid = done ? zl_clone(&how) : -1;
+        if (pid == 0)
+                copy_nodes(plan, dir);
+        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        for (size_t i = 0; status != 0 && i < plan->n_devices; i++)
+                plan->devices[i].tree_fd = zl_close(plan->devices[i].tree_fd);
 }
 
 void zl_plan_nodes(struct zl_plan *plan)
 {
         _cleanup_close_ int dir = zl_mount_detached_tmpfs("size=64k,mode=755");
+        bool elsewhere = zl_forbidden("detached_copy");
 
-        for (size_t i = 0; dir >= 0 && i < plan->n_devices; i++) {
-                plan->devices[i].tree_fd = make_node(plan->config->linux_, dir, &plan->devices[i],
-                                                     i);
-                if (plan->devices[i].tree_fd < 0)
+        if (dir < 0)
+                return;
+        for (size_t i = 0; i < plan->n_devices; i++)
+                if (make_node(plan, dir, i) < 0)
                         return;
+        for (size_t i = 0; i < plan->n_devices && !elsewhere; i++) {
+                plan->devices[i].tree_fd = copy_node(dir, i);
+                elsewhere = i == 0 && plan->devices[i].tree_fd == -EINVAL;
+                if (plan->devices[i].tree_fd < 0)
+                        break;
         }
+        if (elsewhere)
+                copy_nodes_elsewhere(plan, dir);
 }
 
 int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err)

@@ -72,7 +72,7 @@ static int fail_exec(const struct zl_message *m, const char *command, struct zl_
 
 int zl_report_fail(const struct zl_message *m, const char *command, struct zl_error *err)
 {
-        char text[512], subject[sizeof m->subject + 1];
+        char text[512], subject[sizeof m->subject + 1], end[64];
         int stage = m->stage, errnum = m->errnum;
 
         memcpy(subject, m->subject, sizeof m->subject);
@@ -82,9 +82,11 @@ int zl_report_fail(const struct zl_message *m, const char *command, struct zl_er
         if (stage <= 0 || stage >= ZL_STAGE_MAX_ || !texts[stage])
                 return zl_fail(err, ZL_E_INTERNAL, errnum, "the container's process failed");
         snprintf(text, sizeof text, texts[stage], subject);
-        if (stage == ZL_STAGE_HOOK && errnum == ECHILD)
-                return zl_fail(err, ZL_E_CREATE, 0, "%s: it ended with an error%s%.*s", text,
+        if (stage == ZL_STAGE_HOOK && errnum == ECHILD) {
+                zl_hook_end_text(m->value, end, sizeof end);
+                return zl_fail(err, ZL_E_CREATE, 0, "%s: %s%s%.*s", text, end,
                                *m->detail ? ": " : "", (int)sizeof m->detail, m->detail);
+        }
         if (stage == ZL_STAGE_USER && errnum == ENOENT)
                 return zl_fail(err, ZL_E_CREATE, 0,
                                "%s: no such user or group in the container's /etc/passwd and "

@@ -81,6 +81,22 @@ static int put_numbers(struct zl_cgroup *cg, const char *controller, const struc
         return 0;
 }
 
+/* After a failed write: was it the controller that is not there? */
+static int name_controller(const struct zl_cgroup *cg, const char *file, int r,
+                           struct zl_error *err)
+{
+        char name[32];
+
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(file, "."), file);
+        if (zl_streq(name, "cgroup") || zl_cgroup_controller(cg, name))
+                return r;
+        zl_error_done(err);
+        return zl_fail(
+                err, ZL_E_UNSUPPORTED, -r,
+                "linux.resources.unified: %s: the requested cgroup controller `%s` is not available",
+                file, name);
+}
+
 static int apply_unified(struct zl_cgroup *cg, const struct zl_str_map *unified,
                          struct zl_error *err)
 {
@@ -90,14 +106,16 @@ static int apply_unified(struct zl_cgroup *cg, const struct zl_str_map *unified,
 
                 if (!zl_path_is_name(file) || !strchr(file, '.'))
                         return zl_fail(err, ZL_E_INVALID, 0,
-                                       "linux.resources.unified: bad file name \"%s\"", file);
+                                       "linux.resources.unified: the specified key has not the "
+                                       "form CONTROLLER.VALUE `%s`",
+                                       file);
                 if (!cg->v2)
                         return zl_fail(
                                 err, ZL_E_UNSUPPORTED, 0,
                                 "invalid configuration: linux.resources.unified needs cgroup version 2");
                 r = zl_cgroup_write(cg, &cg->h[0], file, unified->items[i].value, err);
                 if (r < 0)
-                        return r;
+                        return name_controller(cg, file, r, err);
         }
         return 0;
 }
@@ -428,6 +446,8 @@ static int memory_v2(struct zl_cgroup *cg, const struct zl_oci_memory *m, struct
 
         if (r == 0 && m->has_limit && m->limit)
                 r = put_max(cg, h, "memory.max", m->limit, err);
+        if (r == 0 && m->has_swap && !m->swap && !m->has_limit)
+                r = put_max(cg, h, "memory.swap.max", 0, err);
         if (r == 0 && m->has_swap && m->swap) {
                 if (m->swap > 0 && (!m->has_limit || m->limit < 0 || m->swap < m->limit))
                         return zl_fail(err, ZL_E_INVALID, 0,

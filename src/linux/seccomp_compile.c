@@ -74,6 +74,8 @@ static int compare_of(const char *name, enum scmp_compare *ret)
         return -EINVAL;
 }
 
+/* Without a list of flags SPEC_ALLOW, as runc and crun: since Linux 5.16 the kernel's own default, too, does not slow down whoever has a
+ * filter. Who wants that says so with an empty list. */
 static int flags_of(char *const *names, unsigned *ret, struct zl_error *err)
 {
         static const struct {
@@ -87,6 +89,8 @@ static int flags_of(char *const *names, unsigned *ret, struct zl_error *err)
                   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV },
         };
 
+        if (!names)
+                *ret |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
         for (char *const *p = names; p && *p; p++) {
                 size_t i = 0;
 

@@ -94,10 +94,10 @@ static int check_linux(const struct zl_oci_config *c, const struct zl_oci_linux 
                            "");
         if (l->n_uid_mappings && !type_of(l, "user", &path))
                 return bad(err, "linux.uidMappings: there is no user namespace%s", "");
-        if (type_of(l, "user", &path) && !path && !(l->n_uid_mappings && l->n_gid_mappings))
+        if (type_of(l, "user", &path) && !path && !l->n_uid_mappings != !l->n_gid_mappings)
                 return bad(err,
-                           "linux.uidMappings: a new user namespace needs uid and gid "
-                           "mappings%s",
+                           "linux.uidMappings: a new user namespace needs both uid and gid "
+                           "mappings, or none%s",
                            "");
         if (l->n_time_offsets && (!type_of(l, "time", &path) || path))
                 return bad(err, "linux.timeOffsets: there is no new time namespace%s", "");

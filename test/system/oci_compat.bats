@@ -67,6 +67,82 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         assert_output five
 }
 
+@test "hooks of createContainer begin in the container's root, and how a hook ended is told" {
+        run_in '.hooks = {createContainer:[{path:"/bin/sh",args:["sh","-c","echo here >./made"]}]}' true
+        assert_equal "$(cat "$ZL_DIR/b/rootfs/made")" here
+        run run_in '.hooks = {createContainer:[{path:"/bin/sh",args:["sh","-c","exit 3"]}]}' true
+        assert_status 1
+        assert_match 'createContainer hook #0: /bin/sh: exit status 3'
+        run run_in '.hooks = {createRuntime:[{path:"/bin/sh",args:["sh","-c","kill -SYS $$"]}]}' true
+        assert_match 'createRuntime hook #0: /bin/sh: signal: bad system call'
+        run run_in '.hooks = {poststart:[{path:"/bin/sh",args:["sh","-c","exit 4"]}]}' sleep 100
+        assert_match 'poststart hook #0: /bin/sh: exit status 4'
+}
+
+@test "flags of a filter: SPEC_ALLOW where the config has none, nothing where it says so" {
+        local filter='.linux.seccomp = {defaultAction:"SCMP_ACT_ALLOW",syscalls:[{names:["mkdir"],action:"SCMP_ACT_ERRNO"}]}'
+        flags() { make_bundle "$ZL_DIR/b" ".process.args = [\"true\"] | $filter$1" && oci --debug run -b "$ZL_DIR/b" "c$ZL_ID" </dev/null; }
+        run flags ''
+        assert_match 'seccomp filter flags: 4"'
+        run flags ' | .linux.seccomp.flags = []'
+        assert_match 'seccomp filter flags: 0"'
+        run flags ' | .linux.seccomp.flags = ["SECCOMP_FILTER_FLAG_LOG"]'
+        assert_match 'seccomp filter flags: 2"'
+}
+
+@test "a new user namespace without mappings has all ids that there are; half of them is refused" {
+        run run_in '.linux.namespaces += [{type:"user"}]' cat /proc/self/uid_map /proc/self/gid_map
+        assert_status 0
+        assert_equal "$(awk '{ print $1, $2 }' <<<"$output")" $'0 0\n0 0'
+        assert_equal "$(awk 'NR == 1 { print $3 }' <<<"$output")" "$(awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+        run run_in '.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerID:0,hostID:0,size:1}]' true
+        assert_status 1
+        assert_match 'linux.uidMappings: .*both uid and gid mappings'
+}
+
+@test "device nodes in a user namespace, also where a kernel copies no mounts that are nowhere" {
+        local how
+        make_bundle "$ZL_DIR/b"
+        chmod 755 "$ZL_DIR"
+        chown -R 100000:100000 "$ZL_DIR/b/rootfs"
+        for how in none detached_copy; do
+                ZL_FORBID=$how run run_in "$userns | .linux.devices = [{path:\"/dev/mine\",type:\"c\",major:1,minor:3,uid:10,gid:11,fileMode:416}]" \
+                        sh -c 'stat -c %u:%g:%a:%t:%T /dev/mine; grep -E " /dev/(null|mine) " /proc/mounts | grep -c nosuid,noexec'
+                assert_status 0
+                assert_equal "${lines[*]}" '10:11:640:1:3 2'
+        done
+        grep -q " $ZL_DIR" /proc/self/mountinfo && fail 'a mount is left' || :
+}
+
+@test "help is found where callers of runc look, and a word that is no command has none" {
+        run oci delete --help
+        assert_status 0
+        assert_equal "${lines[0]}" NAME:
+        assert_equal "${lines[1]}" '   zlayer-oci delete - Remove what is left of a container'
+        assert_match 'Usage: zlayer-oci delete '
+        run oci --help
+        assert_equal "${lines[0]} ${lines[1]}" 'NAME:    zlayer-oci - Open Container Initiative runtime'
+        run oci nosuch --help
+        [ "$status" != 0 ]
+        assert_match "No help topic for 'nosuch'"
+}
+
+@test "version 2: options of a cgroup mount, keys without a controller and swap of 0 are taken seriously" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        local mount='{destination:"/sys/fs/cgroup",type:"cgroup",source:"cgroup",options:["ro","nosuid"'
+        run run_in ".mounts = [.mounts[] | select(.destination != \"/sys/fs/cgroup\")] + [$mount,\"nosuch\"]}]" true
+        assert_status 1
+        assert_match 'mounts: /sys/fs/cgroup: Invalid argument "nosuch"'
+        run_in ".mounts = [.mounts[] | select(.destination != \"/sys/fs/cgroup\")] + [$mount,\"nsdelegate\"]}]" true
+        run run_in '.linux.resources.unified = {"foo.bar":"1"}' true
+        assert_status 1
+        assert_match 'the requested cgroup controller `foo` is not available'
+        run run_in '.linux.resources.unified = {"NOKEY":"1"}' true
+        assert_match 'not the form CONTROLLER.VALUE `NOKEY`'
+        start_idle '.linux.resources.memory = {swap:0}'
+        assert_equal "$(cat "/sys/fs/cgroup/zlayer/$ZL_ID-b/memory.swap.max")" 0
+}
+
 @test "what a hook says is in the error, and in the files of the annotations" {
         run run_in '.hooks = {startContainer:[{path:"/bin/busybox",args:["cat","/nosuchfile"]}]}' true
         assert_status 1

@@ -56,7 +56,8 @@ static const struct option global_options[] = {
 
 static void print_help(FILE *f)
 {
-        fputs("Usage: zlayer-oci [OPTIONS] COMMAND …\n\n"
+        fputs("NAME:\n   zlayer-oci - Open Container Initiative runtime\n\n"
+              "Usage: zlayer-oci [OPTIONS] COMMAND …\n\n"
               "Runs containers from OCI bundles, with the command line of runc.\n\nCommands:\n",
               f);
         for (size_t i = 0; i < ZL_ARRAY_SIZE(commands); i++)
@@ -364,6 +365,7 @@ static int run_command(struct zl_oci *oci, const struct zl_cli_command *cmd, int
                 return ZL_EXIT_FAILED;
         first = zl_cli_parse(cmd, argc, argv, options, &oci->cli.json, &err);
         if (first == -EAGAIN) {
+                printf("NAME:\n   %s %s - %s\n\n", oci->cli.program, cmd->name, cmd->summary);
                 zl_cli_print_help(&oci->cli, cmd, stdout);
                 code = zl_cli_finish(&oci->cli, ZL_EXIT_OK);
         } else if (first < 0) {
@@ -428,8 +430,9 @@ int zl_oci_main(int argc, char **argv)
                 else if (optind < argc && zl_streq(argv[optind], "help"))
                         print_help(stdout), code = ZL_EXIT_OK;
                 else
-                        code = usage(optind < argc ? "unknown command \"%s\""
-                                                   : "no command given%s",
+                        code = usage(optind < argc
+                                             ? "No help topic for '%s': there is no such command"
+                                             : "no command given%s",
                                      optind < argc ? argv[optind] : "");
         }
         free(oci.root);

@@ -254,7 +254,7 @@ static int hooks_before_pivot(struct zl_child *c)
                 if (r == 0)
                         r = zl_child_await(c, c->sync_fd, ZL_MSG_HOOKS_DONE);
         }
-        /* Where runc and crun, too, run these: what they make is the container's. */
+        /* As runc: in the container's root, while crun stays in the bundle. */
         if (r == 0 && h && h->n_create_container && fchdir(c->root_fd) < 0)
                 r = zl_child_fail(c, ZL_STAGE_HOOK, errno, "createContainer hooks");
         if (r == 0 && h)

@@ -96,7 +96,8 @@ static void test_refuses(void **state _unused_)
                 "{" BASE ",\"linux\":{\"namespaces\":[{\"type\":\"nope\"}]}}",
                 "{" BASE ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"mount\"}]}}",
                 "{" BASE ",\"hostname\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]}}",
-                "{" BASE ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}]}}",
+                "{" BASE ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}],"
+                "\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]}}",
                 "{" BASE ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"intelRdt\":{}}}",
         };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SQLite in WAL mode. synchronous=NORMAL: a commit does not wait for the disk, so storing the steps of a start costs tens
- * of microseconds; a wish is made durable by a checkpoint of the log behind it.
+ * of microseconds; a wish, and which image a service has, are made durable by a checkpoint of the log behind them.
  *
  * What may go wrong: the disk is full (the call fails, the agent decides), another process holds the lock longer than the
  * timeout (busy), the file is damaged (put aside at opening; found later, it is an error).
@@ -306,11 +306,20 @@ static int forget_pins(struct zl_store *store, const char *deployment, struct zl
         return zl_store_run(store, stmt, "forget images", err);
 }
 
+/* The checkpoint syncs. A reader in the middle of the log makes it incomplete but the log itself is synced. */
+static int make_durable(struct zl_store *store, const char *what, struct zl_error *err)
+{
+        int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+        return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY ? 0
+                                                             : zl_store_fail(store, rc, what, err);
+}
+
 int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec, bool active,
                             struct zl_error *err)
 {
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-        int r, rc;
+        int r;
 
         r = zl_store_prepare(store,
                              spec ? "INSERT OR REPLACE INTO deployment VALUES(?1, ?2, ?3, ?4)"
@@ -331,11 +340,7 @@ int zl_store_put_deployment(struct zl_store *store, const char *name, const char
                 r = forget_pins(store, name, err);
         if (r < 0)
                 return r;
-        /* The checkpoint syncs. A reader in the middle of the log makes it incomplete but the log itself is synced. */
-        rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-                return zl_store_fail(store, rc, "make a deployment durable", err);
-        return 0;
+        return make_durable(store, "make a deployment durable", err);
 }
 
 int zl_store_get_deployment(struct zl_store *store, const char *name, char **ret_spec,
@@ -575,7 +580,9 @@ int zl_store_put_pin(struct zl_store *store, const struct zl_stored_pin *pin, st
         zl_store_bind_text(stmt, 3, pin->image);
         zl_store_bind_text(stmt, 4, pin->pin.digest);
         sqlite3_bind_int(stmt, 5, pin->pin.moved);
-        return zl_store_run(store, stmt, "store which image a service has", err);
+        r = zl_store_run(store, stmt, "store which image a service has", err);
+        /* Replicas of one service from two images would outlive the power loss that takes this away. */
+        return r < 0 ? r : make_durable(store, "make durable which image a service has", err);
 }
 
 int zl_store_get_pin(struct zl_store *store, struct zl_stored_pin *pin, struct zl_error *err)

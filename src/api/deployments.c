@@ -53,6 +53,28 @@ static void add_info(const struct zl_deployment_info *info, void *data)
         json_array_append_new(data, info_to_json(info));
 }
 
+static int by_name(const void *a, const void *b)
+{
+        return strcmp(zl_json_str(*(json_t *const *)a, "deployment", ""),
+                      zl_json_str(*(json_t *const *)b, "deployment", ""));
+}
+
+static json_t *sorted(json_t *list)
+{
+        size_t n = json_array_size(list);
+        _cleanup_free_ json_t **items = calloc(n + 1, sizeof(*items));
+        json_t *ret = items ? json_array() : NULL;
+
+        for (size_t i = 0; ret && i < n; i++)
+                items[i] = json_array_get(list, i);
+        if (ret)
+                qsort(items, n, sizeof(*items), by_name);
+        for (size_t i = 0; ret && i < n; i++)
+                json_array_append(ret, items[i]);
+        json_decref(list);
+        return ret;
+}
+
 /* What is here, and what the store knows of earlier. */
 int zl_api_deployments(struct zl_api_request *rq, struct zl_error *err)
 {
@@ -72,6 +94,9 @@ int zl_api_deployments(struct zl_api_request *rq, struct zl_error *err)
                 info = (struct zl_deployment_info){ .name = *name, .phase = ZL_DEPLOYMENT_STOPPED };
                 add_info(&info, list);
         }
+        list = sorted(list);
+        if (!list)
+                return zl_fail_oom(err);
         zl_api_answer_json(rq, 200, list);
         return 0;
 }

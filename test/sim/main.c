@@ -2,8 +2,8 @@
 /*
  * agent-sim: runs the agent core in a world of its own for one seed after another.
  *
- *     agent-sim [-v] [--inputs N] SEED...      these seeds
- *     agent-sim [--inputs N] --fresh SECONDS   new seeds for so long
+ *     agent-sim [-v] [--inputs N] [--steady-tags] SEED...      these seeds
+ *     agent-sim [--inputs N] --fresh SECONDS                   new seeds for so long
  *
  * Each seed is a life of N inputs (default 20000) under faults; then it becomes calm, everything must come to a good end, and
  * after a `down` nothing may be left. The first seed that fails ends the program with 1 and the last things that happened.
@@ -79,12 +79,17 @@ static void take_down(struct world *w)
         jobs_check_over(w);
 }
 
-static uint64_t run_seed(uint64_t seed, uint64_t inputs, bool verbose)
+struct options {
+        uint64_t inputs;
+        bool verbose, tags_move;
+};
+
+static uint64_t run_seed(uint64_t seed, const struct options *o)
 {
-        struct world *w = world_new(seed, verbose);
+        struct world *w = world_new(seed, o->verbose, o->tags_move);
         uint64_t n;
 
-        live(w, inputs);
+        live(w, o->inputs);
         calm_down(w);
         take_down(w);
         n = w->n_inputs;
@@ -95,19 +100,23 @@ static uint64_t run_seed(uint64_t seed, uint64_t inputs, bool verbose)
 int main(int argc, char **argv)
 {
         int64_t begin = zl_now_monotonic(), fresh = 0;
-        uint64_t inputs = 20000, total = 0, seeds = 0;
-        bool verbose = false;
+        struct options options = { .inputs = 20000, .tags_move = true };
+        uint64_t total = 0, seeds = 0;
         double took;
 
         for (int i = 1; i < argc; i++) {
                 if (strcmp(argv[i], "-v") == 0) {
-                        verbose = true;
+                        options.verbose = true;
+                } else if (strcmp(argv[i], "--steady-tags") == 0) {
+                        options.tags_move = false; /* of the seeds that follow */
+                } else if (strcmp(argv[i], "--moving-tags") == 0) {
+                        options.tags_move = true;
                 } else if (strcmp(argv[i], "--inputs") == 0 && i + 1 < argc) {
-                        inputs = strtoull(argv[++i], NULL, 10);
+                        options.inputs = strtoull(argv[++i], NULL, 10);
                 } else if (strcmp(argv[i], "--fresh") == 0 && i + 1 < argc) {
                         fresh = strtoll(argv[++i], NULL, 10) * ZL_NSEC_PER_SEC;
                 } else {
-                        total += run_seed(strtoull(argv[i], NULL, 10), inputs, verbose);
+                        total += run_seed(strtoull(argv[i], NULL, 10), &options);
                         seeds++;
                 }
         }
@@ -116,7 +125,7 @@ int main(int argc, char **argv)
 
                 printf("fresh seed %llu\n", (unsigned long long)seed);
                 fflush(stdout);
-                total += run_seed(seed, inputs, verbose);
+                total += run_seed(seed, &options);
                 seeds++;
         }
         took = (double)(zl_now_monotonic() - begin) / 1e9;

@@ -22,8 +22,10 @@ static void write_service(struct world *w, struct zl_buf *text, unsigned number)
                 "    restart_policy: {kind: on_failure, delay: 200ms}\n"
         };
 
-        zl_buf_putf(text, "  s%u:\n    image: {name: 'image:%u'}\n", number,
-                    (unsigned)(world_random(w) % 3));
+        unsigned image = (unsigned)(world_random(w) % 3);
+
+        zl_buf_putf(text, "  s%u:\n    image: {name: 'image:%u'%s}\n", number, image,
+                    tags_policy(w));
         zl_buf_putf(text, "    scale: {mode: fixed, replicas: %u}\n",
                     (unsigned)(world_random(w) % 4));
         if (world_random(w) % 2)
@@ -86,6 +88,8 @@ static void bring_up(struct world *w, size_t d)
         struct zl_error err = ZL_ERROR_INIT;
 
         world_note(w, "people: up %s", world_deployment(d));
+        if (!w->active[d])
+                tags_asked(w, world_deployment(d));
         if (zl_agent_up(w->agent, spec, w->active[d], &err) < 0)
                 refused(w, "up", spec, &err);
 }
@@ -111,6 +115,7 @@ static void change(struct world *w, size_t d)
         struct zl_error err = ZL_ERROR_INIT;
 
         world_note(w, "people: update %s", world_deployment(d));
+        tags_asked(w, world_deployment(d));
         if (zl_agent_update(w->agent, spec, &err) < 0)
                 refused(w, "update", spec, &err);
 }
@@ -200,6 +205,7 @@ void people_act(struct world *w)
                 stop(w, d);
         for (unsigned i = (unsigned)(world_random(w) % 3); i > 0; i--)
                 jobs_act(w, world_deployment(d));
+        tags_act(w, world_deployment(d));
         world_push(w, w->now + world_delay(w, 60 * ZL_NSEC_PER_SEC), ACT, NULL);
         if (what >= 97)
                 world_crash(w, what == 99);
@@ -234,6 +240,7 @@ static void check_service(struct world *w, const char *deployment,
         len += (size_t)snprintf(prefix + len, sizeof(prefix) - len, ".");
         if (zl_runtime_list(w->rt, &list, &n, NULL) < 0)
                 abort();
+        tags_check(w, list, n, prefix);
         for (size_t i = 0; i < n; i++) {
                 bool ours = strncmp(list[i].name, prefix, len) == 0;
 

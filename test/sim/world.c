@@ -186,6 +186,8 @@ static void check_submit(struct world *w, const struct zl_op *op)
                            (const char *)zl_map_get(w->busy, op->name));
         put(w->busy, op->name, strdup(op_names[op->kind]));
         jobs_check_submit(w, op);
+        if (op->kind == ZL_OP_CREATE)
+                tags_check_submit(w, op);
         if (op->kind == ZL_OP_STOP && zl_mock_is_ready(w->rt, op->name) &&
             !zl_map_has(w->unsteered, op->name))
                 world_fail(w, "%s is stopped while traffic is led to it", op->name);
@@ -302,8 +304,10 @@ static int host_save_deployment(void *data, const char *name, const char *spec, 
                         free(w->specs[i]);
                         w->specs[i] = copy;
                         w->active[i] = active;
-                        if (!spec)
+                        if (!spec) {
                                 forget_hashes(w, name);
+                                tags_forget(w, name);
+                        }
                 }
         /* durable, and with it what was written before */
         jobs_synced(w);
@@ -458,13 +462,14 @@ static void host_event(void *data, const struct zl_event *event)
                 break;
         case ZL_EVENT_ROLLED_BACK:
                 forget_all(w);
-                put(w->rolling, event->name, instant(w->now));
-                break;
+                _fallthrough_;
         case ZL_EVENT_ROLLING:
+                tags_rolling(w, event->name, true);
                 put(w->rolling, event->name, instant(w->now));
                 break;
         case ZL_EVENT_UPDATED:
                 zl_map_remove(w->rolling, event->name);
+                tags_rolling(w, event->name, false);
                 break;
         case ZL_EVENT_STARTED:
                 put(w->started, event->name, instant(w->now));
@@ -500,6 +505,7 @@ static void new_agent(struct world *w)
         };
 
         jobs_host(&host);
+        tags_host(&host);
         w->life++;
         w->deadline = INT64_MAX;
         w->agent = zl_agent_new(&host);
@@ -539,6 +545,10 @@ static void do_op(struct world *w, struct zl_op *op)
         if (op->kind == ZL_OP_START && world_chance(w, 25))
                 zl_mock_fail_next(w->rt, ZL_MOCK_WATCH, op->name, ZL_E_IO, 1);
         zl_op_run(op, w->rt);
+        if (op->kind == ZL_OP_PULL && op->result >= 0)
+                tags_resolve(w, op);
+        if (op->kind == ZL_OP_CREATE && op->result >= 0)
+                tags_made(w, op);
         if (op->kind == ZL_OP_READY && op->result < 0)
                 put(w->unsteered, op->name, instant(w->now));
         else if (op->kind == ZL_OP_READY)
@@ -696,6 +706,7 @@ void world_crash(struct world *w, bool power)
         zl_map_free(w->busy);
         w->busy = zl_map_new(free);
         forget_all(w);
+        tags_crash(w);
         if (power)
                 lose_power(w);
         w->now += world_delay(w, 10 * ZL_NSEC_PER_SEC);
@@ -707,7 +718,7 @@ void world_crash(struct world *w, bool power)
 
 /* ---- life -------------------------------------------------------------------------------------------------------------------- */
 
-struct world *world_new(uint64_t seed, bool verbose)
+struct world *world_new(uint64_t seed, bool verbose, bool tags_move)
 {
         struct world *w = calloc(1, sizeof(*w));
         struct zl_mock_hooks hooks = { .now = host_now, .data = w };
@@ -717,6 +728,7 @@ struct world *world_new(uint64_t seed, bool verbose)
         zl_mock_set_hooks(w->rt, &hooks);
         w->seed = w->state = seed;
         w->verbose = verbose;
+        w->tags_move = tags_move;
         w->now = 1000 * ZL_NSEC_PER_SEC;
         w->trace = calloc(WORLD_TRACE, sizeof(*w->trace));
         w->hashes = zl_map_new(free);
@@ -730,6 +742,7 @@ struct world *world_new(uint64_t seed, bool verbose)
         w->sick = zl_map_new(free);
         w->unsteered = zl_map_new(free);
         w->jobs = jobs_new();
+        w->tags = tags_new();
         zl_log_set(ZL_LOG_WARNING, on_log, w);
         new_agent(w);
         world_push(w, w->now, ACT, NULL);
@@ -761,6 +774,7 @@ void world_free(struct world *w)
         zl_map_free(w->sick);
         zl_map_free(w->unsteered);
         jobs_free(w);
+        tags_free(w);
         free(w->watches);
         free(w->queue);
         free(w->trace);

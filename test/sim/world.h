@@ -40,6 +40,7 @@ struct world {
         bool dead; /* the agent is being killed: nothing of what it does reaches the world */
         bool calm; /* no more faults: everything must come to a good end */
         bool verbose;
+        bool tags_move; /* without it no chance is taken for them: old seeds stay what they are */
 
         struct happening *queue; /* a heap */
         size_t n_queue, room;
@@ -68,13 +69,14 @@ struct world {
                 *unsteered; /* names of which the runtime would not hear whether they are ready */
 
         struct jobs *jobs; /* jobs.c */
+        struct tags *tags; /* tags.c */
 
         uint64_t n_inputs, n_crashes, n_acts;
         char **trace; /* the last things that happened, a ring */
         size_t n_trace;
 };
 
-struct world *world_new(uint64_t seed, bool verbose);
+struct world *world_new(uint64_t seed, bool verbose, bool tags_move);
 void world_free(struct world *w);
 
 uint64_t world_random(struct world *w);
@@ -101,6 +103,27 @@ void people_act(struct world *w);
 void people_bring_up(struct world *w);
 /* All that is wished is there, and nothing else? Ends the program if not. */
 void people_check_wishes(struct world *w);
+
+/* tags.c: tags of images that move. */
+struct tags *tags_new(void);
+void tags_free(struct world *w);
+void tags_host(struct zl_host *host);
+/* A pull has succeeded: what it tells. */
+void tags_resolve(struct world *w, struct zl_op *op);
+/* A tag moves, or somebody asks whether one has. */
+void tags_act(struct world *w, const char *deployment);
+/* How an image is pulled, behind its name in a spec. */
+const char *tags_policy(struct world *w);
+/* Somebody has asked for this deployment anew; it is down; a service is replaced from now on, or has been; the agent is gone. */
+void tags_asked(struct world *w, const char *deployment);
+void tags_forget(struct world *w, const char *deployment);
+void tags_rolling(struct world *w, const char *service, bool begins);
+void tags_crash(struct world *w);
+/* A replica is to be made: from what those before it were? And it has been made. */
+void tags_check_submit(struct world *w, const struct zl_op *op);
+void tags_made(struct world *w, const struct zl_op *op);
+/* Do all that run below `prefix` have one image? */
+void tags_check(struct world *w, const struct zl_status *list, size_t n, const char *prefix);
 
 /* jobs.c: executions and schedules. Names of workloads are those of the runtime. */
 struct jobs *jobs_new(void);

@@ -300,11 +300,14 @@ has_restarts() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name =
         [ "$(grep '"exited"' <<<"$output" | jq -c '[.name, .exit_code, .signal]')" = "[\"$APP.web.1\",137,9]" ]
         zl stop "$APP.web.2"
         zl kill "$APP.web.1"
+        wait_until 10 states_are "$APP.web.1=exited $APP.web.2=exited"
         sleep 0.5
         assert_equal "$(states)" "$APP.web.1=exited $APP.web.2=exited"
         zl down "$APP" || true # its agent has ended with the last of them
         [ "$(zl ps -a --json)" = '[]' ]
 }
+
+states_are() { [ "$(states)" = "$1" ]; }
 
 @test "SIGKILL of the agent: nothing is lost, the next up takes over the same processes" {
         write_spec 3
@@ -426,6 +429,7 @@ has_restarts() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name =
 @test "events are seen as they happen" {
         zl events --no-stream # makes the store
         background "$ZL_AGENT" events --json
+        wait_until 10 sh -c "ls -l /proc/$ZL_BG/fd | grep -q inotify"
         sleep 0.3
         write_spec 1
         zl up -d app.yaml

@@ -48,10 +48,10 @@ expect() {
 says_both() { [ "$(get /v1/containers/a/logs | jq -r .line | sort | xargs)" = 'err out' ]; }
 
 @test "containers: wait answers when it ends, with its exit code, and not before" {
-        post /v1/containers "$(run_body a 'sleep 1; exit 42')"
+        post /v1/containers "$(run_body a 'sleep 4; exit 42')"
         run -0 get '/v1/containers/a/wait?timeout=100ms'
         assert_equal "$(jq -r .error.code <<<"$output")" timeout
-        run -0 get '/v1/containers/a/wait?timeout=10s'
+        run -0 get '/v1/containers/a/wait?timeout=14s'
         assert_equal "$(jq -r .exit_code <<<"$output")" 42
         delete /v1/containers/a
 }
@@ -296,8 +296,10 @@ has_open_files() { [ "$(find "/proc/$DAEMON/fd" | wc -l)" -le "$1" ]; }
 
 @test "connections: who waits is told when the daemon ends" {
         post /v1/containers "$(run_body a 'exec sleep 100')"
+        open=$(find "/proc/$DAEMON/fd" | wc -l)
         background api -w '%{http_code}' http://x/v1/containers/a/wait
         log=$ZL_BG_LOG
+        wait_until 10 eval '! has_open_files "$open"' # it is connected
         sleep 0.3
         stop_daemon
         wait_until 5 grep -q 503 "$log"
@@ -319,7 +321,7 @@ has_open_files() { [ "$(find "/proc/$DAEMON/fd" | wc -l)" -le "$1" ]; }
         run -0 post /v1/containers/a/exec '{"command": ["sh", "-c", "head -c 3000000 /dev/zero"]}'
         jq -e '.truncated and .exit_code == 0' <<<"$output" >/dev/null
         # A child that keeps the outputs open does not keep the answer.
-        API_TIMEOUT=5 run -0 post /v1/containers/a/exec '{"command": ["sh", "-c", "sleep 50 & echo x"]}'
+        API_TIMEOUT=30 run -0 post /v1/containers/a/exec '{"command": ["sh", "-c", "sleep 50 & echo x"]}'
         assert_equal "$(jq -r .stdout <<<"$output")" x
         delete '/v1/containers/a?force'
 }
@@ -528,10 +530,10 @@ END
                 background curl -sS -m 60 --unix-socket "$SOCKET" -X POST 'http://x/v1/containers/run.a.1/stop'
         done
         sleep 0.3
-        API_TIMEOUT=10 run -0 post /v1/containers/run.b.1/exec '{"command": ["echo", "well"]}'
+        API_TIMEOUT=30 run -0 post /v1/containers/run.b.1/exec '{"command": ["echo", "well"]}'
         assert_equal "$(jq -r .stdout <<<"$output")" well
-        API_TIMEOUT=10 run -0 post /v1/containers "$(run_body c 'exit 5')"
-        API_TIMEOUT=10 run -0 get /v1/containers/run.c.1/wait
+        API_TIMEOUT=30 run -0 post /v1/containers "$(run_body c 'exit 5')"
+        API_TIMEOUT=30 run -0 get /v1/containers/run.c.1/wait
         assert_equal "$(jq .exit_code <<<"$output")" 5
         assert_equal "$(get /v1/version | jq -r .name)" zlayer-agent
         kill -CONT "$monitor"

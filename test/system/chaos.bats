@@ -136,12 +136,13 @@ versions_are() { # VERSION
 		    image: {name: bb}
 		    scale: {mode: fixed, replicas: 1}
 		    restart_policy: {kind: on_failure}
-		    command: {entrypoint: [sh, -c], args: ["test -e /again && exec sleep 1000; touch /again; sleep 0.7; exit 42"]}
+		    command: {entrypoint: [sh, -c], args: ["test -e /again && exec sleep 1000; touch /again; until test -e /go; do sleep 0.1; done; exit 42"]}
 		    stop_grace_period: 0s
 		END
         zl up -d app.yaml
         kill -KILL "$DAEMON"
         wait_until 10 has_ended "$DAEMON"
+        zl exec "$APP.once.1" touch /go || : # it may end with its container
         wait_until 5 is_state "$APP.once.1" exited
         start_daemon
         wait_until 10 is_restarted "$APP.once.1"

@@ -22,7 +22,7 @@ order() { zl events --no-stream --after 0 --json | jq -r 'select(.type == "start
 		    rtype: job
 		    image: {name: bb}
 		    depends: [{service: db, condition: started}]
-		    command: {entrypoint: [sleep, "0.5"]}
+		    command: {entrypoint: [sleep, "2"]}
 		  db:
 		    image: {name: bb}
 		    stop_grace_period: 0s
@@ -35,7 +35,8 @@ order() { zl events --no-stream --after 0 --json | jq -r 'select(.type == "start
 		END
         run -0 zl up -d app.yaml
         run -0 order
-        [[ $output == *'started db.1'*'started migrate.1'*'completed migrate.1'*'healthy db.1'*'started web.1'* ]]
+        [[ $output == *'started db.1'*'started migrate.1'*'completed migrate.1'*'started web.1'* ]]
+        [[ $output == *'started db.1'*'healthy db.1'*'started web.1'* ]]
         [[ $output == *'started alone.1'*'completed migrate.1'* ]]
         run -0 zl down "$APP"
 }

@@ -119,6 +119,7 @@ END
         sleep 0.3
         kill -0 "$first"
         background "$ZL_AGENT" up app.yaml
+        wait_until 15 grep -q 'is up' "$ZL_BG_LOG"
         sleep 1
         assert_equal "$(pid_of killed.web.1)" "$first"
         assert_equal "$(zl --json ps | jq '[.[] | select(.restarts > 0)] | length')" 0

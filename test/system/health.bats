@@ -23,12 +23,13 @@ health() { zl ps --json | jq -r --arg n "$1" '.[] | select(.name == $n) | .healt
 has_health() { [ "$(health "$1")" = "$2" ]; }
 
 @test "health: tcp is looked at inside the container's own network" {
-        write_web 'sleep 0.5; exec httpd -f -p 7777' <<-'END'
+        write_web 'until test -e /go; do sleep 0.1; done; exec httpd -f -p 7777' <<-'END'
 		    health: {interval: 200ms, check: {type: tcp, port: 7777}}
 		END
         run -0 zl up -d app.yaml
         assert_no_match 'not run yet'
         has_health "$APP.web.1" starting
+        zl exec web touch /go
         wait_until 5 has_health "$APP.web.1" healthy
         run -0 zl ps
         assert_match 'running \(healthy\)'
@@ -134,9 +135,9 @@ unhealthy_because() { zl events --no-stream --after 0 --json | jq -r 'select(.ty
         wait_until 10 has_health "$APP.web.1" unhealthy
         run -0 bash -c "zl events --no-stream --after 0 --json | jq -r 'select(.type == \"unhealthy\") | .message'"
         assert_match 'no answer within 0.3 s'
-        # one check at a time may be under way
-        run -0 zl exec web sh -c 'ps -o args | grep -c "^sleep 654" || true'
-        [ "$output" -le 2 ]
+        # one check at a time may be under way, and the one before may be about to end
+        few_checks() { [ "$(zl exec web sh -c 'ps -o args | grep -c "^sleep 654" || true')" -le 2 ]; }
+        wait_until 5 few_checks
         run -0 zl down "$APP"
 }
 

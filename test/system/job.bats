@@ -166,13 +166,14 @@ is_left() { [ ! -e "$ZLAYER_ROOT_DIR/deployments/$APP.lock" ]; }
         sed 's/^  job:/  other:/; 1,3d' app.yaml >>app.yaml
         zl up -d app.yaml
         wait_until 20 is_left
-        echo 'echo again; sleep 0.7; exit 3' >shared/script
+        echo 'echo again; until test -e /shared/go; do sleep 0.1; done; exit 3' >shared/script
         run -0 zl job run "$APP.job"
         assert_output "$APP.job.2"
         wait_until 5 has_state "$APP.job.2" running
         # it is the deployment's agent like any other
         run -0 zl job run "$APP.job"
         assert_output "$APP.job.3"
+        touch shared/go
         wait_until 20 has_state "$APP.job.2" failed
         wait_until 20 has_state "$APP.job.3" failed
         assert_equal "$(field_of "$APP.job.2" exit_code) $(field_of "$APP.job.2" retries)" '3 1'
@@ -192,6 +193,8 @@ is_left() { [ ! -e "$ZLAYER_ROOT_DIR/deployments/$APP.lock" ]; }
         zl down "$APP"
 }
 
+all_over() { zl job ls "$APP.tick" --json | jq -e 'all(.[]; .state != "running" and .state != "queued")' >/dev/null; }
+
 @test "cron: runs when it is time, disable, enable, trigger, the next five runs" {
         write_spec '' '* * * * * *'
         zl up -d app.yaml
@@ -201,7 +204,8 @@ is_left() { [ ! -e "$ZLAYER_ROOT_DIR/deployments/$APP.lock" ]; }
         [ "$(jq -r '.[0].next | length' <<<"$output")" = 5 ]
         [ "$(jq -r '.[0] | "\(.service) \(.enabled) \(.up) \(.timezone)"' <<<"$output")" = 'tick true true UTC' ]
         run -0 zl cron disable "$APP.tick"
-        sleep 1.2
+        wait_until 10 all_over
+        sleep 0.2
         n=$(wc -l <shared/ticks)
         sleep 1.5
         [ "$(wc -l <shared/ticks)" = "$n" ]

@@ -49,7 +49,7 @@ show_hello() { # RUNTIME DIR
         kill -KILL "$(zl ps --json | jq '.[] | select(.name == "hello.greeter.3") | .pid')"
         wait_until 30 restarted hello.greeter.3 || return
         zl down hello || return
-        timeout 20 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
+        timeout 60 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
         zl events --json --no-stream --after 0 | jq -c 'select(.name == "hello.greeter.1") | [.type, .exit_code, .signal]' >"$dir/events"
         zl ps -a --json >"$dir/ps-after"
 }
@@ -183,9 +183,9 @@ compare_hello() { # RUNTIME
         # It sleeps while it waits: no ticks worth speaking of.
         [ "$(awk '{print $14 + $15}' "/proc/$ZL_BG/stat")" -lt 20 ]
         kill -CONT "$DOCKERD"
-        timeout 20 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
+        timeout 60 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
         assert_equal "$(jq -r '.[].name' "$ZL_BG_LOG")" run.slow.1
-        timeout 20 tail --pid="$waits" -s 0.05 -f /dev/null
+        timeout 60 tail --pid="$waits" -s 0.05 -f /dev/null
         assert_equal "$(cat "$log")" 12
         zl rm -f slow
         stop_dockerd
@@ -201,13 +201,13 @@ compare_hello() { # RUNTIME
         background zl wait keeps
         sleep 0.5
         kill -KILL "$DOCKERD"
-        timeout 10 tail --pid="$DOCKERD" -s 0.05 -f /dev/null
+        timeout 60 tail --pid="$DOCKERD" -s 0.05 -f /dev/null
         run -1 zl --runtime docker ps
         assert_match 'no Docker daemon answers'
         rm -f "$ZL_DIR/own/pid"
         start_dockerd "$ZL_DIR/own" --live-restore
         # The wait that began before goes on and tells the end.
-        timeout 20 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
+        timeout 60 tail --pid="$ZL_BG" -s 0.05 -f /dev/null
         assert_equal "$(cat "$ZL_BG_LOG")" 11
         assert_equal "$(zl ps --json | jq -r '.[].name')" run.stays.1
         zl rm -f keeps stays

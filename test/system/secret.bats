@@ -145,6 +145,24 @@ restarted() { zl ps --json | jq -e --arg n "$1" --argjson r "$2" '.[] | select(.
         remove_deployment
 }
 
+@test "secret: it goes along when a workload gets another name, and is on no disk then either" {
+        skip_unless "containers need root" is_root
+        native() { ZLAYER_MONITOR=$ZL_BUILD/zlayer-monitor within 30 "$ZL_BUILD/test/system/native-driver" "$@" 3>&-; }
+        zl secret set secret-name <<<very-s3cret
+        write_spec '$S:secret-name'
+        run -0 zl up app.yaml
+        native rename "$APP.web.1" "$APP.web.7"
+        assert_equal "$(grep -rl very-s3cret "$ZLAYER_ROOT_DIR" "$ZLAYER_RUNTIME_DIR")" \
+                "$ZLAYER_RUNTIME_DIR/containers/$APP.web.7/bundle/config.json"
+        native start "$APP.web.7"
+        native wait "$APP.web.7"
+        sum=$(sum_of 'very-s3cret||')
+        assert_equal "$(native logs "$APP.web.7" | grep -c "$sum")" 2
+        native rm "$APP.web.7"
+        run -1 grep -rl very-s3cret "$ZLAYER_ROOT_DIR" "$ZLAYER_RUNTIME_DIR"
+        zl down "$APP" || :
+}
+
 @test "secret: a missing one, and a wrong key, are clear errors before anything starts" {
         write_spec '$S:nothing'
         run -1 zl up app.yaml

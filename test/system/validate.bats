@@ -110,13 +110,13 @@ good() {
                   echo "a$i: &a$i [$p,$p,$p,$p,$p,$p,$p,$p,$p,$p]"
           done; } >bomb.yaml
         ulimit -v 400000
-        run -1 timeout 5 "$ZL_AGENT" validate large.yaml
+        run -1 timeout 30 "$ZL_AGENT" validate large.yaml
         [[ $output == *"larger than the 8 MiB"* ]]
-        run -1 timeout 5 "$ZL_AGENT" validate deep.yaml
+        run -1 timeout 30 "$ZL_AGENT" validate deep.yaml
         [[ $output == *"levels of nesting"* ]]
-        run -1 timeout 5 "$ZL_AGENT" validate bomb.yaml
+        run -1 timeout 30 "$ZL_AGENT" validate bomb.yaml
         [[ $output == *"aliases expand"* ]]
-        run -1 timeout 5 "$ZL_AGENT" validate - <large.yaml
+        run -1 timeout 30 "$ZL_AGENT" validate - <large.yaml
         [[ $output == *"larger than the 8 MiB"* ]]
 }
 

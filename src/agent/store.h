@@ -3,7 +3,7 @@
  * What the agent must remember, in <root_dir>/agent.db (SQLite, WAL): wished deployments, one record per replica, and
  * the last events. Several processes may have it open at once (an `up` per deployment, `ps`, `events`).
  *
- * Wishes are durable when the call returns. Records and events are written without waiting for the disk: after a power loss
+ * Wishes, and which image a service has, are durable when the call returns. Records and events are written without waiting for the disk: after a power loss
  * the newest may be missing, and the runtime's own records (exit codes, logs) are the truth anyway.
  *
  * One object belongs to one thread. Every call may block on the disk, and up to 5 s on another writer.

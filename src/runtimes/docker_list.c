@@ -132,13 +132,18 @@ static void take_event(struct docker_cache *cache, const json_t *event, const ch
                  (long long)(nsec / ZL_NSEC_PER_SEC), (long long)(nsec % ZL_NSEC_PER_SEC));
 }
 
-/* One JSON document a line. Whether the marker was among them. */
+/* One JSON document a line. Whether the marker was among them. Without one nothing is known that an event could make untrue: then
+ * the last alone counts, which is where the next look begins. */
 static bool take_events(struct docker_cache *cache, char *text)
 {
         _cleanup_free_ char *marker = zl_take_ptr(cache->marker);
         bool seen = false;
-        char *save = NULL;
+        char *save = NULL, *end = text + strlen(text);
 
+        while (end > text && end[-1] == '\n')
+                *--end = 0;
+        if (!marker && strrchr(text, '\n'))
+                text = strrchr(text, '\n') + 1;
         for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
                 _cleanup_json_ json_t *event = NULL;
 
@@ -149,19 +154,30 @@ static bool take_events(struct docker_cache *cache, char *text)
         return seen;
 }
 
-static void look_at_events(struct docker *d)
+/* Those since the last one that was seen, up to now. NULL if it cannot be asked. */
+static struct zl_docker_conn *ask_for_events(struct docker *d)
 {
         struct docker_cache *cache = d->cache;
-        bool had_marker = cache->marker != NULL;
         int64_t now = zl_now_realtime();
         _cleanup_free_ char *path = docker_path(
-                d, "/events?since=%s&until=%lld.%09lld", had_marker ? cache->since : "1",
+                d, "/events?since=%s&until=%lld.%09lld", cache->marker ? cache->since : "1",
                 (long long)(now / ZL_NSEC_PER_SEC), (long long)(now % ZL_NSEC_PER_SEC));
         const struct zl_docker_request q = { .method = "GET", .path = path };
         _cleanup_docker_conn_ struct zl_docker_conn *conn = NULL;
+
+        if (!cache->items || !path || zl_docker_connect(&d->ep, &conn, NULL) < 0 ||
+            zl_docker_send(conn, &q, NULL) < 0)
+                return NULL;
+        return zl_take_ptr(conn);
+}
+
+static void look_at_events(struct docker *d, struct zl_docker_conn *conn)
+{
+        static const struct zl_docker_request q = { .method = "GET" };
+        struct docker_cache *cache = d->cache;
         _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(DOCKER_ANSWER_MAX);
 
-        if (!cache->items || !path || docker_open(d, &q, &conn, NULL) < 0 ||
+        if (!conn || zl_docker_receive(conn, &q, NULL) < 0 ||
             zl_docker_read_all(conn, &text, NULL) < 0) {
                 forget_all(cache);
                 return;
@@ -303,6 +319,7 @@ int docker_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
 {
         struct docker *d = docker_from(rt);
         _cleanup_free_ char *filters = docker_filters(d, false);
+        _cleanup_docker_conn_ struct zl_docker_conn *events = NULL;
         _cleanup_json_ json_t *list = NULL;
         struct listing l = { 0 };
         int r;
@@ -310,10 +327,12 @@ int docker_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
         if (!filters)
                 return zl_fail_oom(err);
         pthread_mutex_lock(&d->cache->lock);
-        /* First the events: what changes from here on is told by those of the next list. */
-        look_at_events(d);
+        /* First the events: what changes from here on is told by those of the next list. The engine looks for them while it makes the
+         * list. */
+        events = ask_for_events(d);
         r = docker_ask(d, "GET", docker_path(d, "/containers/json?all=1&filters=%s", filters),
                        &list, err);
+        look_at_events(d, events);
         l.list = list;
         if (r >= 0)
                 r = list_all(d, &l, err);

@@ -136,8 +136,10 @@ void zl_agent_check_images(struct zl_agent *agent, const char *name)
 {
         struct deployment *d = zl_agent_find(agent, name);
 
-        for (size_t i = 0; d && i < d->services.n; i++)
+        /* Of what has come to its end nothing may be under way: it is forgotten at any moment. */
+        if (!d || d->phase == ZL_DEPLOYMENT_FINISHED || d->phase == ZL_DEPLOYMENT_STOPPED)
+                return;
+        for (size_t i = 0; i < d->services.n; i++)
                 zl_pin_check(d->services.items[i]->rev);
-        if (d)
-                zl_agent_settle(agent);
+        zl_agent_settle(agent);
 }

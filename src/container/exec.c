@@ -28,6 +28,7 @@
 #include "base/strv.h"
 #include "container/internal.h"
 #include "linux/clone.h"
+#include "linux/scope.h"
 
 struct execution {
         struct zl_container *c;
@@ -542,10 +543,22 @@ static int take_over(struct execution *x, int r, struct zl_error *err)
         return x->pidfd < 0 ? zl_fail_errno(err, errno, "cannot watch process %d", x->pid) : 0;
 }
 
+static int join_group(struct execution *x, pid_t pid, struct zl_error *err)
+{
+        _cleanup_(zl_scope_freep) struct zl_scope *scope = NULL;
+        int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup, pid, err);
+
+        if (r != -EACCES || x->cgroup || !x->c->systemd_cgroup)
+                return r;
+        zl_error_done(err);
+        r = zl_scope_of(x->c->cgroup_path, &scope, err);
+        return r < 0 ? r : zl_scope_attach(scope, pid, err);
+}
+
 static int attach(struct execution *x, struct zl_error *err)
 {
         pid_t pid = x->helper > 0 ? x->helper : x->pid;
-        int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup, pid, err);
+        int r = join_group(x, pid, err);
 
         if (r < 0)
                 return r;

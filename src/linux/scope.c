@@ -410,6 +410,26 @@ int zl_scope_start(struct zl_scope *s, pid_t pid, const char *description,
         return r;
 }
 
+int zl_scope_attach(struct zl_scope *s, pid_t pid, struct zl_error *err)
+{
+        _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(BODY_MAX);
+        struct zl_dbus_call call = manager_call("AttachProcessesToUnit", "ssau", &b);
+        struct zl_dbus_message answer;
+        size_t pids;
+        int r;
+
+        zl_dbus_put_string(&b, s->unit);
+        zl_dbus_put_string(&b, "/");
+        pids = zl_dbus_array_begin(&b, 4);
+        zl_dbus_put_u32(&b, (uint32_t)pid);
+        zl_dbus_array_end(&b, pids, 4);
+        r = zl_dbus_call(s->bus, &call, &answer, NULL, err);
+        if (r < 0)
+                return r;
+        zl_dbus_message_done(&answer);
+        return 0;
+}
+
 int zl_scope_stop(struct zl_scope *s, struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(BODY_MAX);

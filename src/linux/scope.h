@@ -31,6 +31,9 @@ const char *zl_scope_path(const struct zl_scope *scope);
  * values are in the text form of GVariant: 'text', true, uint64 7, ['a', 'b']. ZL_E_EXISTS if there is a unit of that name. */
 int zl_scope_start(struct zl_scope *scope, pid_t pid, const char *description,
                    const struct zl_str_map *annotations, struct zl_error *err);
+/* Has systemd move a process into the scope: for a user whose processes are outside of his systemd's tree (a login session) the kernel
+ * does not. */
+int zl_scope_attach(struct zl_scope *scope, pid_t pid, struct zl_error *err);
 /* Tells systemd the limits that the group has now: it would set its own again at the next daemon-reload. */
 int zl_scope_tell_limits(struct zl_scope *scope, struct zl_cgroup *cg, struct zl_error *err);
 /* Ends the unit and forgets how it ended. One that is gone is success. */

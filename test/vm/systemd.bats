@@ -104,3 +104,67 @@ limits='.linux.resources = {memory:{limit:67108864,reservation:33554432},pids:{l
         assert_equal "$(show LoadState)" not-found
         assert_equal "$(oci list -q)" ''
 }
+
+# --- the systemd of a user ---------------------------------------------------------------------------------------------------
+
+# A user manager as user@.service runs one, for a user of the test's own: sets $U (his runtime directory) and $as (a prefix for commands).
+USER_ID=54321
+start_user_manager() {
+        cat /etc/passwd - >"$ZL_DIR/passwd" <<<"zl-user:x:$USER_ID:$USER_ID::/tmp:/bin/sh"
+        cat /etc/group - >"$ZL_DIR/group" <<<"zl-user:x:$USER_ID:"
+        mount --bind "$ZL_DIR/passwd" /etc/passwd
+        mount --bind "$ZL_DIR/group" /etc/group
+        U=$ZL_DIR/user
+        chmod 755 "$ZL_DIR"
+        mkdir -m 700 "$U"
+        install -m 755 "$ZL_OCI" "$ZL_DIR/zlayer-oci"
+        make_busybox_rootfs "$ZL_DIR/b/rootfs"
+        chown -R $USER_ID "$U" "$ZL_DIR/b"
+        as=(setpriv --reuid $USER_ID --regid $USER_ID --clear-groups env -i PATH="$PATH" HOME="$U" XDG_RUNTIME_DIR="$U")
+        systemd-run -q --unit "zlt-user-$ZL_ID" -p User=$USER_ID -p Group=$USER_ID -p Delegate=yes -E XDG_RUNTIME_DIR="$U" -E HOME="$U" \
+                /lib/systemd/systemd --user --unit=sockets.target
+        wait_until 20 [ -S "$U/bus" ] || { journalctl -n 30 --no-pager -u "zlt-user-$ZL_ID"; return 1; }
+}
+stop_user_manager() {
+        systemctl stop "zlt-user-$ZL_ID"
+        systemctl reset-failed "zlt-user-$ZL_ID" 2>/dev/null || :
+        umount /etc/passwd /etc/group
+}
+user_oci() { "${as[@]}" "$ZL_DIR/zlayer-oci" "$@" 3>&-; }
+user_bundle() { # FILTER
+        rm -f "$ZL_DIR/b/config.json"
+        user_oci spec --rootless -b "$ZL_DIR/b"
+        jq ".process.terminal = false | .process.args = [\"sleep\",\"1000\"] | $1" "$ZL_DIR/b/config.json" >"$ZL_DIR/c.json"
+        cat "$ZL_DIR/c.json" >"$ZL_DIR/b/config.json"
+}
+
+@test "a user's container is a scope of his own systemd, with limits; without a bus it is refused" {
+        local group pid
+        start_user_manager
+        user_bundle ".linux.cgroupsPath = \"user.slice:zlt:c$ZL_ID\" | .linux.resources = {memory:{limit:67108864},pids:{limit:50}}"
+        user_oci --systemd-cgroup run -d -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>"$ZL_DIR/err" || fail "$(cat "$ZL_DIR/err")"
+        pid=$(user_oci state "c$ZL_ID" | jq .pid)
+        group=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")
+        assert_match "/zlt-user-$ZL_ID.service/user.slice/$unit\$" "$group"
+        assert_equal "$(cat "$group/memory.max" "$group/pids.max")" $'67108864\n50'
+        assert_equal "$("${as[@]}" systemctl --user show -P MemoryMax -P TasksMax "$unit")" $'67108864\n50'
+        run user_oci exec "c$ZL_ID" cat /proc/self/cgroup
+        assert_output 0::/
+        user_oci pause "c$ZL_ID"
+        assert_equal "$(user_oci state "c$ZL_ID" | jq -r .status)" paused
+        user_oci resume "c$ZL_ID"
+        user_oci update --pids-limit 60 "c$ZL_ID"
+        assert_equal "$("${as[@]}" systemctl --user show -P TasksMax "$unit")" 60
+        user_oci delete --force "c$ZL_ID"
+        [ ! -d "$group" ] || fail "the group is left"
+        assert_equal "$("${as[@]}" systemctl --user show -P LoadState "$unit")" not-found
+        # Root of a user namespace asks the same one.
+        user_bundle ".linux.uidMappings[0].hostID = 0 | .linux.gidMappings[0].hostID = 0 | .process.args = [\"true\"] | .linux.cgroupsPath = \"\""
+        "${as[@]}" unshare -Ur "$ZL_DIR/zlayer-oci" --systemd-cgroup run -b "$ZL_DIR/b" "c$ZL_ID" </dev/null
+        stop_user_manager
+        run user_oci --systemd-cgroup run -b "$ZL_DIR/b" "c$ZL_ID" </dev/null
+        assert_status 1
+        assert_match 'bus'
+        assert_match 'cgroup-manager cgroupfs'
+        assert_equal "$(user_oci list -q)" ''
+}

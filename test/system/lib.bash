@@ -65,9 +65,9 @@ zl_snapshot() { # FILE
                 find /run/netns -mindepth 1 -maxdepth 1 -printf 'netns %f\n' || :
                 awk 'FNR > 1 && $4 == "0A" { print "listener", $2 }' /proc/net/tcp /proc/net/tcp6 || :
                 awk '$8 ~ /^\// { print "socket", $8 }' /proc/net/unix
-                # Not the directories of tests that run at the same time.
+                # Not the directories of tests that run at the same time, nor that of zlayer-oci, which stays for all.
                 find /tmp /var/tmp /var/lib /dev/shm /run -maxdepth 1 -name '*zl*' ! -name 'zlt.*' ! -name 'zl-unit-*' \
-                        ! -name 'zlayer-example.*' ! -name 'zlayer-bench*' ! -name 'zlayer-vm-*' -printf 'file %p\n' || :
+                        ! -name 'zlayer-example.*' ! -name 'zlayer-bench*' ! -name 'zlayer-vm-*' ! -name zlayer-oci -printf 'file %p\n' || :
                 cat /proc/[0-9]*/stat >"$1.stat" || : # some end meanwhile
                 sed -E 's/^([0-9]+) \((.*)\) (.*)$/\1 \3 \2/' "$1.stat" >"$1.fields"
                 awk '{ name = $0; for (i = 1; i <= 51; i++) sub(/^[^ ]+ /, "", name)

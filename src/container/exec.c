@@ -543,11 +543,37 @@ static int take_over(struct execution *x, int r, struct zl_error *err)
         return x->pidfd < 0 ? zl_fail_errno(err, errno, "cannot watch process %d", x->pid) : 0;
 }
 
+/* Version 2: a container that has given its controllers to groups of its own below (systemd does) has no room for processes in the one that
+ * we made. Then, as runc, the group of its first process, which must be below that. */
+static int open_group_of_first(struct execution *x, struct zl_error *err)
+{
+        struct zl_cgroup_options options = { 0 };
+        _cleanup_free_ char *text = NULL;
+        const char *group, *below;
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%d/cgroup", x->c->pid);
+        if (zl_read_file_at(AT_FDCWD, path, 1 << 16, &text, NULL) < 0)
+                return -EBUSY;
+        text[strcspn(text, "\n")] = 0;
+        group = zl_startswith(text, "0::");
+        below = group ? zl_startswith(group, x->c->cgroup_path) : NULL;
+        if (!below || *below != '/' || !zl_path_is_clean_absolute(group))
+                return -EBUSY;
+        zl_error_done(err);
+        options.path = group;
+        return zl_cgroup_open(&options, &x->cgroup, err);
+}
+
 static int join_group(struct execution *x, pid_t pid, struct zl_error *err)
 {
         _cleanup_(zl_scope_freep) struct zl_scope *scope = NULL;
         int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup, pid, err);
 
+        if (r == -EBUSY && !x->cgroup && zl_cgroup_is_v2(x->c->cgroup)) {
+                r = open_group_of_first(x, err);
+                return r < 0 ? r : zl_cgroup_attach(x->cgroup, pid, err);
+        }
         if (r != -EACCES || x->cgroup || !x->c->systemd_cgroup)
                 return r;
         zl_error_done(err);

@@ -424,6 +424,18 @@ static void adopt_wreck(struct zl_container *c)
                 c->cgroup = NULL;
 }
 
+/* Whoever deletes what he has just seen end is not to be refused because we are faster than the kernel's burial. */
+static enum zl_container_status status_in_a_moment(struct zl_container *c)
+{
+        enum { PATIENCE_MS = 100 };
+        enum zl_container_status status = zl_container_status(c);
+        struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+        if (status != ZL_CONTAINER_RUNNING || c->pidfd < 0 || poll(&p, 1, PATIENCE_MS) <= 0)
+                return status;
+        return zl_container_status(c);
+}
+
 int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err)
 {
         const struct zl_oci_config *config;
@@ -432,7 +444,7 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
 
         if (r < 0)
                 return r;
-        status = zl_container_status(c);
+        status = force ? zl_container_status(c) : status_in_a_moment(c);
         config = zl_container_config(c);
         /* One that never started has nothing to lose: runc deletes it, too. */
         if (status != ZL_CONTAINER_STOPPED && status != ZL_CONTAINER_CREATED && !force) {

@@ -99,6 +99,9 @@ static int check_linux(const struct zl_oci_config *c, const struct zl_oci_linux 
                            "linux.uidMappings: a new user namespace needs both uid and gid "
                            "mappings, or none%s",
                            "");
+        for (char *const *p = l->masked_paths; p && *p; p++)
+                if (**p != '/') /* what is to be hidden would not be */
+                        return bad(err, "linux.maskedPaths: \"%s\" is not absolute", *p);
         if (l->n_time_offsets && (!type_of(l, "time", &path) || path))
                 return bad(err, "linux.timeOffsets: there is no new time namespace%s", "");
         if (l->intel_rdt)

@@ -79,6 +79,36 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         assert_match 'poststart hook #0: /bin/sh: exit status 4'
 }
 
+@test "delete: a command that is about to end is waited for a moment; masks are absolute" {
+        local began ended
+        make_bundle "$ZL_DIR/b" '.process.args = ["true"]'
+        oci create -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        oci start "c$ZL_ID"
+        wait_until 10 oci delete "c$ZL_ID"
+        start_idle .
+        began=$(date +%s%N)
+        run oci delete "c$ZL_ID"
+        ended=$(date +%s%N)
+        assert_status 1
+        assert_match 'that is not stopped: running'
+        [ $((ended - began)) -ge 100000000 ] || fail "refused after $((ended - began)) ns"
+        oci delete --force "c$ZL_ID"
+        run run_in '.linux.maskedPaths = ["proc/kcore"]' true
+        assert_status 1
+        assert_match 'linux.maskedPaths: "proc/kcore" is not absolute'
+}
+
+@test "version 2: exec goes where the first process is when the container's own group has given its controllers away" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        start_idle '.linux.namespaces = [.linux.namespaces[] | select(.type != "cgroup")] + [{type:"cgroup"}] |
+                .mounts = [.mounts[] | select(.destination != "/sys/fs/cgroup")] + [{destination:"/sys/fs/cgroup",type:"cgroup",source:"cgroup",options:["rw"]}]'
+        oci exec "c$ZL_ID" sh -c 'mkdir /sys/fs/cgroup/in; echo 1 >/sys/fs/cgroup/in/cgroup.procs'
+        assert_equal "$(oci exec "c$ZL_ID" cat /proc/self/cgroup)" 0::/
+        oci exec "c$ZL_ID" sh -c 'echo $$ >/sys/fs/cgroup/in/cgroup.procs; echo +memory >/sys/fs/cgroup/cgroup.subtree_control'
+        assert_equal "$(oci exec "c$ZL_ID" cat /proc/self/cgroup)" 0::/in
+        oci delete --force "c$ZL_ID"
+}
+
 @test "flags of a filter: SPEC_ALLOW where the config has none, nothing where it says so" {
         local filter='.linux.seccomp = {defaultAction:"SCMP_ACT_ALLOW",syscalls:[{names:["mkdir"],action:"SCMP_ACT_ERRNO"}]}'
         flags() { make_bundle "$ZL_DIR/b" ".process.args = [\"true\"] | $filter$1" && oci --debug run -b "$ZL_DIR/b" "c$ZL_ID" </dev/null; }
@@ -141,6 +171,7 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         assert_match 'not the form CONTROLLER.VALUE `NOKEY`'
         start_idle '.linux.resources.memory = {swap:0}'
         assert_equal "$(cat "/sys/fs/cgroup/zlayer/$ZL_ID-b/memory.swap.max")" 0
+        oci delete --force "c$ZL_ID"
 }
 
 @test "what a hook says is in the error, and in the files of the annotations" {

@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -455,9 +456,20 @@ static int memory_v2(struct zl_cgroup *cg, const struct zl_oci_memory *m, struct
                                        "the memory limit");
                 r = put_max(cg, h, "memory.swap.max", m->swap < 0 ? -1 : m->swap - m->limit, err);
         }
+        /* As on version 1, and as runc: no limit is none on swap either, where the kernel counts it. */
+        if (r == 0 && m->has_limit && m->limit < 0 && !m->has_swap)
+                (void)put_max(cg, h, "memory.swap.max", -1, NULL);
         if (r == 0 && m->has_reservation && m->reservation)
                 r = put_max(cg, h, "memory.low", m->reservation, err);
         return r;
+}
+
+/* 2…262144 to 1…10000 by a curve through 1024 and 100, which are the defaults: that of the other runtimes and of Kubernetes since 2025. */
+static int64_t weight_of(uint64_t shares)
+{
+        double l = log2((double)ZL_MIN(ZL_MAX(shares, UINT64_C(2)), UINT64_C(262144)));
+
+        return (int64_t)ceil(pow(10, (l * l + 125 * l) / 612 - 7.0 / 34));
 }
 
 static int cpu_v2(struct zl_cgroup *cg, const struct zl_oci_cpu *c, struct zl_error *err)
@@ -475,12 +487,8 @@ static int cpu_v2(struct zl_cgroup *cg, const struct zl_oci_cpu *c, struct zl_er
                 r = need(cg, "cpu", &h, err);
         if (r == 0 && c->has_idle)
                 r = put_i64(cg, h, "cpu.idle", c->idle, err);
-        if (r == 0 && c->has_shares && c->shares) {
-                /* 2…262144 to 1…10000, the formula of the runtimes and of Kubernetes. */
-                uint64_t shares = ZL_MIN(ZL_MAX(c->shares, UINT64_C(2)), UINT64_C(262144));
-
-                r = put_i64(cg, h, "cpu.weight", (int64_t)(1 + (shares - 2) * 9999 / 262142), err);
-        }
+        if (r == 0 && c->has_shares && c->shares)
+                r = put_i64(cg, h, "cpu.weight", weight_of(c->shares), err);
         if (r == 0 && ((c->has_quota && c->quota) || (c->has_period && c->period))) {
                 if (c->has_quota && c->quota > 0)
                         snprintf(quota, sizeof quota, "%" PRId64, c->quota);

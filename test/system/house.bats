@@ -104,7 +104,7 @@ a_function() { # NAME N P D
         echo '@test "exit codes are true" {' >test/system/faults.bats
         touch test/unit/test_a.c
         row() { printf '| | fault | here | shown by |\n|---|---|---|---|\n| W-1 | a | done | %s |\n' "$1" >docs/weaknesses.md; }
-        printf '| | what | shown by |\n|---|---|---|\n| 1a | a | test_a |\n' >docs/agent.md
+        printf '| | what | shown by |\n|---|---|---|\n| 1a | a | test_a |\n' | tee docs/agent.md >docs/wasm.md
         row 'faults.bats: exit codes are true (all of them); faults.bats (all); test_a; the simulator'
         run -0 tools/check-claims
         assert_match '4 in docs/weaknesses.md, 0 faults'

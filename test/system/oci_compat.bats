@@ -157,7 +157,7 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         assert_match "No help topic for 'nosuch'"
 }
 
-@test "version 2: options of a cgroup mount, keys without a controller and swap of 0 are taken seriously" {
+@test "version 2: options of a cgroup mount, keys without a controller, swap and shares are taken seriously" {
         skip_unless "expected: version 2 of control groups" is_cgroup_v2
         local mount='{destination:"/sys/fs/cgroup",type:"cgroup",source:"cgroup",options:["ro","nosuid"'
         run run_in ".mounts = [.mounts[] | select(.destination != \"/sys/fs/cgroup\")] + [$mount,\"nosuch\"]}]" true
@@ -171,6 +171,12 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         assert_match 'not the form CONTROLLER.VALUE `NOKEY`'
         start_idle '.linux.resources.memory = {swap:0}'
         assert_equal "$(cat "/sys/fs/cgroup/zlayer/$ZL_ID-b/memory.swap.max")" 0
+        oci update --memory -1 "c$ZL_ID"
+        assert_equal "$(cat "/sys/fs/cgroup/zlayer/$ZL_ID-b/memory.swap.max")" max
+        for pair in 2:1 512:59 1024:100 262144:10000; do
+                oci update --cpu-share "${pair%:*}" "c$ZL_ID"
+                assert_equal "$(cat "/sys/fs/cgroup/zlayer/$ZL_ID-b/cpu.weight")" "${pair#*:}"
+        done
         oci delete --force "c$ZL_ID"
 }
 

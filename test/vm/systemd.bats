@@ -36,7 +36,7 @@ limits='.linux.resources = {memory:{limit:67108864,reservation:33554432},pids:{l
         assert_equal "$(show Description)" "container c$ZL_ID"
         assert_equal "$(show Delegate)" yes
         assert_equal "$(show MemoryMax) $(show MemoryLow) $(show TasksMax)" '67108864 33554432 50'
-        assert_equal "$(show CPUQuotaPerSecUSec) $(show CPUWeight) $(show AllowedCPUs)" '500ms 20 0-1'
+        assert_equal "$(show CPUQuotaPerSecUSec) $(show CPUWeight) $(show AllowedCPUs)" '500ms 59 0-1'
         pid=$(oci state "c$ZL_ID" | jq .pid)
         assert_equal "$(cat "/proc/$pid/cgroup")" "0::/system.slice/$unit"
         systemctl daemon-reload

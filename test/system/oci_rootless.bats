@@ -129,7 +129,7 @@ has_ended() { [ "$(uoci state "$C" | jq -r .status)" = stopped ]; }
         refused 'newuidmap: ' "$ONE | .linux.uidMappings[0].hostID = 0"
         refused 'newgidmap: ' "$ONE | .linux.gidMappings[0].hostID = 0"
         refused 'uidMappings' "$MANY | .linux.uidMappings[1].containerID = 0" # overlaps
-        refused 'needs uid and gid mappings' "$MANY | del(.linux.uidMappings)"
+        refused 'needs both uid and gid mappings' "$MANY | del(.linux.uidMappings)"
         refused 'needs a user namespace' "$ONE | $NO_USERNS"
         assert_match 'spec --rootless'
 }

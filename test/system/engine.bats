@@ -66,7 +66,7 @@ run_in() {
                 '.process.user.username = "nobody-here"' \
                 '.process.rlimits = [{type:"RLIMIT_NOPE",soft:1,hard:1}]' \
                 '.linux.sysctl = {"kernel.panic":"1"}' \
-                '.linux.namespaces += [{type:"user"}]' \
+                '.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerID:0,hostID:0,size:1}]' \
                 '.process.cwd = "relative"' \
                 '.hooks = {createRuntime:[{path:"/bin/false"}]}' \
                 '.hooks = {createContainer:[{path:"/bin/false"}]}' \

@@ -263,13 +263,12 @@ services:
 END
         background "$ZL_AGENT" up app.yaml
         wait_until 20 running 4
-        wait_until 20 resolves web
-        zl exec shop.client.1 wget -q -O - http://web.service.local/hostname | grep web-rep-1
+        wait_until 20 reads_web
         assert_equal "$(zl exec shop.alone.1 ls /sys/class/net)" lo
         kill -TERM "$ZL_BG"
         wait_until 40 running 1
 }
-resolves() { zl exec shop.client.1 nslookup "$1.service.local"; }
+reads_web() { zl exec shop.client.1 wget -q -O - http://web.service.local/hostname | grep web-rep-1; }
 
 ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
 

@@ -28,7 +28,7 @@ start_sleeper() {
 @test "a run takes few system calls" {
         make_bundle "$ZL_DIR/b" '.process.args = ["true"]'
         trace trace.txt run -b "$ZL_DIR/b" "c$ZL_ID"
-        [ "$(count trace.txt)" -le 630 ] || fail "$(count trace.txt) system calls"
+        [ "$(count trace.txt)" -le 640 ] || fail "$(count trace.txt) system calls"
 }
 
 @test "processes enter their groups by themselves, without the lock over all processes" {

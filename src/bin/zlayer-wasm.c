@@ -216,24 +216,30 @@ static int end(const struct zl_wasm_options *o, int r, struct zl_wasm_result *re
         return r < 0 ? fail(err) : report(o, result);
 }
 
+/* Runs the module of the options, unless something has failed already, and tells how it ended. Returns the exit code. */
+static int finish(struct zl_wasm_options *o, char *const *env, int r, struct zl_error *err)
+{
+        struct zl_wasm_run how = { .options = o, .env = env, .interrupt = &interrupt };
+        struct zl_wasm_result result = { 0 };
+        struct zl_wasm_unit *unit = NULL;
+
+        if (r == 0)
+                r = watch(o, err);
+        if (r == 0)
+                r = load_unit(running, o, true, &unit, err);
+        if (r == 0)
+                r = zl_wasm_run_unit(running, unit, &how, &result, err);
+        return end(o, r, &result, err);
+}
+
 static int run(char *const *argv)
 {
         _cleanup_strv_ char **env = NULL;
         _cleanup_wasm_options_ struct zl_wasm_options o = { 0 };
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
-        struct zl_wasm_result result = { 0 };
-        struct zl_wasm_unit *unit = NULL;
-        struct zl_wasm_run how = { .options = &o, .interrupt = &interrupt };
         int r = begin(argv, &o, &env, &err);
 
-        how.env = env;
-        if (r == 0)
-                r = watch(&o, &err);
-        if (r == 0)
-                r = load_unit(running, &o, true, &unit, &err);
-        if (r == 0)
-                r = zl_wasm_run_unit(running, unit, &how, &result, &err);
-        return end(&o, r, &result, &err);
+        return finish(&o, env, r, &err);
 }
 
 /* ---- keep ---------------------------------------------------------------------------------------------------- */
@@ -308,9 +314,6 @@ static int spare(char *const *argv)
         _cleanup_wasm_options_ struct zl_wasm_options first = { 0 }, o = { 0 };
         _cleanup_free_ char *buffer = NULL, **args = NULL, **env = NULL;
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
-        struct zl_wasm_result result = { 0 };
-        struct zl_wasm_unit *unit = NULL;
-        struct zl_wasm_run how = { .options = &o, .interrupt = &interrupt };
         int r;
 
         signal(SIGTERM, end_waiting);
@@ -327,14 +330,7 @@ static int spare(char *const *argv)
         }
         if (r == 0)
                 r = zl_wasm_options_from_argv(args, &o, &err);
-        how.env = env;
-        if (r == 0)
-                r = watch(&o, &err);
-        if (r == 0)
-                r = load_unit(running, &o, true, &unit, &err);
-        if (r == 0)
-                r = zl_wasm_run_unit(running, unit, &how, &result, &err);
-        return end(&o, r, &result, &err);
+        return finish(&o, env, r, &err);
 }
 
 /* ---- compile ------------------------------------------------------------------------------------------------- */

@@ -12,8 +12,6 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <pwd.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +20,7 @@
 
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "base/strv.h"
 
 /* PROC_USER_INIT_INO of the kernel. */
@@ -132,28 +131,6 @@ static int make_args(const char *helper, pid_t pid, const struct zl_oci_id_map *
         return 0;
 }
 
-static int spawn(const char *helper, char *const *args, int out, pid_t *ret)
-{
-        static char *const env[] = { NULL };
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attr;
-        sigset_t none;
-        int r;
-
-        sigemptyset(&none);
-        posix_spawn_file_actions_init(&actions);
-        posix_spawnattr_init(&attr);
-        posix_spawnattr_setsigmask(&attr, &none);
-        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
-        r = posix_spawn(ret, helper, &actions, &attr, args, env);
-        posix_spawnattr_destroy(&attr);
-        posix_spawn_file_actions_destroy(&actions);
-        return -r;
-}
-
 /* Its status, or a negative errno. `*ret_said` is what it wrote, as one line. */
 static int call_helper(const char *helper, char *const *args, char **ret_said)
 {
@@ -164,7 +141,7 @@ static int call_helper(const char *helper, char *const *args, char **ret_said)
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         from = fds[0];
-        r = spawn(helper, args, fds[1], &pid);
+        r = zl_process_ask(helper, args, NULL, (const int[]){ fds[1], fds[1] }, &pid);
         close(fds[1]);
         if (r < 0)
                 return r;

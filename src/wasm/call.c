@@ -2,14 +2,13 @@
 /* Running the program zlayer-wasm for what it says. Apart from the rest, because zlayer-oci links nothing else of it. */
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/strv.h"
 #include "wasm/cache.h"
 #include "wasm/options.h"
@@ -20,26 +19,11 @@ static int spawn_helper(const char *helper, char *const *args, const int out[2],
 {
         _cleanup_strv_ char **env = NULL;
         const char *max = getenv("ZLAYER_WASM_CACHE_MAX");
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attr;
-        sigset_t none;
-        int r;
 
         /* Nothing else of ours is its business. */
         if (max && zl_strv_pushf(&env, "ZLAYER_WASM_CACHE_MAX=%s", max) < 0)
                 return -ENOMEM;
-        sigemptyset(&none);
-        posix_spawn_file_actions_init(&actions);
-        posix_spawnattr_init(&attr);
-        posix_spawnattr_setsigmask(&attr, &none);
-        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        posix_spawn_file_actions_adddup2(&actions, out[0], STDOUT_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
-        r = posix_spawn(ret, helper, &actions, &attr, args, env ?: (char *[]){ NULL });
-        posix_spawnattr_destroy(&attr);
-        posix_spawn_file_actions_destroy(&actions);
-        return -r;
+        return zl_process_ask(helper, args, env, out, ret);
 }
 
 /* The program says "NAME: WHAT" and perhaps "NAME: hint: WHAT TO DO". */

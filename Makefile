@@ -45,8 +45,14 @@ test-vm: deps build
 	@$(VM) --timeout $(VM_TIMEOUT) -- \
 		test/run --system --build $(BUILD) --timeout 900 --file-timeout 3600 \
 		$(if $(ARGS),$(ARGS),$(VM_TESTS:%=test/system/%.bats))
+	@$(if $(ARGS),:,$(VM) --timeout $(VM_TIMEOUT) -- test/run --system --build $(BUILD) --timeout 900 --filter 'cgroup version 2' \
+		test/system/oci_rootless.bats test/system/rootless.bats)
+	@$(if $(ARGS),:,$(VM) --timeout $(VM_TIMEOUT) -- test/run --system --build $(BUILD) --timeout 900 --filter '^version 2' \
+		test/system/oci_compat.bats)
 	@$(if $(ARGS),:,$(VM) -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/checkpoint.bats)
 	@$(if $(ARGS),:,$(VM) --systemd -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/systemd.bats)
+	@$(if $(ARGS),:,$(VM) --systemd --cgroups hybrid -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/systemd_v1.bats)
+	@$(if $(ARGS),:,$(VM) --systemd --cgroups v1 -- env ZL_BUILD=$(abspath $(BUILD)) bats test/vm/systemd_v1.bats)
 
 # The validation programs of the OCI project on zlayer-oci, runc and crun. Needs go 1.21 and its module proxy the first time.
 conformance: deps build

@@ -2,7 +2,7 @@
 /*
  * Stands in front of an OCI runtime and puts down how long that takes: one line "OPERATION NANOSECONDS" per call in the file
  * "times" beside this program, which runs the program "real" beside it with the same arguments. What a caller needs beyond the
- * sum of these is its own (and the half millisecond that this program costs).
+ * sum of these is its own, and what this program costs: bench/runtimes.py finds that out.
  */
 #include <fcntl.h>
 #include <limits.h>

@@ -66,6 +66,8 @@ struct zl_runtime_options {
         /* Keep a container with the engine ready for the next WebAssembly workload that asks for the same as the last one, for programs
          * that live long; $ZLAYER_WASM_SPARE decides otherwise. */
         bool wasm_spare;
+        /* Keep the process that the next native workload needs ready for a minute after the last; likewise; $ZLAYER_MONITOR_SPARE. */
+        bool monitor_spare;
 };
 
 /* Reads "auto", "native", "youki", "oci:NAME", "docker" ... `*ret_oci_name` points into `text`. */
@@ -155,7 +157,7 @@ ZL_PUBLIC int zl_runtime_image_inspect(struct zl_runtime *rt, const char *image,
 ZL_PUBLIC int zl_runtime_image_history(struct zl_runtime *rt, const char *image, char **ret_json,
                                        struct zl_error *err);
 /* What the registry behind the backend finds: a JSON array of {name, description, stars, official}. `limit` 0: the
- * registry decides. */
+ * registry decides. "REGISTRY/TERM" asks another than docker.io. */
 ZL_PUBLIC int zl_runtime_image_search(struct zl_runtime *rt, const char *term, unsigned limit,
                                       char **ret_json, struct zl_error *err);
 ZL_PUBLIC int zl_runtime_image_tag(struct zl_runtime *rt, const char *image, const char *name,

@@ -353,9 +353,10 @@ bool zl_agent_is_changing(const struct zl_agent *agent, const char *name)
                 if (!has_its_number(d, d->services.items[i]) || d->services.items[i]->rev->check)
                         return true;
         for (size_t i = 0; d && i < d->n_replicas; i++)
-                if (d->replicas[i]->goal != ZL_GOAL_RUN && !zl_replica_is_terminal(d->replicas[i]))
+                if (d->replicas[i]->again || (d->replicas[i]->goal != ZL_GOAL_RUN &&
+                                              !zl_replica_is_terminal(d->replicas[i])))
                         return true;
-        return false;
+        return d && d->wanted != NULL;
 }
 
 const struct zl_error *zl_agent_failure(const struct zl_agent *agent, const char *name)

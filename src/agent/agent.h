@@ -68,6 +68,21 @@ int zl_agent_stop(struct zl_agent *agent, const char *deployment, struct zl_depl
 /* Kills everything of a deployment that is being stopped, at once. */
 void zl_agent_kill(struct zl_agent *agent, const char *deployment);
 
+struct zl_agent_start_options {
+        bool restart;  /* one that runs is stopped first; else nothing happens to it */
+        int64_t grace; /* of that stop; negative: its own */
+};
+/* Starts a replica now, whatever its policy says of its last end, whose restarts before that are forgiven. The container stays the same. A
+ * deployment that had finished goes on. zl_agent_is_changing() until it has been started, or that has failed. In a deployment that is just being
+ * taken up it is started when it has been found. ZL_E_NOT_FOUND; ZL_E_STATE if it is an execution of a job, or on its way out. */
+int zl_agent_start(struct zl_agent *agent, const char *name,
+                   const struct zl_agent_start_options *options, struct zl_error *err);
+/* ZL_E_STATE if nothing of this service can be started by hand. */
+int zl_agent_check_start(const struct zl_service_spec *service, const char *name,
+                         struct zl_error *err);
+/* "start NAME" or "restart NAME GRACE" (nanoseconds, negative: its own), as on the control socket (control.h). 1: begun; 0: it is another request. */
+int zl_agent_start_request(struct zl_agent *agent, const char *line, struct zl_error *err);
+
 /* Lets go of a deployment that is FINISHED or STOPPED; no-op in any other phase. Not from inside an event. */
 void zl_agent_forget(struct zl_agent *agent, const char *deployment);
 
@@ -86,7 +101,8 @@ int zl_agent_cron_enable(struct zl_agent *agent, const char *deployment, const c
 void zl_agent_on_clock(struct zl_agent *agent);
 
 enum zl_deployment_phase zl_agent_phase(const struct zl_agent *agent, const char *deployment);
-/* Is a changed service still being replaced, or one of too many or too few replicas being brought to its number? */
+/* Is a changed service still being replaced, one of too many or too few replicas being brought to its number, or a replica being
+ * started by hand? */
 bool zl_agent_is_changing(const struct zl_agent *agent, const char *deployment);
 /* Why the phase is FAILED; NULL otherwise. Belongs to the agent. */
 const struct zl_error *zl_agent_failure(const struct zl_agent *agent, const char *deployment);

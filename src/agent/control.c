@@ -319,6 +319,15 @@ void zl_control_answer(struct zl_control_client *client, const char *line)
         client_free(client);
 }
 
+void zl_control_answer_error(struct zl_control_client *client, const struct zl_error *err)
+{
+        _cleanup_free_ char *line = NULL;
+
+        if (asprintf(&line, "error %s", zl_error_message(err)) < 0)
+                line = NULL;
+        zl_control_answer(client, line ?: "error out of memory");
+}
+
 void zl_control_close(struct zl_control *control)
 {
         if (!control)

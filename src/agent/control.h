@@ -5,7 +5,8 @@
  * ends, so its being held means that somebody is really there.
  *
  * The conversation is one line each way: "stop" (leave records and logs) or "down" (remove them too), answered by "ok"
- * or "error TEXT" when it is done. The requests about jobs (job_request.h) are answered at once, and so is "yield", with which a
+ * or "error TEXT" when it is done. "start NAME" and "restart NAME GRACE" (agent.h) are answered when the
+ * replica runs. The requests about jobs (job_request.h) are answered at once, and so is "yield", with which a
  * daemon that comes up asks for the deployment.
  *
  * Above these locks there is one for the whole root directory, <root_dir>/agent.lock: the daemon holds it alone, agents of one
@@ -57,6 +58,8 @@ int zl_control_listen(const struct zl_control_options *options, struct zl_contro
                       struct zl_error *err);
 /* Sends the answer and forgets the client. */
 void zl_control_answer(struct zl_control_client *client, const char *line);
+/* "error TEXT". */
+void zl_control_answer_error(struct zl_control_client *client, const struct zl_error *err);
 void zl_control_close(struct zl_control *control);
 /* Removes what an agent that was killed left at that place. The lock must be held. */
 void zl_control_forget(const char *runtime_dir, const char *deployment);

@@ -202,6 +202,9 @@ struct replica {
         int64_t running_since; /* monotonic, of this run; 0: does not run */
         struct init_state init;
         enum zl_health health;
+        bool again;               /* to be started by hand: its next end is not judged */
+        bool again_stop;          /* and what runs is to be stopped for that */
+        int64_t again_grace;      /* with this grace */
         bool sick;                /* unhealthy, and to be restarted for that */
         bool was_well;            /* healthy at least once in this run */
         uint32_t probe_failures;  /* in a row */
@@ -274,6 +277,7 @@ struct deployment {
         int exit_code;
         unsigned n_kills, n_pulls; /* operations under way */
         bool listed, recovering, remove, only_new, dirty;
+        char **wanted; /* full names: to be started by hand once they have been found */
         struct deployment *next;
 };
 
@@ -453,6 +457,8 @@ void zl_replica_pull_failed(struct replica *r, const struct zl_error *err);
 void zl_replica_kill(struct replica *r);
 /* From now on it is to be made from the service's revision; what there is of it goes. */
 void zl_replica_renew(struct replica *r);
+/* It has ended, or waits to be started again: now, as it is. */
+void zl_replica_again(struct replica *r);
 /* The same container under a new revision: the next decisions follow the new rules. */
 void zl_replica_rebase(struct replica *r, struct revision *rev);
 /* It is unhealthy: restarted or left, as its policy wants. */

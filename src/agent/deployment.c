@@ -53,6 +53,7 @@ void zl_deployment_free(struct deployment *d)
         zl_jobs_done(d);
         zl_deployment_drop_spec(d);
         zl_error_done(&d->failure_);
+        zl_strv_free(d->wanted);
         free(d->name);
         free(d);
 }
@@ -361,7 +362,7 @@ static int draw_facts(const struct deployment *d, struct picture *p)
                         .has_started = r->has_started,
                         .completed = r->completed,
                         .available = zl_replica_is_available(r),
-                        .settled = zl_replica_is_terminal(r),
+                        .settled = zl_replica_is_terminal(r) || r->state == ZL_STATE_PAUSED,
                         .excused = zl_replica_is_excused(r),
                         .hash = r->rev ? r->rev->hash : NULL,
                         .spent = r->spent,
@@ -418,7 +419,10 @@ static int act(struct deployment *d, const struct zl_action *action, size_t n_ma
                 return -ENOMEM;
         switch (action->kind) {
         case ZL_ACTION_ADOPT:
+                /* One that is to be started by hand is not judged by its end. */
+                r->again = zl_strv_contains(d->wanted, r->name);
                 adopt(d, r, found);
+                r->again = r->again && !zl_state_is_alive(r->state);
                 break;
         case ZL_ACTION_REPLACE:
                 r->stale = true;
@@ -548,6 +552,8 @@ bool zl_deployment_step(struct deployment *d)
         moved |= zl_rollout_step(d);
         moved |= zl_jobs_step(d);
         moved |= zl_scaler_step(d);
+        /* All that was found has been taken up by now. */
+        zl_strv_free(zl_take_ptr(d->wanted));
         if (!moved)
                 update_phase(d);
         else

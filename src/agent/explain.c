@@ -386,9 +386,14 @@ static int find_wished(struct zl_store *store, const char *name, struct subject 
         return 0;
 }
 
-static int find_subject(const struct zl_explain_source *source, const struct zl_view_list *views,
-                        const char *name, struct subject *ret, struct zl_error *err)
+static int find_subject(const struct zl_explain_source *source, const char *name,
+                        struct subject *ret, struct zl_error *err)
 {
+        const struct zl_view_query query = { .rt = source->rt,
+                                             .runtime_dir = source->runtime_dir,
+                                             .names = (char *[]){ (char *)(uintptr_t)name, NULL },
+                                             .deployment = name };
+        _cleanup_views_ struct zl_view_list views = { 0 };
         _cleanup_free_ size_t *found = NULL;
         const struct zl_view *view;
         size_t n = 0;
@@ -396,13 +401,15 @@ static int find_subject(const struct zl_explain_source *source, const struct zl_
 
         if (r != 0)
                 return r;
-        for (size_t i = 0; i < views->n; i++)
-                if (zl_streq(views->items[i].id.deployment, name))
+        r = zl_view_load(&query, source->store, &views, err);
+        for (size_t i = 0; i < views.n; i++)
+                if (zl_streq(views.items[i].id.deployment, name))
                         return set_subject(ret, name, "", 0);
-        r = zl_view_find(views, name, &found, &n, err);
+        if (r >= 0)
+                r = zl_view_find(&views, name, &found, &n, err);
         if (r < 0)
                 return r;
-        view = &views->items[found[0]];
+        view = &views.items[found[0]];
         return set_subject(ret, view->id.deployment, view->id.service,
                            zl_streq(view->status.name, name) ? view->id.replica : 0);
 }
@@ -424,16 +431,18 @@ static int find_failed(const struct zl_explain_source *source, const char *name,
         return set_subject(ret, name, "", 0);
 }
 
-static int explain_subject(const struct zl_explain_source *source, const struct zl_view_list *views,
-                           const struct subject *subject, struct zl_explanation *ret,
-                           struct zl_error *err)
+static int explain_subject(const struct zl_explain_source *source, const struct subject *subject,
+                           struct zl_explanation *ret, struct zl_error *err)
 {
+        struct zl_view_query query = { .rt = source->rt, .runtime_dir = source->runtime_dir };
+        char name[ZL_IDENT_NAME_MAX], *names[] = { name, NULL };
+        _cleanup_views_ struct zl_view_list views = { 0 };
         _cleanup_spec_ struct zl_deployment_spec *spec = load_spec(source->store,
                                                                    subject->deployment);
         struct last_start last = { .deployment = subject->deployment };
         struct input input = {
                 .rt = source->rt,
-                .views = views,
+                .views = &views,
                 .deployment = subject->deployment,
                 .spec = spec,
                 .active = zl_control_is_served(source->runtime_dir, subject->deployment),
@@ -441,11 +450,19 @@ static int explain_subject(const struct zl_explain_source *source, const struct 
         };
         struct zl_stored_replica *stored = NULL;
         int64_t seq;
-        int r = 0;
+        int r;
 
-        if (source->store) {
+        /* A service may wait for others of its deployment, but who is in none (`run`) for nobody. */
+        snprintf(name, sizeof(name), "%s.%s", subject->deployment, subject->service);
+        if (spec || !*subject->service)
+                query.deployment = subject->deployment;
+        else
+                query.names = names;
+        r = zl_view_load(&query, source->store, &views, err);
+        if (r >= 0 && source->store) {
                 (void)zl_store_read_events(source->store, 0, take_event, &last, &seq, NULL);
-                r = zl_store_list_replicas(source->store, NULL, &stored, &input.n_stored, err);
+                r = zl_store_list_replicas(source->store, subject->deployment, &stored,
+                                           &input.n_stored, err);
         }
         input.stored = stored;
         input.failure = last.failure;
@@ -460,16 +477,12 @@ static int explain_subject(const struct zl_explain_source *source, const struct 
 int zl_explain(const struct zl_explain_source *source, const char *name, struct zl_explanation *ret,
                struct zl_error *err)
 {
-        _cleanup_views_ struct zl_view_list views = { 0 };
         struct subject subject = { 0 };
-        int r = zl_view_load(source->rt, source->store, source->runtime_dir, &views, err);
+        int r = find_subject(source, name, &subject, err);
 
-        if (r < 0)
-                return r;
-        r = find_subject(source, &views, name, &subject, err);
         if (r == -ENOENT && find_failed(source, name, &subject, err) >= 0)
                 r = 0;
-        return r < 0 ? r : explain_subject(source, &views, &subject, ret, err);
+        return r < 0 ? r : explain_subject(source, &subject, ret, err);
 }
 
 json_t *zl_explanation_to_json(const struct zl_explanation *x, const char *name)

@@ -330,7 +330,7 @@ bool zl_health_step(struct replica *r)
                 return false;
         plan = &r->rev->health;
         /* A paused one cannot answer, and one that is told to stop need not. */
-        if (r->state != ZL_STATE_RUNNING || r->goal != ZL_GOAL_RUN || r->sick) {
+        if (r->state != ZL_STATE_RUNNING || r->goal != ZL_GOAL_RUN || r->sick || r->again_stop) {
                 plan_next(r);
                 return false;
         }

@@ -296,7 +296,7 @@ static void host_forget_others(void *data, const char *deployment, char *const *
         struct zl_stored_replica *list = NULL;
         size_t n = 0;
 
-        if (zl_store_list_replicas(loop->options.store, NULL, &list, &n, &err) < 0)
+        if (zl_store_list_replicas(loop->options.store, deployment, &list, &n, &err) < 0)
                 store_fault(loop, &err);
         for (size_t i = 0; i < n; i++) {
                 const char *rest = zl_startswith(list[i].name, deployment);

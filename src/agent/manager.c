@@ -10,6 +10,7 @@
 #include "agent/manager.h"
 
 #include "agent/control.h"
+#include "agent/endpoints.h"
 #include "agent/job_request.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -124,21 +125,32 @@ static void answer_asker(const struct zl_deployment_info *info, void *data)
         zl_control_answer(data, info->failure ? "error not everything could be stopped" : "ok");
 }
 
+static void wait_for(struct kept *k, enum zl_manager_until until, struct zl_control_client *client)
+{
+        if (!zl_manager_wait(k->manager, k->name, until, answer_asker, client))
+                zl_control_answer(client, "error out of memory");
+}
+
 static void on_request(const char *line, struct zl_control_client *client, void *data)
 {
         struct kept *k = data;
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         _cleanup_free_ char *answer = NULL;
         bool down = zl_streq(line, "down");
+        int r = zl_agent_start_request(k->manager->agent, line, &err);
 
-        if (zl_job_request(k->manager->agent, k->name, line, &answer))
+        if (r < 0)
+                zl_control_answer_error(client, &err);
+        else if (r > 0)
+                wait_for(k, ZL_UNTIL_SETTLED, client);
+        else if (zl_job_request(k->manager->agent, k->name, line, &answer))
                 zl_control_answer(client, answer);
         else if (!down && !zl_streq(line, "stop"))
                 zl_control_answer(client, "error unknown request");
         else if (zl_manager_stop(k->manager, k->name, down, &err) < 0)
                 zl_control_answer(client, "error it cannot be stopped now");
-        else if (!zl_manager_wait(k->manager, k->name, ZL_UNTIL_STOPPED, answer_asker, client))
-                zl_control_answer(client, "error out of memory");
+        else
+                wait_for(k, ZL_UNTIL_STOPPED, client);
 }
 
 /* Makes the deployment ours alone. */
@@ -360,8 +372,10 @@ int zl_manager_up(struct zl_manager *m, struct zl_deployment_spec *spec, struct 
 {
         struct kept *k = find(m, spec->deployment);
         bool is_new = !k, active = false;
-        int r;
+        int r = zl_endpoints_check(spec, err);
 
+        if (r < 0)
+                return r;
         if (k && k->lock) {
                 r = zl_agent_update(m->agent, spec, err);
                 if (r >= 0)
@@ -465,6 +479,53 @@ int zl_manager_scale(struct zl_manager *m, const char *name, const char *service
         if (!k || !k->lock)
                 return scale_at_rest(m, name, service, replicas, err);
         return zl_agent_scale(m->agent, name, service, replicas, err);
+}
+
+/* 1: taken up; 0: there is no such deployment, or it has no such service. */
+static int take_up_for(struct zl_manager *m, const struct zl_ident *id, const char *name,
+                       struct zl_error *err)
+{
+        _cleanup_spec_ struct zl_deployment_spec *spec = last_spec(m, id->deployment);
+        const struct zl_service_spec *service = spec ? zl_spec_get_service(spec, id->service)
+                                                     : NULL;
+        struct kept *k = find(m, id->deployment);
+        bool is_new = !k;
+        int r;
+
+        if (!service)
+                return 0;
+        r = zl_agent_check_start(service, name, err);
+        if (r < 0)
+                return r;
+        if (is_new && !(k = keep(m, id->deployment)))
+                return zl_fail_oom(err);
+        r = begin(k, spec, true, err);
+        if (r < 0) {
+                if (is_new)
+                        forget(k);
+                return r;
+        }
+        spec = NULL;
+        k->recovered = true; /* it worked once */
+        return 1;
+}
+
+int zl_manager_start(struct zl_manager *m, const char *name,
+                     const struct zl_agent_start_options *options, struct zl_error *err)
+{
+        const struct kept *k;
+        struct zl_ident id;
+        int r = 1;
+
+        if (zl_ident_parse(name, &id) < 0)
+                return 0;
+        k = find(m, id.deployment);
+        if (!k || !k->lock)
+                r = take_up_for(m, &id, name, err);
+        if (r <= 0)
+                return r;
+        r = zl_agent_start(m->agent, name, options, err);
+        return r < 0 ? r : 1;
 }
 
 /* ---- jobs --------------------------------------------------------------------------------------------------------- */

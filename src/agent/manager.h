@@ -51,6 +51,11 @@ int zl_manager_stop(struct zl_manager *manager, const char *name, bool remove,
 int zl_manager_scale(struct zl_manager *manager, const char *name, const char *service,
                      uint32_t replicas, struct zl_error *err);
 
+/* zl_agent_start() of a replica. A deployment at rest is taken up for it, and what else has ended of it stays as it is. 1: begun; 0: it
+ * belongs to no deployment that we know. */
+int zl_manager_start(struct zl_manager *manager, const char *name,
+                     const struct zl_agent_start_options *options, struct zl_error *err);
+
 /* One more execution of a job; `ret_name` is its name. A deployment that has finished is taken up for it, and what has ended of it is
  * not begun again. */
 int zl_manager_job_run(struct zl_manager *manager, const char *name, const char *service,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See pool.h. One mutex guards two lists (waiting, finished) and the table of threads. A finished task wakes the loop
- * through one uv_async, a brief one only if no other waits; a timer looks for slow tasks, and only while something waits for a
- * thread or to be told.
+ * through one eventfd, a brief one only if no other waits; a timer looks for slow tasks, and only while something waits for a
+ * thread or to be told. (A uv_async would let the loop spin until the thread that woke it has gone on, which on the same processor it has not.)
  *
  * What may go wrong: a thread cannot be started (limits of the system). Then tasks wait for the threads that there are; if
  * there is none at all the timer tries again.
@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 enum {
         THREADS_MAX = 512,
@@ -31,7 +33,8 @@ struct worker {
 };
 
 struct zl_pool {
-        uv_async_t finished_wake;
+        int wake_fd; /* an eventfd: something has finished */
+        uv_poll_t finished_wake;
         uv_timer_t look;
         unsigned n_at_once, n_pending, n_open_handles;
         pthread_mutex_t lock;
@@ -91,6 +94,7 @@ static void *work(void *arg)
         struct worker *worker = arg;
         struct zl_pool *pool = worker->pool;
         struct zl_task *task;
+        bool tell;
 
         pthread_mutex_lock(&pool->lock);
         while ((task = await_task(pool))) {
@@ -104,8 +108,12 @@ static void *work(void *arg)
                 task->next = NULL;
                 *pool->finished_end = task;
                 pool->finished_end = &task->next;
-                if (!task->brief || !pool->waiting || !pool->waiting->brief)
-                        uv_async_send(&pool->finished_wake);
+                tell = !task->brief || !pool->waiting || !pool->waiting->brief;
+                /* Without the lock: the loop, which may run at once, wants it. We are counted, so the pool stays. */
+                pthread_mutex_unlock(&pool->lock);
+                if (tell)
+                        eventfd_write(pool->wake_fd, 1);
+                pthread_mutex_lock(&pool->lock);
         }
         remove_worker(pool, worker);
         pthread_mutex_unlock(&pool->lock);
@@ -193,9 +201,13 @@ static void on_look(uv_timer_t *timer)
         tell_finished(pool);
 }
 
-static void on_finished(uv_async_t *async)
+static void on_finished(uv_poll_t *poll, int status _unused_, int events _unused_)
 {
-        tell_finished(async->data);
+        struct zl_pool *pool = poll->data;
+        eventfd_t n;
+
+        eventfd_read(pool->wake_fd, &n);
+        tell_finished(pool);
 }
 
 void zl_pool_submit(struct zl_pool *pool, struct zl_task *task)
@@ -229,6 +241,7 @@ static void destroy(struct zl_pool *pool)
         pthread_cond_destroy(&pool->ended);
         pthread_cond_destroy(&pool->work);
         pthread_mutex_destroy(&pool->lock);
+        zl_close(pool->wake_fd);
         free(pool);
 }
 
@@ -249,12 +262,14 @@ int zl_pool_new(uv_loop_t *uv, unsigned n_at_once, struct zl_pool **ret)
         pthread_cond_init(&pool->work, &attr);
         pthread_cond_init(&pool->ended, &attr);
         pthread_condattr_destroy(&attr);
-        r = uv_async_init(uv, &pool->finished_wake, on_finished);
+        pool->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        r = pool->wake_fd < 0 ? -errno : uv_poll_init(uv, &pool->finished_wake, pool->wake_fd);
         if (r < 0) {
                 destroy(pool);
                 return r;
         }
         pool->finished_wake.data = pool->look.data = pool;
+        uv_poll_start(&pool->finished_wake, UV_READABLE, on_finished);
         uv_timer_init(uv, &pool->look);
         /* A pool that is only waited with must not keep the loop alive. */
         uv_unref((uv_handle_t *)&pool->finished_wake);

@@ -16,7 +16,7 @@
 
 static enum zl_ready wanted(const struct replica *r)
 {
-        if (!r->exists || r->stale || r->sick || r->goal != ZL_GOAL_RUN)
+        if (!r->exists || r->stale || r->sick || r->again_stop || r->goal != ZL_GOAL_RUN)
                 return ZL_READY_NO;
         if (r->state != ZL_STATE_RUNNING || r->health == ZL_HEALTH_UNHEALTHY)
                 return ZL_READY_NO;
@@ -29,8 +29,9 @@ static enum zl_ready wanted(const struct replica *r)
 /* It is to be stopped while it works, and others go on. */
 static bool is_to_drain(const struct replica *r)
 {
-        return (r->stale || r->goal != ZL_GOAL_RUN) && !r->sick && r->state == ZL_STATE_RUNNING &&
-               r->health != ZL_HEALTH_UNHEALTHY && r->d->phase != ZL_DEPLOYMENT_STOPPING;
+        return (r->stale || r->again_stop || r->goal != ZL_GOAL_RUN) && !r->sick &&
+               r->state == ZL_STATE_RUNNING && r->health != ZL_HEALTH_UNHEALTHY &&
+               r->d->phase != ZL_DEPLOYMENT_STOPPING;
 }
 
 bool zl_ready_is_due(const struct replica *r)

@@ -124,7 +124,11 @@ void zl_replica_save(struct replica *r)
                 .name = r->name,
                 .phase = phase_names[r->phase],
                 .image = r->rev ? r->rev->spec->image.name : NULL,
-                .hash = r->rev && !r->stale ? r->rev->hash : NULL,
+                /* What is there goes, by our will: whoever finds it after us, ended on request, must not think that somebody wants it to
+                 * stay down. No revision has this hash. */
+                .hash = r->exists && (r->stale || r->goal == ZL_GOAL_REMOVE) ? ""
+                        : r->rev && !r->stale                                ? r->rev->hash
+                                                                             : NULL,
                 .reason = r->reason,
                 .health = zl_health_name(r->health),
                 .restarts = r->history.total,
@@ -273,6 +277,17 @@ void zl_replica_unhealthy(struct replica *r, const char *why)
                 r->sick = true;
 }
 
+void zl_replica_again(struct replica *r)
+{
+        r->again = true;
+        r->again_stop = false;
+        r->completed = false;
+        r->deadline = INT64_MAX;
+        r->dirty = r->d->dirty = true;
+        set_reason(r, NULL);
+        set_phase(r, ZL_PHASE_WAITING);
+}
+
 static void on_end(struct replica *r, const struct zl_status *status)
 {
         struct zl_exit_fact fact = {
@@ -295,7 +310,9 @@ static void on_end(struct replica *r, const struct zl_status *status)
         tell_exit(r, status);
         r->dirty = true;
         r->d->dirty = true;
-        if (r->sick)
+        if (r->again)
+                zl_replica_again(r);
+        else if (r->sick)
                 judge_sick(r, fact.ran_nsec);
         else if (r->goal == ZL_GOAL_RUN && r->service && !r->stale)
                 judge(r, fact);
@@ -333,6 +350,7 @@ static void on_fault(struct replica *r, struct zl_error *err)
                 zl_error_prefix(err, "%s", r->name);
         set_reason(r, zl_error_message(err));
         r->dirty = true;
+        r->again = false;
         if (r->goal != ZL_GOAL_RUN || !r->service) {
                 on_end_fault(r, err);
                 return;
@@ -483,8 +501,19 @@ static void on_vanished(struct replica *r)
         r->dirty = true;
         ended(r, ZL_STATE_EXITED);
         set_reason(r, "it was removed");
+        r->again = r->again_stop = false;
         if (r->goal == ZL_GOAL_RUN && !r->stale)
                 set_phase(r, ZL_PHASE_STOPPED);
+}
+
+/* It goes on as it was. Moves `err`. */
+static void on_stop_failed(struct replica *r, struct zl_error *err)
+{
+        r->again = r->again_stop = false;
+        set_reason(r, zl_error_message(err));
+        zl_error_done(err);
+        zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_FAILED));
+        set_phase(r, ZL_PHASE_RUNNING);
 }
 
 static void on_op_failed(struct replica *r, struct zl_op *op)
@@ -516,9 +545,12 @@ static void on_op_failed(struct replica *r, struct zl_op *op)
                         on_vanished(r);
                         return;
                 }
-                if (op->kind == ZL_OP_STOP)
+                if (op->kind == ZL_OP_STOP && !r->again)
                         break;
-                watch_later(r);
+                if (op->kind == ZL_OP_STOP)
+                        on_stop_failed(r, &op->error);
+                else
+                        watch_later(r);
                 return;
         default:
                 break;
@@ -536,7 +568,9 @@ static void end_untold(struct replica *r)
         close_watch(r);
         ended(r, ZL_STATE_EXITED);
         r->dirty = true;
-        if (r->sick)
+        if (r->again)
+                zl_replica_again(r);
+        else if (r->sick)
                 judge_sick(r, 0);
 }
 
@@ -545,7 +579,7 @@ static void on_stopped(struct replica *r)
 {
         if (r->watch)
                 zl_replica_on_watch(r);
-        if (r->watch && (r->goal != ZL_GOAL_RUN || r->stale || r->sick)) {
+        if (r->watch && (r->goal != ZL_GOAL_RUN || r->stale || r->sick || r->again_stop)) {
                 r->state = ZL_STATE_STOPPING;
                 r->awaits_end = true;
                 r->deadline = zl_agent_now(r->d->agent) + END_NEWS_TIMEOUT;
@@ -562,8 +596,10 @@ static void on_op_succeeded(struct replica *r, struct zl_op *op)
                 break;
         case ZL_OP_START:
         case ZL_OP_WATCH:
-                if (op->kind == ZL_OP_START)
+                if (op->kind == ZL_OP_START) {
                         r->state = ZL_STATE_RUNNING;
+                        r->again = false;
+                }
                 r->told_started &= op->kind == ZL_OP_WATCH;
                 take_watch(r, op);
                 break;
@@ -714,6 +750,7 @@ void zl_replica_set_goal(struct replica *r, enum zl_replica_goal goal)
         if (r->goal == goal)
                 return;
         r->goal = goal;
+        r->again = r->again_stop = false;
         r->deadline = INT64_MAX;
         zl_init_cancel(r);
         r->dirty = true;
@@ -734,9 +771,10 @@ void zl_replica_rebase(struct replica *r, struct revision *rev)
 
 void zl_replica_renew(struct replica *r)
 {
-        zl_replica_rebase(r, r->service->rev);
+        /* First: what is there is not of that revision, and must not be put down as such. */
         r->stale = r->exists;
-        r->sick = false;
+        zl_replica_rebase(r, r->service->rev);
+        r->sick = r->again = r->again_stop = false;
         zl_health_end(r);
         zl_init_cancel(r);
         r->ours = true;
@@ -780,13 +818,18 @@ int64_t zl_replica_steady_at(const struct replica *r)
 
 static bool stop_it(struct replica *r)
 {
+        struct zl_op *op;
+
         /* Created but never started: nothing to be asked to end. */
         if (r->state == ZL_STATE_PENDING)
                 submit_kind(r, ZL_OP_REMOVE, ZL_PHASE_REMOVING);
         else {
                 if (r->phase != ZL_PHASE_STOPPING)
                         tell(r, ZL_EVENT_STOPPING);
-                submit_kind(r, ZL_OP_STOP, ZL_PHASE_STOPPING);
+                op = zl_op_new(ZL_OP_STOP, r->name);
+                if (op && r->again_stop)
+                        op->grace = r->again_grace;
+                submit(r, op, ZL_PHASE_STOPPING);
         }
         return true;
 }
@@ -818,7 +861,7 @@ static bool step_run(struct replica *r)
                 end_untold(r);
                 return true;
         }
-        if (r->sick && r->exists && zl_state_is_alive(r->state))
+        if ((r->sick || r->again_stop) && r->exists && zl_state_is_alive(r->state))
                 return stop_it(r);
         if (r->exists && r->stale) {
                 if (zl_state_is_alive(r->state))

@@ -9,6 +9,7 @@
  * agent that comes up later does not try the bad one once more.
  */
 #include "agent/core.h"
+#include "agent/endpoints.h"
 #include "agent/unhonoured.h"
 #include "base/log.h"
 #include "spec/spec.h"
@@ -115,6 +116,18 @@ static int find_living(const struct zl_agent *agent, const char *name, struct de
         return 0;
 }
 
+/* What somebody has stopped, or removed, stays so until the next `up`: this one. */
+static void start_stopped(struct deployment *d)
+{
+        for (size_t i = 0; i < d->n_replicas; i++) {
+                struct replica *r = d->replicas[i];
+
+                if (r->service && r->goal == ZL_GOAL_RUN && r->phase == ZL_PHASE_STOPPED &&
+                    !r->spent && r->service->rev->spec->rtype == ZL_RTYPE_SERVICE)
+                        zl_replica_again(r);
+        }
+}
+
 int zl_agent_update(struct zl_agent *agent, struct zl_deployment_spec *spec, struct zl_error *err)
 {
         struct services services = { 0 };
@@ -147,6 +160,7 @@ int zl_agent_update(struct zl_agent *agent, struct zl_deployment_spec *spec, str
         zl_deployment_drop_spec(d);
         d->spec = spec;
         d->services = services;
+        start_stopped(d);
         if (zl_jobs_sync(d) < 0)
                 zl_log(ZL_LOG_ERROR, "%s: no memory for a job", d->name);
         d->begun = zl_agent_now(agent);
@@ -171,7 +185,7 @@ static int check_scale(const struct service *s, uint32_t replicas, struct zl_err
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "service %s: %u is not between scale.min %u and scale.max %u",
                                s->name, replicas, spec->scale.min, spec->scale.max);
-        return 0;
+        return zl_endpoints_check_scale(s->name, spec, replicas, err);
 }
 
 int zl_agent_scale(struct zl_agent *agent, const char *deployment, const char *service,

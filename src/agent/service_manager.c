@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/strv.h"
+#include "base/thread.h"
 #include "spec/spec.h"
 
 struct call {
@@ -375,7 +376,7 @@ int zl_service_manager_new(enum zl_runtime_kind kind,
         pthread_condattr_destroy(&attr);
         r = open_all(sm, kind, err);
         if (r >= 0) {
-                r = -pthread_create(&sm->thread, NULL, serve, sm);
+                r = zl_thread_start(&sm->thread, serve, sm);
                 if (r < 0)
                         zl_fail_errno(err, -r, "cannot start the manager's thread");
         }

@@ -65,8 +65,10 @@ static enum zl_code code_of(int rc)
 
 int zl_store_fail(struct zl_store *store, int rc, const char *what, struct zl_error *err)
 {
+        /* It may be ours, as of the lock beside it. */
+        bool said = store->db && sqlite3_errcode(store->db) != SQLITE_OK;
         int r = zl_fail(err, code_of(rc), 0, "cannot %s in the agent's database: %s", what,
-                        store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc));
+                        said ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc));
 
         if (code_of(rc) == ZL_E_NO_SPACE)
                 zl_error_hint(err, "make room on the disk of the root directory");
@@ -93,32 +95,46 @@ static int schema_version(void)
         return (int)(h >> 1);
 }
 
-/* The first databases had no health. Two processes may come here at once: what counts is that the column is there. */
+/* The first databases had no health. */
 static int migrate(sqlite3 *db)
 {
         static const char probe[] = "SELECT health FROM replica LIMIT 0";
 
         if (sqlite3_exec(db, probe, NULL, NULL, NULL) == SQLITE_OK)
                 return SQLITE_OK;
-        (void)sqlite3_exec(db, "ALTER TABLE replica ADD COLUMN health TEXT", NULL, NULL, NULL);
-        return sqlite3_exec(db, probe, NULL, NULL, NULL);
+        return sqlite3_exec(db, "ALTER TABLE replica ADD COLUMN health TEXT", NULL, NULL, NULL);
 }
 
-/* Only if they are not there: even setting the version to what it is would write to the disk, and closing wait for it. */
-static int make_tables(sqlite3 *db)
+static bool has_tables(sqlite3 *db, int *rc)
 {
-        int version = 0, rc = sqlite3_exec(db, "PRAGMA user_version", take_version, &version, NULL);
-        char set_version[48];
+        int version = 0;
 
-        if (rc != SQLITE_OK || version == schema_version())
+        *rc = sqlite3_exec(db, "PRAGMA user_version", take_version, &version, NULL);
+        return *rc == SQLITE_OK && version == schema_version();
+}
+
+/* Only if they are not there: even setting the version to what it is would write to the disk, and closing wait for it. Two
+ * processes may come here at once, and SQLite does not wait for the lock that a change of the journal takes: one by one. */
+static int make_tables(struct zl_store *store)
+{
+        _cleanup_close_ int dir = -EBADF;
+        char set_version[48];
+        int rc;
+
+        if (has_tables(store->db, &rc) || rc != SQLITE_OK)
                 return rc;
-        rc = sqlite3_exec(db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+        dir = open(store->root_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0 || zl_lock_fd(dir, true, true) < 0)
+                return SQLITE_CANTOPEN;
+        if (has_tables(store->db, &rc) || rc != SQLITE_OK)
+                return rc;
+        rc = sqlite3_exec(store->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
-                rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+                rc = sqlite3_exec(store->db, schema, NULL, NULL, NULL);
         if (rc == SQLITE_OK)
-                rc = migrate(db);
+                rc = migrate(store->db);
         snprintf(set_version, sizeof(set_version), "PRAGMA user_version=%d", schema_version());
-        return rc == SQLITE_OK ? sqlite3_exec(db, set_version, NULL, NULL, NULL) : rc;
+        return rc == SQLITE_OK ? sqlite3_exec(store->db, set_version, NULL, NULL, NULL) : rc;
 }
 
 static int try_open(struct zl_store *store, const char *path, bool create)
@@ -134,7 +150,7 @@ static int try_open(struct zl_store *store, const char *path, bool create)
         sqlite3_wal_autocheckpoint(store->db, LOG_PAGES);
         rc = sqlite3_exec(store->db, "PRAGMA synchronous=NORMAL;", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
-                rc = make_tables(store->db);
+                rc = make_tables(store);
         if (rc == SQLITE_OK)
                 rc = sqlite3_prepare_v3(store->db,
                                         "INSERT INTO event(time, name, body) VALUES(?1, ?2, ?3)",
@@ -441,6 +457,31 @@ static int read_replica(sqlite3_stmt *stmt, struct zl_stored_replica *at)
         return 0;
 }
 
+#define REPLICA_COLUMNS "name, phase, image, hash, reason, restarts, updated_at, health"
+
+/* The names are the key, and '/' is what comes behind '.', so all names that begin with the same part are one range of it. A service of any
+ * deployment is such a range in each of them; from one deployment the query jumps to the next. Rows that are not meant are not read. */
+static const char *replicas_query(const char *name)
+{
+        struct zl_ident id;
+
+        if (!name)
+                return "SELECT " REPLICA_COLUMNS " FROM replica ORDER BY name";
+        if (zl_ident_parse(name, &id) == 0)
+                return "SELECT " REPLICA_COLUMNS " FROM replica WHERE name = ?1";
+        if (strchr(name, '.'))
+                return "SELECT " REPLICA_COLUMNS " FROM replica"
+                       " WHERE name > ?1 || '.' AND name < ?1 || '/' ORDER BY name";
+        return "WITH RECURSIVE first(x) AS (SELECT min(name) FROM replica UNION ALL"
+               " SELECT (SELECT min(name) FROM replica"
+               " WHERE name > substr(x, 1, instr(x, '.') - 1) || '/')"
+               " FROM first WHERE x IS NOT NULL),"
+               " part(p) AS (SELECT ?1 UNION"
+               " SELECT substr(x, 1, instr(x, '.')) || ?1 FROM first WHERE x IS NOT NULL)"
+               " SELECT DISTINCT " REPLICA_COLUMNS " FROM part CROSS JOIN replica"
+               " WHERE name > p || '.' AND name < p || '/' ORDER BY name";
+}
+
 int zl_store_list_replicas(struct zl_store *store, const char *name, struct zl_stored_replica **ret,
                            size_t *ret_n, struct zl_error *err)
 {
@@ -449,14 +490,11 @@ int zl_store_list_replicas(struct zl_store *store, const char *name, struct zl_s
         size_t n = 0;
         int r, rc;
 
-        r = zl_store_prepare(store,
-                             "SELECT name, phase, image, hash, reason, restarts, updated_at, health"
-                             " FROM replica"
-                             " WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
-                             &stmt, err);
+        r = zl_store_prepare(store, replicas_query(name), &stmt, err);
         if (r < 0)
                 return r;
-        zl_store_bind_text(stmt, 1, name);
+        if (name)
+                zl_store_bind_text(stmt, 1, name);
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
                 struct zl_stored_replica *more = reallocarray(list, n + 1, sizeof(*more));
 

@@ -60,7 +60,7 @@ void zl_stored_replica_free(struct zl_stored_replica *replicas, size_t n);
 int zl_store_put_replica(struct zl_store *store, const struct zl_replica_record *record,
                          struct zl_error *err);
 int zl_store_forget_replica(struct zl_store *store, const char *name, struct zl_error *err);
-/* All, in order of name; with `name`, only that one. */
+/* All, in order of name; with `name`, only what it may mean: a full name, DEPLOYMENT.SERVICE, DEPLOYMENT, or SERVICE of any. */
 int zl_store_list_replicas(struct zl_store *store, const char *name, struct zl_stored_replica **ret,
                            size_t *ret_n, struct zl_error *err);
 

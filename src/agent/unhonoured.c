@@ -16,17 +16,12 @@ static bool wants_requests(const struct zl_service_spec *s)
         return s->scale.mode == ZL_SCALE_ADAPTIVE && s->scale.targets.has_rps;
 }
 
-static bool wants_endpoints(const struct zl_service_spec *s)
-{
-        return s->n_endpoints > 0 && !zl_spec_is_on_bridge(s);
-}
-
 static bool wants_proxy(const struct zl_service_spec *s)
 {
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 const struct zl_endpoint_spec *e = &s->endpoints[i];
 
-                if (!wants_endpoints(s) && (e->host || e->path || e->stream || e->tunnel))
+                if (e->host || e->path || e->stream || e->tunnel)
                         return true;
         }
         return false;
@@ -83,8 +78,6 @@ static const struct {
 } service_wishes[] = {
         { wants_requests,
           "scale.targets.rps: requests are not counted; cpu and memory are honoured" },
-        { wants_endpoints, "endpoints: connections are balanced on a bridge only; "
-                           "containers are reached directly" },
         { wants_proxy, "endpoints: connections are balanced as they are; host, path, stream and "
                        "tunnel are not honoured yet" },
         { wants_overlay, "network.overlays: there is no overlay network yet" },

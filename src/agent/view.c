@@ -21,6 +21,34 @@ void zl_view_list_done(struct zl_view_list *list)
         *list = (struct zl_view_list){ 0 };
 }
 
+/* How well NAME fits: 3 full name, 2 deployment.service or a run, 1 service, 0 not. */
+static int rank(const struct zl_ident *id, const char *name)
+{
+        const char *rest = zl_startswith(name, id->deployment);
+        char full[ZL_IDENT_NAME_MAX];
+
+        if (zl_streq(id->service, name))
+                return zl_ident_is_run(id) ? 2 : 1;
+        rest = rest && *rest == '.' ? zl_startswith(rest + 1, id->service) : NULL;
+        if (!rest)
+                return 0;
+        return !*rest ? 2 : *rest == '.' && zl_streq(zl_ident_name(id, full), name) ? 3 : 0;
+}
+
+static bool is_wanted(const struct zl_ident *id, const void *data)
+{
+        const struct zl_view_query *q = data;
+
+        if (!q->names && !q->deployment)
+                return true;
+        if (q->deployment && zl_streq(q->deployment, id->deployment))
+                return true;
+        for (char *const *name = q->names; name && *name; name++)
+                if (rank(id, *name) > 0)
+                        return true;
+        return false;
+}
+
 static int compare_views(const void *a, const void *b)
 {
         const struct zl_view *x = a, *y = b;
@@ -88,8 +116,8 @@ static const struct {
 };
 
 /* A replica that the runtime does not have (yet). Told only as long as somebody works on it. */
-static int add_prepared(struct zl_view_list *list, const struct zl_stored_replica *stored,
-                        struct served *served)
+static int add_prepared(const struct zl_view_query *query, struct zl_view_list *list,
+                        const struct zl_stored_replica *stored, struct served *served)
 {
         struct zl_ident id;
         struct zl_view *view;
@@ -97,7 +125,8 @@ static int add_prepared(struct zl_view_list *list, const struct zl_stored_replic
         for (size_t i = 0; i < ZL_ARRAY_SIZE(preparing); i++) {
                 if (!zl_streq(preparing[i].phase, stored->phase))
                         continue;
-                if (zl_ident_parse(stored->name, &id) < 0 || !is_served(served, id.deployment))
+                if (zl_ident_parse(stored->name, &id) < 0 || !is_wanted(&id, query) ||
+                    !is_served(served, id.deployment))
                         return 0;
                 view = append(list);
                 if (!view)
@@ -115,11 +144,11 @@ static int add_prepared(struct zl_view_list *list, const struct zl_stored_replic
         return 0;
 }
 
-static int join_stored(struct zl_view_list *list, const struct zl_stored_replica *stored, size_t n,
-                       const char *runtime_dir, struct zl_error *err)
+static int join_stored(const struct zl_view_query *query, struct zl_view_list *list,
+                       const struct zl_stored_replica *stored, size_t n, struct zl_error *err)
 {
         _cleanup_map_ struct zl_map *by_name = zl_map_new(NULL);
-        struct served served = { .runtime_dir = runtime_dir };
+        struct served served = { .runtime_dir = query->runtime_dir };
         size_t n_real = list->n;
         int r = by_name ? 0 : -ENOMEM;
 
@@ -130,7 +159,7 @@ static int join_stored(struct zl_view_list *list, const struct zl_stored_replica
                 size_t at = (uintptr_t)zl_map_get(by_name, stored[i].name);
 
                 r = at ? join(&list->items[at - 1], &stored[i], &served)
-                       : add_prepared(list, &stored[i], &served);
+                       : add_prepared(query, list, &stored[i], &served);
         }
         return r < 0 ? zl_fail_oom(err) : 0;
 }
@@ -155,14 +184,14 @@ static int take_status(struct zl_view_list *list, struct zl_status *status)
         return 0;
 }
 
-int zl_view_load_stored(struct zl_runtime *rt, const struct zl_stored_replica *stored,
-                        size_t n_stored, const char *runtime_dir, struct zl_view_list *ret,
-                        struct zl_error *err)
+int zl_view_load_stored(const struct zl_view_query *query, const struct zl_stored_replica *stored,
+                        size_t n_stored, struct zl_view_list *ret, struct zl_error *err)
 {
+        const struct zl_list_filter filter = { .wants = is_wanted, .data = query };
         _cleanup_views_ struct zl_view_list list = { 0 };
         struct zl_status *statuses = NULL;
         size_t n = 0;
-        int r = zl_runtime_list(rt, &statuses, &n, err);
+        int r = zl_runtime_list_some(query->rt, &filter, &statuses, &n, err);
 
         if (r < 0)
                 return r;
@@ -173,7 +202,7 @@ int zl_view_load_stored(struct zl_runtime *rt, const struct zl_stored_replica *s
         }
         free(statuses);
         if (r >= 0)
-                r = join_stored(&list, stored, n_stored, runtime_dir, err);
+                r = join_stored(query, &list, stored, n_stored, err);
         if (r < 0)
                 return r;
         if (list.n > 0)
@@ -183,15 +212,21 @@ int zl_view_load_stored(struct zl_runtime *rt, const struct zl_stored_replica *s
         return 0;
 }
 
-int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
+int zl_view_load(const struct zl_view_query *query, struct zl_store *store,
                  struct zl_view_list *ret, struct zl_error *err)
 {
         struct zl_stored_replica *stored = NULL;
+        /* The store looks for one name; for several it is asked for all. */
+        const char *one = query->deployment && !query->names ? query->deployment : NULL;
         size_t n = 0;
-        int r = store ? zl_store_list_replicas(store, NULL, &stored, &n, err) : 0;
+        int r;
 
+        if (query->names && query->names[0] && !query->names[1] &&
+            (!query->deployment || zl_streq(query->deployment, query->names[0])))
+                one = query->names[0];
+        r = store ? zl_store_list_replicas(store, one, &stored, &n, err) : 0;
         if (r >= 0)
-                r = zl_view_load_stored(rt, stored, n, runtime_dir, ret, err);
+                r = zl_view_load_stored(query, stored, n, ret, err);
         zl_stored_replica_free(stored, n);
         return r;
 }
@@ -253,21 +288,6 @@ json_t *zl_view_to_json(const struct zl_view *view)
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
-/* How well NAME fits: 3 full name, 2 deployment.service or a run, 1 service, 0 not. */
-static int rank(const struct zl_view *view, const char *name)
-{
-        char full[ZL_IDENT_NAME_MAX];
-
-        if (zl_streq(view->status.name, name))
-                return 3;
-        snprintf(full, sizeof(full), "%s.%s", view->id.deployment, view->id.service);
-        if (zl_streq(full, name))
-                return 2;
-        if (!zl_streq(view->id.service, name))
-                return 0;
-        return zl_streq(view->id.deployment, ZL_IDENT_RUN_DEPLOYMENT) ? 2 : 1;
-}
-
 static int fail_ambiguous(const struct zl_view_list *list, const char *name, int best,
                           struct zl_error *err)
 {
@@ -275,7 +295,7 @@ static int fail_ambiguous(const struct zl_view_list *list, const char *name, int
         int r;
 
         for (size_t i = 0; i < list->n; i++)
-                if (rank(&list->items[i], name) == best)
+                if (rank(&list->items[i].id, name) == best)
                         zl_buf_putf(&names, "%s%s", names.len ? ", " : "",
                                     list->items[i].status.name);
         r = zl_fail(err, ZL_E_INVALID, 0, "\"%s\" is a service of several deployments", name);
@@ -293,14 +313,14 @@ int zl_view_find(const struct zl_view_list *list, const char *name, size_t **ret
         if (!found)
                 return zl_fail_oom(err);
         for (size_t i = 0; i < list->n; i++)
-                best = ZL_MAX(best, rank(&list->items[i], name));
+                best = ZL_MAX(best, rank(&list->items[i].id, name));
         if (best == 0) {
                 r = zl_fail(err, ZL_E_NOT_FOUND, 0, "no container or service \"%s\"", name);
                 zl_error_hint(err, "zlayer-agent ps -a lists all");
                 return r;
         }
         for (size_t i = 0; i < list->n; i++)
-                if (rank(&list->items[i], name) == best)
+                if (rank(&list->items[i].id, name) == best)
                         found[n++] = i;
         for (size_t i = 1; i < n; i++)
                 if (!zl_streq(list->items[found[i]].id.deployment,

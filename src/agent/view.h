@@ -28,13 +28,20 @@ struct zl_view_list {
 void zl_view_list_done(struct zl_view_list *list);
 #define _cleanup_views_ _cleanup_(zl_view_list_done)
 
-/* `runtime_dir` tells which deployments have an agent; `store` may be NULL. */
-int zl_view_load(struct zl_runtime *rt, struct zl_store *store, const char *runtime_dir,
+struct zl_view_query {
+        struct zl_runtime *rt;
+        const char *runtime_dir; /* tells which deployments have an agent */
+        /* Only those that one of these names may mean (NULL-terminated), and those of this deployment. Of the others nothing is
+         * read. Both NULL: all there are. */
+        char *const *names;
+        const char *deployment;
+};
+/* `store` may be NULL. */
+int zl_view_load(const struct zl_view_query *query, struct zl_store *store,
                  struct zl_view_list *ret, struct zl_error *err);
 /* The same with what zl_store_list_replicas() has returned, for another thread than the store's. */
-int zl_view_load_stored(struct zl_runtime *rt, const struct zl_stored_replica *stored,
-                        size_t n_stored, const char *runtime_dir, struct zl_view_list *ret,
-                        struct zl_error *err);
+int zl_view_load_stored(const struct zl_view_query *query, const struct zl_stored_replica *stored,
+                        size_t n_stored, struct zl_view_list *ret, struct zl_error *err);
 
 /* The object of `ps --json`. NULL without memory. */
 json_t *zl_view_to_json(const struct zl_view *view);

@@ -173,22 +173,12 @@ static void take_frame(struct zl_api_session *s, enum zl_api_frame type, const u
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------ */
 
-/* What the worker has opened. */
-struct begun {
-        struct zl_attach *attach;
-        struct zl_watch *watch;
-        char name[ZL_IDENT_NAME_MAX];
-};
-
-static void drop_begun(void *data)
+static int open_ends(struct zl_api_session *s)
 {
-        struct begun *begun = data;
+        int r = zl_api_session_open(s, ZL_END_DONE, zl_watch_fd(attach_of(s)->watch), true);
 
-        if (begun->attach)
-                zl_attach_close(begun->attach);
-        if (begun->watch)
-                zl_watch_close(begun->watch);
-        free(begun);
+        return r < 0 ? r
+                     : zl_api_session_open(s, ZL_END_OUT, zl_attach_fd(attach_of(s)->attach), true);
 }
 
 int zl_api_attach_begin(struct zl_api_request *rq, struct zl_error *err)
@@ -205,33 +195,13 @@ int zl_api_attach_begin(struct zl_api_request *rq, struct zl_error *err)
 
 int zl_api_attach_work(struct zl_api_request *rq, struct zl_error *err)
 {
-        struct begun *begun = calloc(1, sizeof(*begun));
-        int r = begun ? zl_api_resolve(rq, true, begun->name, err) : zl_fail_oom(err);
-
-        if (r >= 0)
-                r = zl_attach_open(rq->api->rt, begun->name, &begun->attach, err);
-        if (r >= 0)
-                r = zl_watch_open(rq->api->rt, begun->name, &begun->watch, err);
-        if (r < 0) {
-                if (begun)
-                        drop_begun(begun);
-                return r;
-        }
-        rq->drop(rq->data);
-        rq->data = begun;
-        rq->drop = drop_begun;
-        return 0;
-}
-
-int zl_api_attach_finish(struct zl_api_request *rq, struct zl_error *err)
-{
-        static const struct zl_api_session_ops ops = { .take_output = take_output,
+        static const struct zl_api_session_ops ops = { .open = open_ends,
+                                                       .take_output = take_output,
                                                        .take_end = take_end,
                                                        .give_input = give_input,
                                                        .take_frame = take_frame,
                                                        .free = free_attach };
         const struct attach_query *q = rq->query;
-        struct begun *begun = rq->data;
         struct attach_session *s = calloc(1, sizeof(*s));
         int r;
 
@@ -240,18 +210,21 @@ int zl_api_attach_finish(struct zl_api_request *rq, struct zl_error *err)
         s->rows = q->rows;
         s->cols = q->cols;
         s->resized = q->rows > 0 && q->cols > 0;
-        memcpy(s->name, begun->name, sizeof(s->name));
-        s->attach = zl_take_ptr(begun->attach);
-        s->watch = zl_take_ptr(begun->watch);
-        drop_begun(begun);
-        zl_api_session_init(&s->base, rq, &ops);
-        r = zl_api_session_open(&s->base, ZL_END_DONE, zl_watch_fd(s->watch), true);
+        r = zl_api_resolve(rq, true, s->name, err);
         if (r >= 0)
-                r = zl_api_session_open(&s->base, ZL_END_OUT, zl_attach_fd(s->attach), true);
+                r = zl_attach_open(rq->api->rt, s->name, &s->attach, err);
+        if (r >= 0)
+                r = zl_watch_open(rq->api->rt, s->name, &s->watch, err);
         if (r < 0) {
-                zl_api_session_end(&s->base);
-                return zl_fail_errno(err, -r, "cannot watch the container");
+                free_attach(&s->base);
+                return r;
         }
-        zl_api_session_begin(&s->base);
+        zl_api_session_hold(&s->base, rq, &ops);
         return 0;
+}
+
+int zl_api_attach_finish(struct zl_api_request *rq, struct zl_error *err)
+{
+        zl_api_session_init(rq);
+        return zl_api_session_begin(rq->data, err);
 }

@@ -5,6 +5,7 @@
  */
 #include <signal.h>
 
+#include "agent/kept_run.h"
 #include "api/handlers.h"
 #include "api/views.h"
 #include "base/clock.h"
@@ -121,6 +122,9 @@ struct run {
         char name[ZL_IDENT_NAME_MAX];
         struct zl_status status;
         char **env, **warnings;
+        struct zl_ident id;
+        struct zl_deployment_spec
+                *spec; /* of one that is to be restarted, which is a deployment; else NULL */
 };
 
 static void drop_run(void *data)
@@ -130,6 +134,7 @@ static void drop_run(void *data)
         zl_status_done(&run->status);
         zl_strv_free(run->env);
         zl_strv_free(run->warnings);
+        zl_spec_free(run->spec);
         free(run);
 }
 
@@ -137,7 +142,7 @@ int zl_api_run_begin(struct zl_api_request *rq, struct zl_error *err)
 {
         const struct run_body *body = rq->body_value;
         struct run *run = calloc(1, sizeof(*run));
-        struct zl_ident id;
+        bool kept = zl_kept_run_is_wanted(&body->service);
         char random[9];
         int r;
 
@@ -146,10 +151,17 @@ int zl_api_run_begin(struct zl_api_request *rq, struct zl_error *err)
         rq->data = run;
         rq->drop = drop_run;
         zl_random_hex(random, 8);
-        r = zl_ident_make(&id, ZL_IDENT_RUN_DEPLOYMENT, body->name ?: random, 1, err);
+        if (kept && (body->remove || !body->start))
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "service.restart_policy: what is to be restarted is started at once "
+                               "and does not remove itself");
+        r = kept ? zl_kept_run_ident(body->name ?: random, &run->id, err)
+                 : zl_ident_make(&run->id, ZL_IDENT_RUN_DEPLOYMENT, body->name ?: random, 1, err);
+        if (r >= 0 && kept)
+                r = zl_kept_run_spec(&run->id, &body->service, &run->spec, err);
         if (r < 0)
                 return r;
-        zl_ident_name(&id, run->name);
+        zl_ident_name(&run->id, run->name);
         /* Values are literal here: "$E:" has a meaning in deployment files only. */
         for (size_t i = 0; i < body->service.env.n; i++)
                 if (zl_strv_pushf(&run->env, "%s=%s", body->service.env.items[i].key,
@@ -181,8 +193,12 @@ int zl_api_run_work(struct zl_api_request *rq, struct zl_error *err)
                 .warn = take_warning,
                 .warn_data = run,
         };
-        int r = zl_runtime_pull(rt, body->service.image.name, &pull, NULL, err);
+        int r = body->name ? zl_kept_run_check_free(rt, body->name, run->spec != NULL, err) : 0;
 
+        if (r >= 0)
+                r = zl_runtime_pull(rt, body->service.image.name, &pull, NULL, err);
+        if (r >= 0 && run->spec)
+                return 0; /* the rest is its agent's */
         if (r >= 0)
                 r = zl_runtime_create(rt, &create, err);
         if (r < 0)
@@ -199,20 +215,63 @@ int zl_api_run_work(struct zl_api_request *rq, struct zl_error *err)
         return 0;
 }
 
+/* ---- one that is to be restarted: when its deployment has been started, it is looked at */
+
+static int look_at_kept(struct zl_api_request *rq, struct zl_error *err)
+{
+        struct run *run = rq->data;
+
+        return zl_runtime_state(rq->api->rt, run->name, &run->status, err);
+}
+
+static int answer_run(struct zl_api_request *rq, struct zl_error *err);
+static const struct zl_api_route kept_route = { .work = look_at_kept, .finish = answer_run };
+
+static void on_kept(struct zl_api_request *rq, const struct zl_deployment_info *info)
+{
+        struct zl_error err = ZL_ERROR_INIT;
+
+        if (info->failure) {
+                zl_fail(&err, ZL_E_START, 0, "%s", info->failure);
+                zl_api_answer_error(rq, &err);
+        } else {
+                rq->route = &kept_route;
+                zl_api_start_work(rq);
+        }
+}
+
+static int begin_kept(struct zl_api_request *rq, struct zl_error *err)
+{
+        struct run *run = rq->data;
+        int r = zl_manager_up(rq->api->manager, run->spec, err);
+
+        if (r < 0)
+                return r;
+        run->spec = NULL;
+        return zl_api_wait_for(rq, run->id.deployment, ZL_UNTIL_SETTLED, on_kept, err);
+}
+
 int zl_api_run_finish(struct zl_api_request *rq, struct zl_error *err)
 {
         const struct run_body *body = rq->body_value;
         struct run *run = rq->data;
-        struct zl_view view = { .status = run->status, .is_real = true };
-        json_t *warnings = json_array(), *o;
 
+        if (run->spec)
+                return begin_kept(rq, err);
         zl_manager_tell(
                 rq->api->manager,
                 &(struct zl_event){ .type = body->start ? ZL_EVENT_STARTED : ZL_EVENT_CREATED,
                                     .name = run->name,
                                     .pid = run->status.pid });
-        (void)zl_ident_parse(run->name, &view.id);
-        o = zl_view_to_json(&view);
+        return answer_run(rq, err);
+}
+
+static int answer_run(struct zl_api_request *rq, struct zl_error *err)
+{
+        struct run *run = rq->data;
+        struct zl_view view = { .status = run->status, .id = run->id, .is_real = true };
+        json_t *warnings = json_array(), *o = zl_view_to_json(&view);
+
         ZL_STRV_FOREACH(w, run->warnings)
                 json_array_append_new(warnings, zl_json_string_lossy(*w, strlen(*w)));
         if (!o || zl_json_set(o, "warnings", warnings) < 0) {
@@ -224,14 +283,6 @@ int zl_api_run_finish(struct zl_api_request *rq, struct zl_error *err)
 }
 
 /* ---- one call each ------------------------------------------------------------------------------------------------- */
-
-int zl_api_start_container(struct zl_api_request *rq, struct zl_error *err)
-{
-        char name[ZL_IDENT_NAME_MAX];
-        int r = zl_api_resolve(rq, false, name, err);
-
-        return r < 0 ? r : zl_runtime_start(rq->api->rt, name, err);
-}
 
 struct stop_query {
         bool has_grace;
@@ -253,6 +304,110 @@ int zl_api_stop_work(struct zl_api_request *rq, struct zl_error *err)
 
         return r < 0 ? r : zl_runtime_stop(rq->api->rt, name, q->has_grace ? q->grace : -1, err);
 }
+
+/* ---- start and restart ---------------------------------------------------------------------------------------------- */
+
+/* What belongs to a deployment is started by its agent, which is asked on the loop; everything else by the runtime, on a worker. */
+struct begin {
+        char name[ZL_IDENT_NAME_MAX];
+        struct zl_agent_start_options options;
+};
+
+static int find_begin(struct zl_api_request *rq, bool restart, struct zl_error *err)
+{
+        struct begin *b = zl_arena_alloc(rq->arena, sizeof(*b));
+        struct zl_status status = { 0 };
+        int r;
+
+        if (!b)
+                return zl_fail_oom(err);
+        *b = (struct begin){ .options = { .restart = restart, .grace = -1 } };
+        r = zl_api_resolve(rq, false, b->name, err);
+        if (r >= 0)
+                r = zl_runtime_state(rq->api->rt, b->name, &status, err);
+        if (r < 0)
+                return r;
+        /* The agent may not have heard of its end yet. */
+        b->options.restart |= status.state == ZL_STATE_EXITED || status.state == ZL_STATE_FAILED;
+        zl_status_done(&status);
+        rq->drop(rq->data);
+        rq->drop = NULL;
+        rq->data = b;
+        return 0;
+}
+
+int zl_api_start_container_work(struct zl_api_request *rq, struct zl_error *err)
+{
+        return find_begin(rq, false, err);
+}
+
+int zl_api_restart_container_work(struct zl_api_request *rq, struct zl_error *err)
+{
+        const struct stop_query *q = rq->query;
+        int r = find_begin(rq, true, err);
+
+        if (r >= 0 && q->has_grace)
+                ((struct begin *)rq->data)->options.grace = q->grace;
+        return r;
+}
+
+/* Whether it runs now. What has ended again meanwhile has run. */
+static int look_at_it(struct zl_api_request *rq, struct zl_error *err)
+{
+        const struct begin *b = rq->data;
+        struct zl_status status = { 0 };
+        int r = zl_runtime_state(rq->api->rt, b->name, &status, err);
+
+        if (r >= 0 && (status.state == ZL_STATE_FAILED || status.state == ZL_STATE_PENDING))
+                r = zl_fail(err, ZL_E_START, 0, "%s could not be started: %s", b->name,
+                            status.reason ?: "see why");
+        zl_status_done(&status);
+        return r;
+}
+static const struct zl_api_route look_route = { .work = look_at_it, .status = 204 };
+
+static void on_begun(struct zl_api_request *rq, const struct zl_deployment_info *info)
+{
+        (void)info;
+        rq->route = &look_route;
+        zl_api_start_work(rq);
+}
+
+static int begin_directly(struct zl_api_request *rq, struct zl_error *err)
+{
+        const struct begin *b = rq->data;
+        struct zl_status status = { 0 };
+        int r = 0;
+
+        if (b->options.restart)
+                r = zl_runtime_stop(rq->api->rt, b->name, b->options.grace, err);
+        if (r >= 0)
+                r = zl_runtime_state(rq->api->rt, b->name, &status, err);
+        if (r >= 0 && status.state != ZL_STATE_RUNNING && status.state != ZL_STATE_PAUSED)
+                r = zl_runtime_start(rq->api->rt, b->name, err);
+        zl_status_done(&status);
+        return r;
+}
+static const struct zl_api_route direct_route = { .work = begin_directly, .status = 204 };
+
+int zl_api_start_container_finish(struct zl_api_request *rq, struct zl_error *err)
+{
+        struct begin *b = rq->data;
+        struct zl_ident id;
+        int r = zl_manager_start(rq->api->manager, b->name, &b->options, err);
+
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                rq->route = &direct_route;
+                zl_api_start_work(rq);
+                return 0;
+        }
+        (void)zl_ident_parse(b->name, &id);
+        return zl_api_wait_for(rq, id.deployment, ZL_UNTIL_SETTLED, on_begun, err);
+}
+
+/* ---- more of one call each -------------------------------------------------------------------------------------------- */
 
 struct kill_query {
         char *signal;
@@ -323,6 +478,13 @@ static const struct zl_field remove_fields[] = {
 const struct zl_type zl_api_remove_query = ZL_TYPE_STRUCT(struct remove_query, "RemoveQuery",
                                                           remove_fields);
 
+static bool is_kept(const char *name)
+{
+        struct zl_ident id;
+
+        return zl_ident_parse(name, &id) >= 0 && zl_ident_is_kept_run(&id);
+}
+
 int zl_api_remove_work(struct zl_api_request *rq, struct zl_error *err)
 {
         const struct remove_query *q = rq->query;
@@ -343,15 +505,47 @@ int zl_api_remove_work(struct zl_api_request *rq, struct zl_error *err)
                 zl_error_hint(err, "stop it first, or use force");
         }
         zl_status_done(&status);
-        if (r >= 0)
+        if (r >= 0 && is_kept(name))
+                r = alive ? zl_runtime_kill(rq->api->rt, name, SIGKILL, true, err) : 0;
+        else if (r >= 0)
                 r = zl_runtime_remove(rq->api->rt, name, q->force, err);
         /* For finish(): the name in full. */
         return r < 0 || zl_replace_str(&rq->name, name) >= 0 ? r : zl_fail_oom(err);
 }
 
+static void on_ended(struct zl_api_request *rq, const struct zl_deployment_info *info)
+{
+        struct zl_error err = ZL_ERROR_INIT;
+
+        if (info->phase == ZL_DEPLOYMENT_FAILED) {
+                zl_fail(&err, ZL_E_STATE, 0, "%s",
+                        info->failure ?: "not everything could be ended");
+                zl_api_answer_error(rq, &err);
+        } else {
+                zl_api_answer_empty(rq);
+        }
+}
+
+/* It is a deployment, which ends with it. */
+static int end_kept(struct zl_api_request *rq, struct zl_error *err)
+{
+        struct zl_ident id;
+        int r;
+
+        (void)zl_ident_parse(rq->name, &id);
+        r = zl_manager_stop(rq->api->manager, id.deployment, true, err);
+        if (r < 0)
+                return r;
+        return zl_api_wait_for(rq, id.deployment, ZL_UNTIL_STOPPED, on_ended, err);
+}
+
 int zl_api_remove_finish(struct zl_api_request *rq, struct zl_error *err)
 {
-        int r = zl_store_forget_replica(zl_manager_store(rq->api->manager), rq->name, err);
+        int r = is_kept(rq->name) ? end_kept(rq, err) : 0;
+
+        if (r < 0 || is_kept(rq->name))
+                return r;
+        r = zl_store_forget_replica(zl_manager_store(rq->api->manager), rq->name, err);
 
         if (r >= 0)
                 zl_api_answer_empty(rq);

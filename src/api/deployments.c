@@ -233,20 +233,9 @@ static int remove_volumes(struct zl_api_request *rq, struct zl_error *err);
 static const struct zl_api_route volumes_route = { .work = remove_volumes };
 
 struct settle {
-        struct zl_api_request *rq;
-        struct zl_manager_wait *wait;
         enum zl_manager_until until;
         bool removes_volumes;
 };
-
-static void on_settled_gone(struct zl_api_request *rq)
-{
-        struct settle *settle = rq->data;
-
-        zl_manager_unwait(rq->api->manager, settle->wait);
-        rq->on_gone = NULL;
-        zl_api_unref(rq);
-}
 
 /* A deployment that failed to start is an error of the one who wished it, with its own words. */
 static void answer_info(struct zl_api_request *rq, bool was_wish,
@@ -259,38 +248,34 @@ static void answer_info(struct zl_api_request *rq, bool was_wish,
         zl_api_answer_json(rq, status, info_to_json(info));
 }
 
-static void on_settled(const struct zl_deployment_info *info, void *data)
+static void on_settled(struct zl_api_request *rq, const struct zl_deployment_info *info)
 {
-        struct settle *settle = data;
-        struct zl_api_request *rq = settle->rq;
+        const struct settle *settle = rq->data;
 
-        rq->on_gone = NULL;
         if (settle->removes_volumes && info->phase != ZL_DEPLOYMENT_FAILED) {
                 rq->route = &volumes_route;
                 zl_api_start_work(rq);
         } else {
                 answer_info(rq, settle->until == ZL_UNTIL_SETTLED, info);
         }
-        zl_api_unref(rq);
 }
 
 static int settle(struct zl_api_request *rq, const char *name, enum zl_manager_until until,
                   bool removes_volumes, struct zl_error *err)
 {
         struct settle *s = zl_arena_alloc(rq->arena, sizeof(*s));
+        int r;
 
         if (!s)
                 return zl_fail_oom(err);
-        *s = (struct settle){ .rq = rq, .until = until, .removes_volumes = removes_volumes };
-        s->wait = zl_manager_wait(rq->api->manager, name, until, on_settled, s);
-        if (!s->wait)
-                return zl_fail_oom(err);
+        *s = (struct settle){ .until = until, .removes_volumes = removes_volumes };
+        r = zl_api_wait_for(rq, name, until, on_settled, err);
+        if (r < 0)
+                return r;
         if (rq->drop && rq->data)
                 rq->drop(rq->data);
         rq->drop = NULL;
         rq->data = s;
-        rq->on_gone = on_settled_gone;
-        zl_api_ref(rq);
         return 0;
 }
 

@@ -41,6 +41,7 @@ const struct zl_type zl_api_exec_body = ZL_TYPE_STRUCT(struct exec_body, "Exec",
 struct exec_session {
         struct zl_api_session base; /* first */
         struct zl_exec *exec;
+        int fds[3]; /* our sides, until they are watched; with a terminal: none */
         bool truncated;
 };
 
@@ -53,6 +54,8 @@ static void free_exec(struct zl_api_session *s)
 {
         if (exec_of(s)->exec)
                 zl_exec_close(exec_of(s)->exec);
+        for (int i = 0; i < 3; i++)
+                zl_close(exec_of(s)->fds[i]);
         free(s);
 }
 
@@ -160,23 +163,6 @@ static void take_frame(struct zl_api_session *s, enum zl_api_frame type, const u
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------ */
 
-/* What the worker has opened. */
-struct begun {
-        struct zl_exec *exec;
-        int fds[3]; /* our sides */
-};
-
-static void drop_begun(void *data)
-{
-        struct begun *begun = data;
-
-        if (begun->exec)
-                zl_exec_close(begun->exec);
-        for (int i = 0; i < 3; i++)
-                zl_close(begun->fds[i]);
-        free(begun);
-}
-
 int zl_api_exec_begin(struct zl_api_request *rq, struct zl_error *err)
 {
         const struct exec_body *body = rq->body_value;
@@ -189,22 +175,47 @@ int zl_api_exec_begin(struct zl_api_request *rq, struct zl_error *err)
         return zl_api_fetch_stored(rq, err);
 }
 
-static int make_pipes(struct begun *begun, int theirs[3], struct zl_error *err)
+static int make_pipes(struct exec_session *s, int theirs[3], struct zl_error *err)
 {
         for (int i = 0; i < 3; i++) {
                 int fds[2];
 
                 if (pipe2(fds, O_CLOEXEC) < 0)
                         return zl_fail_errno(err, errno, "cannot make a pipe");
-                begun->fds[i] = fds[i == 0];
+                s->fds[i] = fds[i == 0];
                 theirs[i] = fds[i != 0];
-                zl_fd_set_nonblock(begun->fds[i], true);
+                zl_fd_set_nonblock(s->fds[i], true);
         }
         return 0;
 }
 
+static int open_ends(struct zl_api_session *s)
+{
+        struct exec_session *e = exec_of(s);
+        int tty = zl_exec_tty_fd(e->exec), r;
+
+        if (tty >= 0)
+                zl_fd_set_nonblock(tty, true);
+        r = zl_api_session_open(s, ZL_END_DONE, zl_exec_fd(e->exec), true);
+        if (r >= 0)
+                r = zl_api_session_open(s, ZL_END_OUT, tty >= 0 ? tty : zl_take_fd(e->fds[1]),
+                                        tty >= 0);
+        if (r >= 0 && tty < 0)
+                r = zl_api_session_open(s, ZL_END_IN, zl_take_fd(e->fds[0]), false);
+        if (r >= 0 && tty < 0)
+                r = zl_api_session_open(s, ZL_END_ERR, zl_take_fd(e->fds[2]), false);
+        return r;
+}
+
 int zl_api_exec_work(struct zl_api_request *rq, struct zl_error *err)
 {
+        static const struct zl_api_session_ops ops = { .open = open_ends,
+                                                       .take_output = take_output,
+                                                       .take_end = take_end,
+                                                       .give_input = give_input,
+                                                       .take_frame = take_frame,
+                                                       .answer = answer_captured,
+                                                       .free = free_exec };
         const struct exec_body *body = rq->body_value;
         struct zl_exec_options options = { .argv = body->command,
                                            .env = body->env,
@@ -216,75 +227,38 @@ int zl_api_exec_work(struct zl_api_request *rq, struct zl_error *err)
                                            .cols = body->cols,
                                            .stdio = { -1, -1, -1 } };
         char name[ZL_IDENT_NAME_MAX];
-        struct begun *begun;
+        struct exec_session *s;
         int r = zl_api_resolve(rq, true, name, err);
 
         if (r < 0)
                 return r;
-        begun = malloc(sizeof(*begun));
-        if (!begun)
+        s = calloc(1, sizeof(*s));
+        if (!s)
                 return zl_fail_oom(err);
-        *begun = (struct begun){ .fds = { -EBADF, -EBADF, -EBADF } };
+        for (int i = 0; i < 3; i++)
+                s->fds[i] = -EBADF;
         if (!body->tty)
-                r = make_pipes(begun, options.stdio, err);
+                r = make_pipes(s, options.stdio, err);
         if (r >= 0)
-                r = zl_exec_open(rq->api->rt, name, &options, &begun->exec, err);
+                r = zl_exec_open(rq->api->rt, name, &options, &s->exec, err);
         for (int i = 0; i < 3; i++)
                 zl_close(options.stdio[i]);
         if (r < 0) {
-                drop_begun(begun);
+                free_exec(&s->base);
                 return r;
         }
-        rq->drop(rq->data);
-        rq->data = begun;
-        rq->drop = drop_begun;
+        zl_api_session_hold(&s->base, rq, &ops);
         return 0;
-}
-
-/* Takes over what the worker has begun. */
-static int open_ends(struct zl_api_session *s, struct begun *begun)
-{
-        int tty = zl_exec_tty_fd(begun->exec), r;
-
-        if (tty >= 0)
-                zl_fd_set_nonblock(tty, true);
-        r = zl_api_session_open(s, ZL_END_DONE, zl_exec_fd(begun->exec), true);
-        if (r >= 0)
-                r = zl_api_session_open(s, ZL_END_OUT, tty >= 0 ? tty : zl_take_fd(begun->fds[1]),
-                                        tty >= 0);
-        if (r >= 0 && tty < 0)
-                r = zl_api_session_open(s, ZL_END_IN, zl_take_fd(begun->fds[0]), false);
-        if (r >= 0 && tty < 0)
-                r = zl_api_session_open(s, ZL_END_ERR, zl_take_fd(begun->fds[2]), false);
-        return r;
 }
 
 int zl_api_exec_finish(struct zl_api_request *rq, struct zl_error *err)
 {
-        static const struct zl_api_session_ops ops = { .take_output = take_output,
-                                                       .take_end = take_end,
-                                                       .give_input = give_input,
-                                                       .take_frame = take_frame,
-                                                       .answer = answer_captured,
-                                                       .free = free_exec };
         const struct exec_body *body = rq->body_value;
-        struct begun *begun = rq->data;
-        struct exec_session *s = calloc(1, sizeof(*s));
-        int r;
+        struct zl_api_session *s = rq->data;
 
-        if (!s)
-                return zl_fail_oom(err);
-        zl_api_session_init(&s->base, rq, &ops);
-        r = open_ends(&s->base, begun);
-        s->exec = zl_take_ptr(begun->exec);
-        drop_begun(begun);
-        if (r < 0) {
-                zl_api_session_end(&s->base);
-                return zl_fail_errno(err, -r, "cannot watch the command");
-        }
+        zl_api_session_init(rq);
         if (body->input)
-                zl_buf_puts(&s->base.in, body->input);
-        s->base.input_over = !s->base.streams;
-        zl_api_session_begin(&s->base);
-        return 0;
+                zl_buf_puts(&s->in, body->input);
+        s->input_over = !s->streams;
+        return zl_api_session_begin(s, err);
 }

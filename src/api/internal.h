@@ -89,6 +89,8 @@ struct zl_api_request {
         /* Waits for something that may never come, and is to give up: the client is gone, or we end. Lets go of the request
          * without an answer. NULL: it is nothing that waits. */
         void (*on_gone)(struct zl_api_request *rq);
+        struct zl_manager_wait *wait; /* of zl_api_wait_for(), and what it calls */
+        void (*waited)(struct zl_api_request *rq, const struct zl_deployment_info *info);
 
         struct MHD_Response *response;
         unsigned status;
@@ -132,6 +134,11 @@ void zl_api_answer_field(struct zl_api_request *rq, struct zl_error *err, const 
 unsigned zl_api_status_of(enum zl_code code) _const_;
 /* Ends those that only wait for something to happen. */
 void zl_api_cancel_waits(struct zl_api *api);
+/* Calls `waited` when the deployment is so far, never before it has returned; not if the client has gone. */
+int zl_api_wait_for(struct zl_api_request *rq, const char *deployment, enum zl_manager_until until,
+                    void (*waited)(struct zl_api_request *rq,
+                                   const struct zl_deployment_info *info),
+                    struct zl_error *err);
 /* Runs `work` on a worker and answers by the route's rules. */
 void zl_api_start_work(struct zl_api_request *rq);
 

@@ -312,6 +312,36 @@ static void refuse(struct zl_api_request *rq, unsigned status, const char *field
         answer_fault(rq, status, &err, field, NULL);
 }
 
+static void on_waited(const struct zl_deployment_info *info, void *data)
+{
+        struct zl_api_request *rq = data;
+
+        rq->on_gone = NULL;
+        rq->waited(rq, info);
+        zl_api_unref(rq);
+}
+
+static void on_waiting_gone(struct zl_api_request *rq)
+{
+        zl_manager_unwait(rq->api->manager, rq->wait);
+        rq->on_gone = NULL;
+        zl_api_unref(rq);
+}
+
+int zl_api_wait_for(struct zl_api_request *rq, const char *deployment, enum zl_manager_until until,
+                    void (*waited)(struct zl_api_request *rq,
+                                   const struct zl_deployment_info *info),
+                    struct zl_error *err)
+{
+        rq->wait = zl_manager_wait(rq->api->manager, deployment, until, on_waited, rq);
+        if (!rq->wait)
+                return zl_fail_oom(err);
+        rq->waited = waited;
+        rq->on_gone = on_waiting_gone;
+        zl_api_ref(rq);
+        return 0;
+}
+
 void zl_api_cancel_waits(struct zl_api *api)
 {
         for (struct zl_api_request *rq = api->requests, *next; rq; rq = next) {

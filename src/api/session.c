@@ -313,11 +313,29 @@ static void answer_upgrade(struct zl_api_session *s)
         zl_api_answer(s->rq, 101, response);
 }
 
-void zl_api_session_init(struct zl_api_session *s, struct zl_api_request *rq,
+/* Nobody has taken it up: the client is gone. */
+static void drop_held(void *data)
+{
+        struct zl_api_session *s = data;
+
+        s->ops->free(s);
+}
+
+void zl_api_session_hold(struct zl_api_session *s, struct zl_api_request *rq,
                          const struct zl_api_session_ops *ops)
 {
+        s->ops = ops;
+        rq->drop(rq->data);
+        rq->data = s;
+        rq->drop = drop_held;
+}
+
+void zl_api_session_init(struct zl_api_request *rq)
+{
+        struct zl_api_session *s = rq->data;
+
         *s = (struct zl_api_session){
-                .ops = ops,
+                .ops = s->ops,
                 .api = rq->api,
                 .rq = rq,
                 .streams = zl_api_wants_stream(rq),
@@ -333,21 +351,27 @@ void zl_api_session_init(struct zl_api_session *s, struct zl_api_request *rq,
         uv_timer_init(s->api->uv, &s->linger);
         s->linger.data = s;
         rq->api->sessions = s;
-        rq->data = s;
         rq->drop = NULL;
 }
 
-void zl_api_session_begin(struct zl_api_session *s)
+int zl_api_session_begin(struct zl_api_session *s, struct zl_error *err)
 {
+        int r = s->ops->open(s);
+
+        if (r < 0) {
+                zl_api_session_end(s);
+                return zl_fail_errno(err, -r, "cannot watch what runs");
+        }
         if (s->streams) {
                 answer_upgrade(s);
-                return;
+                return 0;
         }
         zl_api_ref(s->rq);
         s->holds = true;
         s->rq->on_gone = on_gone;
         s->ops->take_end(s);
         turn(s);
+        return 0;
 }
 
 void zl_api_sessions_close(struct zl_api *api)

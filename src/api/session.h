@@ -36,6 +36,8 @@ enum zl_api_which { ZL_END_IN, ZL_END_OUT, ZL_END_ERR, ZL_END_DONE, ZL_END_CLIEN
 
 /* Each gets the session, and may end it. */
 struct zl_api_session_ops {
+        int (*open)(struct zl_api_session
+                            *s); /* zl_api_session_open() for all there is to be watched */
         void (*take_output)(struct zl_api_session *s, enum zl_api_which which); /* it is readable */
         void (*take_end)(struct zl_api_session *s);   /* DONE is readable */
         void (*give_input)(struct zl_api_session *s); /* what is in s->in, as far as it goes now */
@@ -67,14 +69,16 @@ struct zl_api_session {
 
 /* Does the client ask for a stream? */
 bool zl_api_wants_stream(const struct zl_api_request *rq);
-/* Fills in a zeroed session, which is from now on the request's. What is to be watched follows by zl_api_session_open(). */
-void zl_api_session_init(struct zl_api_session *s, struct zl_api_request *rq,
+/* On the worker that has opened the other side: gives the session, zeroed but for what follows it, to the request. */
+void zl_api_session_hold(struct zl_api_session *s, struct zl_api_request *rq,
                          const struct zl_api_session_ops *ops);
+/* On the loop: the request's session can be written to from here on; zl_api_session_begin() makes it watch. */
+void zl_api_session_init(struct zl_api_request *rq);
 /* Takes over `fd` unless it is `shared`. 0 or a negative errno. */
 int zl_api_session_open(struct zl_api_session *s, enum zl_api_which which, int fd, bool shared);
 void zl_api_session_close(struct zl_api_session *s, enum zl_api_which which);
-/* All is open: makes it the client's connection, or lets it run and be answered at its end. */
-void zl_api_session_begin(struct zl_api_session *s);
+/* Opens all ends, and makes it the client's connection, or lets it run and be answered at its end. */
+int zl_api_session_begin(struct zl_api_session *s, struct zl_error *err);
 void zl_api_session_end(struct zl_api_session *s);
 /* Queues a frame for the client. */
 void zl_api_session_put(struct zl_api_session *s, enum zl_api_frame type, const void *data,

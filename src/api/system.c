@@ -41,11 +41,24 @@ static int add_runtimes(struct zl_api_request *rq, struct zl_error *err)
         return r;
 }
 
+static int add_network(struct zl_api_request *rq, struct zl_error *err)
+{
+        const struct zl_networks networks = { rq->api->options.root_dir,
+                                              rq->api->options.runtime_dir };
+        struct zl_networks_facts facts;
+        int r = zl_networks_probe(&networks, &facts, err);
+
+        if (r == 0 && zl_json_set(rq->result, "network", zl_networks_facts_view(&facts)) < 0)
+                return zl_fail_oom(err);
+        return r;
+}
+
 int zl_api_info(struct zl_api_request *rq, struct zl_error *err)
 {
         long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
         char started[ZL_RFC3339_SIZE];
         struct utsname uts;
+        int r;
 
         if (uname(&uts) < 0)
                 return zl_fail_errno(err, errno, "cannot ask for the name of the system");
@@ -56,7 +69,8 @@ int zl_api_info(struct zl_api_request *rq, struct zl_error *err)
                 "os", uts.sysname, "kernel", uts.release, "architecture", uts.machine, "cpus",
                 (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
                 (json_int_t)pages * page);
-        return rq->result ? add_runtimes(rq, err) : zl_fail_oom(err);
+        r = rq->result ? add_network(rq, err) : zl_fail_oom(err);
+        return r < 0 ? r : add_runtimes(rq, err);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------------------------------- */
@@ -197,6 +211,31 @@ static void put_agent(struct zl_buf *out, const struct metrics *m, const struct 
                             zl_workload_state_name((enum zl_workload_state)i), states[i]);
 }
 
+static const struct {
+        const char *name, *unit, *help, *key;
+} port_families[] = {
+        { "zlayer_port_connections", NULL, "Connections to published ports and balanced addresses.",
+          "connections" },
+        { "zlayer_port_receive_bytes", "bytes", "Bytes that clients sent to them.", "in_bytes" },
+        { "zlayer_port_receive_packets", NULL, "Packets that clients sent to them.", "in_packets" },
+        { "zlayer_port_transmit_bytes", "bytes", "Bytes that were sent to their clients.",
+          "out_bytes" },
+        { "zlayer_port_transmit_packets", NULL, "Packets that were sent to their clients.",
+          "out_packets" },
+};
+
+static void put_port(struct zl_buf *out, const char *family, const json_t *p, json_int_t value)
+{
+        const char *service = zl_json_str(p, "service", "."), *dot = strchr(service, '.');
+
+        zl_buf_putf(out,
+                    "%s_total{deployment=\"%.*s\",service=\"%s\",address=\"%s\",port=\"%d\","
+                    "protocol=\"%s\"} %lld\n",
+                    family, (int)(dot - service), service, dot + 1, zl_json_str(p, "address", ""),
+                    (int)zl_json_int(p, "port", 0), zl_json_bool(p, "udp", false) ? "udp" : "tcp",
+                    (long long)value);
+}
+
 /* Published ports and balanced addresses, as far as containers are in networks of ours. */
 static void put_ports(struct zl_buf *out, const struct zl_api_options *options)
 {
@@ -206,21 +245,18 @@ static void put_ports(struct zl_buf *out, const struct zl_api_options *options)
         const json_t *p;
         size_t i;
 
-        put_family(out, "zlayer_port_connections", "counter", NULL,
-                   "Connections to published ports and balanced addresses.");
-        if (!options->runtime_dir || zl_networks_ports(&networks, &list, NULL) < 0)
-                return;
-        json_array_foreach(list, i, p)
-        {
-                const char *service = zl_json_str(p, "service", "."), *dot = strchr(service, '.');
+        if (options->runtime_dir)
+                zl_networks_ports(&networks, &list, NULL);
+        for (size_t f = 0; f < ZL_ARRAY_SIZE(port_families); f++) {
+                put_family(out, port_families[f].name, "counter", port_families[f].unit,
+                           port_families[f].help);
+                json_array_foreach(list, i, p)
+                {
+                        const json_t *value = json_object_get(p, port_families[f].key);
 
-                zl_buf_putf(out,
-                            "zlayer_port_connections_total{deployment=\"%.*s\",service=\"%s\","
-                            "address=\"%s\",port=\"%d\",protocol=\"%s\"} %llu\n",
-                            (int)(dot - service), service, dot + 1, zl_json_str(p, "address", ""),
-                            (int)zl_json_int(p, "port", 0),
-                            zl_json_bool(p, "udp", false) ? "udp" : "tcp",
-                            (unsigned long long)zl_json_int(p, "connections", 0));
+                        if (value)
+                                put_port(out, port_families[f].name, p, json_integer_value(value));
+                }
         }
 }
 

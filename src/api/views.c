@@ -24,7 +24,7 @@ int zl_api_fetch_stored(struct zl_api_request *rq, struct zl_error *err)
                 return zl_fail_oom(err);
         rq->data = stored;
         rq->drop = drop_stored;
-        r = zl_store_list_replicas(zl_manager_store(rq->api->manager), NULL, &stored->replicas,
+        r = zl_store_list_replicas(zl_manager_store(rq->api->manager), rq->name, &stored->replicas,
                                    &stored->n, err);
         return r;
 }
@@ -32,9 +32,13 @@ int zl_api_fetch_stored(struct zl_api_request *rq, struct zl_error *err)
 int zl_api_load_views(struct zl_api_request *rq, struct zl_view_list *ret, struct zl_error *err)
 {
         struct zl_api_stored *stored = rq->data;
+        char *names[] = { rq->name, NULL };
+        const struct zl_view_query query = { .rt = rq->api->rt,
+                                             .runtime_dir = rq->api->options.runtime_dir,
+                                             .names = rq->name ? names : NULL,
+                                             .deployment = rq->name };
 
-        return zl_view_load_stored(rq->api->rt, stored->replicas, stored->n,
-                                   rq->api->options.runtime_dir, ret, err);
+        return zl_view_load_stored(&query, stored->replicas, stored->n, ret, err);
 }
 
 int zl_api_choose(const struct zl_view_list *views, const char *name, bool running,

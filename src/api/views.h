@@ -11,10 +11,10 @@ struct zl_api_stored {
         bool known; /* for the handlers of deployments */
 };
 
-/* On the loop: fetches what the agent remembers into rq->data, which must be free. */
+/* On the loop: fetches what the agent remembers (of what rq->name may mean) into rq->data, which must be free. */
 int zl_api_fetch_stored(struct zl_api_request *rq, struct zl_error *err);
 
-/* On a worker, after zl_api_fetch_stored(): everything there is. */
+/* On a worker, after zl_api_fetch_stored(): what rq->name may mean, as a container or as a deployment; without a name everything. */
 int zl_api_load_views(struct zl_api_request *rq, struct zl_view_list *ret, struct zl_error *err);
 /* The one that `name` means; of a service with several replicas the first that runs if `running`. */
 int zl_api_choose(const struct zl_view_list *views, const char *name, bool running,

@@ -92,35 +92,51 @@ int zl_fd_set_cloexec(int fd, bool on)
         return fd_set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
 }
 
-int zl_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
+/* To the end, in steps: kernel files say 0 for their size and pipes nothing. */
+static int read_into(int fd, struct zl_buf *buf, size_t max, size_t step)
 {
-        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(0);
-        struct stat st;
-        size_t step = 4096;
-        char *data;
-
-        max = ZL_MIN(max, (size_t)SSIZE_MAX - 1);
-        buf.max = max + 1;
-        /* Regular files tell their size; kernel files say 0 and pipes nothing, hence the loop. */
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
-                step = ZL_MIN((size_t)st.st_size + 1, max + 1);
         for (;;) {
-                size_t room = ZL_MIN(step, max + 1 - buf.len);
-                void *p = zl_buf_reserve(&buf, room);
+                size_t room = ZL_MIN(step, max + 1 - buf->len);
+                void *p = zl_buf_reserve(buf, room);
                 ssize_t n;
 
                 if (!p)
-                        return zl_buf_error(&buf);
+                        return zl_buf_error(buf);
                 n = zl_read_full(fd, p, room);
                 if (n < 0)
                         return (int)n;
-                buf.len += (size_t)n;
-                buf.data[buf.len] = 0;
-                if (buf.len > max)
+                buf->len += (size_t)n;
+                buf->data[buf->len] = 0;
+                if (buf->len > max)
                         return -EFBIG;
                 if ((size_t)n < room)
-                        break;
+                        return 0;
         }
+}
+
+int zl_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(0);
+        char small[1024], *data;
+        struct stat st;
+        bool whole = false;
+        int r = 0;
+
+        max = ZL_MIN(max, (size_t)SSIZE_MAX - 1);
+        buf.max = max + 1;
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0) {
+                /* Most files of the kernel are short: room is made for what they hold, not for what they could. */
+                size_t room = ZL_MIN(sizeof small, max + 1);
+                ssize_t n = zl_read_full(fd, small, room);
+
+                r = n < 0 ? (int)n : zl_buf_put(&buf, small, (size_t)n);
+                whole = n >= 0 && (size_t)n < room;
+                st.st_size = 4095;
+        }
+        if (r == 0 && !whole)
+                r = read_into(fd, &buf, max, ZL_MIN((size_t)st.st_size + 1, max + 1));
+        if (r < 0)
+                return r;
         if (ret_len)
                 *ret_len = buf.len;
         data = zl_buf_take(&buf);

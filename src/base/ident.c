@@ -94,6 +94,17 @@ int zl_ident_resolve(const char *text, const char *deployment, char ret[ZL_IDENT
         return 0;
 }
 
+bool zl_ident_is_kept_run(const struct zl_ident *id)
+{
+        return strncmp(id->deployment, ZL_IDENT_RUN_PREFIX, strlen(ZL_IDENT_RUN_PREFIX)) == 0 &&
+               zl_streq(id->deployment + strlen(ZL_IDENT_RUN_PREFIX), id->service);
+}
+
+bool zl_ident_is_run(const struct zl_ident *id)
+{
+        return zl_streq(id->deployment, ZL_IDENT_RUN_DEPLOYMENT) || zl_ident_is_kept_run(id);
+}
+
 bool zl_ident_equal(const struct zl_ident *a, const struct zl_ident *b)
 {
         return a->replica == b->replica && zl_streq(a->service, b->service) &&

@@ -15,8 +15,10 @@
 
 enum { ZL_IDENT_NAME_MAX = 63 + 1 + 63 + 1 + 10 + 1 };
 
-/* The deployment under which `run` puts single containers. */
+/* The deployment under which `run` puts single containers. One that is to be restarted needs an agent, and so a deployment of its own: NAME is
+ * run-NAME.NAME.1 then. */
 #define ZL_IDENT_RUN_DEPLOYMENT "run"
+#define ZL_IDENT_RUN_PREFIX "run-"
 
 struct zl_ident {
         char deployment[64];
@@ -33,4 +35,7 @@ char *zl_ident_name(const struct zl_ident *id, char buf[ZL_IDENT_NAME_MAX]);
 int zl_ident_parse(const char *name, struct zl_ident *ret);
 /* The full name of what a spec of `deployment` calls "NAME", "SERVICE" or "SERVICE-rep-N". 0 or -EINVAL. */
 int zl_ident_resolve(const char *text, const char *deployment, char ret[ZL_IDENT_NAME_MAX]);
+/* Did `run` make it, to be restarted? And, of zl_ident_is_run(), at all? */
+bool zl_ident_is_kept_run(const struct zl_ident *id) _pure_;
+bool zl_ident_is_run(const struct zl_ident *id) _pure_;
 bool zl_ident_equal(const struct zl_ident *a, const struct zl_ident *b) _pure_;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -52,4 +53,19 @@ int zl_process_ask(const char *path, char *const *args, char *const *env, const 
         posix_spawnattr_destroy(&attr);
         posix_spawn_file_actions_destroy(&actions);
         return -r;
+}
+
+/* PROC_USER_INIT_INO of the kernel. */
+#define FIRST_USERNS_INO 0xEFFFFFFDU
+
+bool zl_process_is_in_first_userns(void)
+{
+        struct stat st;
+
+        return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == FIRST_USERNS_INO;
+}
+
+const char *zl_process_opaque_xattr(void)
+{
+        return zl_process_is_in_first_userns() ? "trusted.overlay.opaque" : "user.overlay.opaque";
 }

@@ -2,6 +2,7 @@
 /* What /proc says about a process, and starting one. Does not block; any thread. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,3 +14,9 @@ uint64_t zl_process_start_time(pid_t pid);
  * caller waits for *ret. */
 int zl_process_ask(const char *path, char *const *args, char *const *env, const int out[2],
                    pid_t *ret);
+
+/* Are we in the user namespace that the machine began with? Also true where there are none. Async-signal-safe. */
+bool zl_process_is_in_first_userns(void);
+/* The attribute by which overlayfs knows an opaque directory: in other user namespaces than the first, mounts are made with "userxattr", and
+ * trusted attributes cannot be set. Async-signal-safe. */
+const char *zl_process_opaque_xattr(void);

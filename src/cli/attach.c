@@ -68,7 +68,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         (void)argc;
         if (o->tty && !o->no_stdin && !isatty(STDIN_FILENO))
                 return zl_cli_usage(cli, "-t: standard input is not a terminal");
-        r = zl_cli_context_open(cli, &context, &err);
+        r = zl_cli_context_open(cli, argv, &context, &err);
         if (r >= 0)
                 r = zl_cli_find_one(&context, argv[0], true, &view, &err);
         if (r >= 0 && (!view->is_real || (view->status.state != ZL_STATE_RUNNING &&

@@ -33,6 +33,7 @@ enum zl_exit_code {
 /* One invocation of the program. Strings belong to it and are never NULL unless said so. */
 struct zl_cli {
         const char *program; /* name for messages: "zlayer-agent" */
+        char **argv;         /* of the process */
         char *command;       /* "image pull"; for messages; NULL before a command is known */
         char *root_dir;      /* absolute */
         char *runtime_dir;   /* absolute */
@@ -43,7 +44,7 @@ struct zl_cli {
         bool json;            /* machine-readable output is wanted */
         bool color_out;       /* standard output takes colour */
         bool color_err;
-        bool wasm_spare;       /* for a runtime that lives long */
+        bool spares;           /* for a runtime that lives long */
         struct zl_runtime *rt; /* opened by the first zl_cli_runtime() */
 };
 
@@ -186,12 +187,14 @@ extern const struct zl_cli_command zl_cmd_job;
 extern const struct zl_cli_command zl_cmd_kill;
 extern const struct zl_cli_command zl_cmd_logs;
 extern const struct zl_cli_command zl_cmd_ps;
+extern const struct zl_cli_command zl_cmd_restart;
 extern const struct zl_cli_command zl_cmd_rm;
 extern const struct zl_cli_command zl_cmd_run;
 extern const struct zl_cli_command zl_cmd_schema;
 extern const struct zl_cli_command zl_cmd_secret;
 extern const struct zl_cli_command zl_cmd_scale;
 extern const struct zl_cli_command zl_cmd_serve;
+extern const struct zl_cli_command zl_cmd_start;
 extern const struct zl_cli_command zl_cmd_stats;
 extern const struct zl_cli_command zl_cmd_stop;
 extern const struct zl_cli_command zl_cmd_top;

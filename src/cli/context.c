@@ -12,7 +12,8 @@ int zl_cli_runtime(struct zl_cli *cli, struct zl_runtime **ret, struct zl_error 
                         .root_dir = cli->root_dir,
                         .runtime_dir = cli->runtime_dir,
                         .oci_name = cli->oci_name,
-                        .wasm_spare = cli->wasm_spare,
+                        .wasm_spare = cli->spares,
+                        .monitor_spare = cli->spares,
                 };
                 int r = zl_runtime_new(cli->runtime_kind, &options, &cli->rt, err);
 
@@ -23,9 +24,12 @@ int zl_cli_runtime(struct zl_cli *cli, struct zl_runtime **ret, struct zl_error 
         return 0;
 }
 
-int zl_cli_context_open(struct zl_cli *cli, struct zl_cli_context *ret, struct zl_error *err)
+int zl_cli_context_open(struct zl_cli *cli, char *const *names, struct zl_cli_context *ret,
+                        struct zl_error *err)
 {
         struct zl_cli_context context = { 0 };
+        struct zl_view_query query = { .runtime_dir = cli->runtime_dir,
+                                       .names = names && *names ? names : NULL };
         int r = zl_cli_runtime(cli, &context.rt, err);
 
         if (r < 0)
@@ -33,7 +37,8 @@ int zl_cli_context_open(struct zl_cli *cli, struct zl_cli_context *ret, struct z
         r = zl_store_open_existing(cli->root_dir, &context.store, err);
         if (r < 0)
                 return r;
-        r = zl_view_load(context.rt, context.store, cli->runtime_dir, &context.views, err);
+        query.rt = context.rt;
+        r = zl_view_load(&query, context.store, &context.views, err);
         if (r < 0) {
                 zl_store_close(context.store);
                 return r;
@@ -72,6 +77,14 @@ int zl_cli_find_one(const struct zl_cli_context *context, const char *name, bool
                 return zl_fail(err, ZL_E_STATE, 0, "no replica of \"%s\" is running", name);
         r = zl_fail(err, ZL_E_INVALID, 0, "\"%s\" has %zu replicas", name, n);
         zl_error_hint(err, "say which: %s", zl_buf_error(&names) < 0 ? "see ps" : names.data);
+        return r;
+}
+
+int zl_cli_fail_not_there(const struct zl_view *view, struct zl_error *err)
+{
+        int r = zl_fail(err, ZL_E_STATE, 0, "%s has not been created yet", view->status.name);
+
+        zl_error_hint(err, "zlayer-agent down %s ends the whole deployment", view->id.deployment);
         return r;
 }
 

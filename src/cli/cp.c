@@ -346,15 +346,15 @@ static int copy(struct zl_cli *cli, const struct options *o, const struct place 
 {
         _cleanup_context_ struct zl_cli_context context = { 0 };
         const struct zl_view *view = NULL;
+        char *name = from->container ?: to->container;
         int r;
 
         if (!from->container == !to->container)
                 return zl_fail(err, ZL_E_INVALID, 0,
                                "one of the two is in a container (NAME:PATH), and one is here");
-        r = zl_cli_context_open(cli, &context, err);
+        r = zl_cli_context_open(cli, (char *[]){ name, NULL }, &context, err);
         if (r >= 0)
-                r = zl_cli_find_one(&context, from->container ? from->container : to->container,
-                                    true, &view, err);
+                r = zl_cli_find_one(&context, name, true, &view, err);
         if (r >= 0 && !view->is_real)
                 r = zl_fail(err, ZL_E_STATE, 0, "%s has not been created yet", view->status.name);
         if (r < 0)

@@ -31,12 +31,15 @@ struct down {
         struct zl_cli *cli;
         struct zl_runtime *rt;
         struct zl_store *store;
+        bool quiet;
 };
 
 static void on_event(const struct zl_event *event, void *data)
 {
         const struct down *down = data;
 
+        if (down->quiet)
+                return;
         if (event->type == ZL_EVENT_FAILED)
                 zl_cli_warn(down->cli, "%s", event->message ?: event->name);
         else if (event->type == ZL_EVENT_REMOVED && !down->cli->json)
@@ -176,23 +179,46 @@ static int down_one(struct down *down, const char *name, const struct options *o
         return r;
 }
 
-/* Every deployment that the store or the runtime knows. */
-static int list_all(struct down *down, char ***ret, struct zl_error *err)
+int zl_cli_down(struct zl_cli *cli, struct zl_store *store, const char *deployment,
+                struct zl_error *err)
 {
+        static const struct options options = { 0 };
+        struct down down = { .cli = cli, .store = store, .quiet = true };
+        int r = zl_cli_runtime(cli, &down.rt, err);
+
+        return r < 0 ? r : down_one(&down, deployment, &options, err);
+}
+
+/* What only the runtime knows. `deployment` NULL: all. */
+static int add_known(struct down *down, const char *deployment, char ***names, struct zl_error *err)
+{
+        const struct zl_view_query query = { .rt = down->rt,
+                                             .runtime_dir = down->cli->runtime_dir,
+                                             .deployment = deployment };
         _cleanup_views_ struct zl_view_list views = { 0 };
+        int r = zl_view_load(&query, NULL, &views, err);
+
+        for (size_t i = 0; r >= 0 && i < views.n; i++)
+                if (!zl_strv_contains(*names, views.items[i].id.deployment) &&
+                    zl_strv_push(names, views.items[i].id.deployment) < 0)
+                        r = zl_fail_oom(err);
+        return r;
+}
+
+/* Every deployment that the store or the runtime knows; of the runtime's only the `wanted` ones, unless there are none. */
+static int list_known(struct down *down, char *const *wanted, char ***ret, struct zl_error *err)
+{
         _cleanup_strv_ char **names = NULL;
         int r = zl_store_list_deployments(down->store, &names, err);
 
+        if (r >= 0 && !*wanted)
+                r = add_known(down, NULL, &names, err);
+        for (; r >= 0 && *wanted; wanted++)
+                if (!zl_strv_contains(names, *wanted))
+                        r = add_known(down, *wanted, &names, err);
         if (r >= 0)
-                r = zl_view_load(down->rt, NULL, down->cli->runtime_dir, &views, err);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < views.n; i++)
-                if (!zl_strv_contains(names, views.items[i].id.deployment) &&
-                    zl_strv_push(&names, views.items[i].id.deployment) < 0)
-                        return zl_fail_oom(err);
-        *ret = zl_take_ptr(names);
-        return 0;
+                *ret = zl_take_ptr(names);
+        return r;
 }
 
 static int run(struct zl_cli *cli, void *options, int argc, char **argv)
@@ -209,7 +235,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         if (r >= 0)
                 r = zl_store_open(cli->root_dir, &down.store, &err);
         if (r >= 0)
-                r = list_all(&down, &known, &err);
+                r = list_known(&down, argv, &known, &err);
         if (r < 0)
                 code = zl_cli_fail(cli, &err);
         for (char **name = o->all ? known : argv; r >= 0 && name && *name; name++) {

@@ -126,7 +126,7 @@ static int execute_any(struct zl_cli *cli, const struct options *o, char **argv,
 {
         _cleanup_context_ struct zl_cli_context context = { 0 };
         const struct zl_view *view = NULL;
-        int r = zl_cli_context_open(cli, &context, err);
+        int r = zl_cli_context_open(cli, (char *[]){ argv[0], NULL }, &context, err);
 
         if (r >= 0)
                 r = zl_cli_find_one(&context, argv[0], true, &view, err);

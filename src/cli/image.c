@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `image`: pull, ls, rm, import, save, inspect, prune, tag. They work on the store directly: it is made for several processes,
+ * `image`: pull, search, ls, rm, import, save, inspect, prune, tag. They work on the store directly: it is made for several processes,
  * so no daemon is needed and none is asked.
  */
 #include "image/image.h"
@@ -103,6 +103,21 @@ static int pull_all(const struct zl_cli *cli, struct zl_image_store *store,
         return ZL_EXIT_OK;
 }
 
+/* The password for the registry from standard input, if it is to come from there; the caller frees. 0, or the exit code. */
+static int read_password(const struct zl_cli *cli, const char *username, bool from_stdin,
+                         char **ret)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+
+        if (!username != !from_stdin)
+                return zl_cli_usage(cli, "--username and --password-stdin go together");
+        if (from_stdin && zl_cli_read_input("-", PASSWORD_MAX, ret, NULL, &err) < 0)
+                return zl_cli_fail(cli, &err);
+        if (*ret)
+                (*ret)[strcspn(*ret, "\r\n")] = 0;
+        return 0;
+}
+
 static int run_pull(struct zl_cli *cli, void *data, int argc, char **argv)
 {
         const struct pull_options *o = data;
@@ -123,12 +138,9 @@ static int run_pull(struct zl_cli *cli, void *data, int argc, char **argv)
         if (check_names(argv, &err) < 0 ||
             (o->platform && zl_platform_parse(o->platform, &platform, &err) < 0))
                 return zl_cli_fail_argument(cli, &err);
-        if (!o->username != !o->password_stdin)
-                return zl_cli_usage(cli, "--username and --password-stdin go together");
-        if (o->password_stdin && zl_cli_read_input("-", PASSWORD_MAX, &password, NULL, &err) < 0)
-                return zl_cli_fail(cli, &err);
-        if (password)
-                password[strcspn(password, "\r\n")] = 0;
+        code = read_password(cli, o->username, o->password_stdin, &password);
+        if (code != 0)
+                return code;
         options.password = password;
         if (open_store(cli, o->plain_http, &store, &err) < 0)
                 return zl_cli_fail(cli, &err);
@@ -166,6 +178,94 @@ static const struct zl_cli_command cmd_pull = {
         .min_args = 1,
         .max_args = UINT_MAX,
         .run = run_pull,
+};
+
+/* ---- search -------------------------------------------------------------------------------------------------------- */
+
+enum { SEARCH_LIMIT = 25 };
+
+struct search_options {
+        struct zl_cli_u64 limit;
+        const char *username;
+        bool password_stdin, plain_http, quiet;
+};
+
+static int print_found(const struct zl_cli *cli, const char *text, bool quiet, struct zl_error *err)
+{
+        static const char *const headers[] = { "NAME", "STARS", "OFFICIAL", "DESCRIPTION", NULL };
+        _cleanup_table_ struct zl_cli_table *table = zl_cli_table_new(headers);
+        _cleanup_json_ json_t *found = NULL;
+        const json_t *one;
+        size_t i;
+        int r = zl_json_parse(text, strlen(text), "search", &found, err);
+
+        if (r < 0 || !table)
+                return r < 0 ? r : zl_fail_oom(err);
+        json_array_foreach(found, i, one)
+        {
+                if (quiet) {
+                        printf("%s\n", zl_json_str(one, "name", ""));
+                        continue;
+                }
+                zl_cli_table_cell(table, zl_json_str(one, "name", ""));
+                zl_cli_table_cellf(table, "%lld", (long long)zl_json_int(one, "stars", 0));
+                zl_cli_table_cell(table, zl_json_bool(one, "official", false) ? "yes" : NULL);
+                zl_cli_table_cell(table, zl_json_str(one, "description", NULL));
+        }
+        return quiet || zl_cli_table_print(table, cli, stdout) == 0 ? 0 : zl_fail_oom(err);
+}
+
+static int run_search(struct zl_cli *cli, void *data, int argc, char **argv)
+{
+        const struct search_options *o = data;
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        _cleanup_free_ char *password = NULL, *text = NULL;
+        struct zl_image_search options = { .limit = SEARCH_LIMIT,
+                                           .plain_http = o->plain_http,
+                                           .username = o->username };
+        int code = read_password(cli, o->username, o->password_stdin, &password);
+
+        (void)argc;
+        if (code != 0)
+                return code;
+        options.password = password;
+        if (o->limit.set)
+                options.limit = (unsigned)ZL_MIN(o->limit.value, (uint64_t)UINT_MAX);
+        if (zl_image_search(argv[0], &options, &text, &err) < 0)
+                return zl_cli_fail_argument(cli, &err);
+        if (cli->json)
+                printf("%s\n", text);
+        else if (print_found(cli, text, o->quiet, &err) < 0)
+                return zl_cli_fail(cli, &err);
+        return ZL_EXIT_OK;
+}
+
+static const struct zl_cli_option search_table[] = {
+        { "limit", 0, ZL_CLI_U64, offsetof(struct search_options, limit), "N",
+          "At most so many (25; 0: as many as the registry tells)" },
+        { "username", 'u', ZL_CLI_STRING, offsetof(struct search_options, username), "NAME",
+          "User name for the registry" },
+        { "password-stdin", 0, ZL_CLI_FLAG, offsetof(struct search_options, password_stdin), NULL,
+          "Read the password from standard input" },
+        { "plain-http", 0, ZL_CLI_FLAG, offsetof(struct search_options, plain_http), NULL,
+          "Talk HTTP to the registry (on loopback that is always so)" },
+        { "quiet", 'q', ZL_CLI_FLAG, offsetof(struct search_options, quiet), NULL,
+          "Only the names" },
+        { 0 },
+};
+
+static const struct zl_cli_command cmd_search = {
+        .name = "search",
+        .args = "[REGISTRY/]TERM",
+        .summary = "Look for images in a registry",
+        .details =
+                "Without REGISTRY that is docker.io. A registry that cannot search has its catalog gone through for\n"
+                "names that contain TERM; \"REGISTRY/\" lists all of it. Credentials are those of `image pull`.",
+        .options = search_table,
+        .options_size = sizeof(struct search_options),
+        .min_args = 1,
+        .max_args = 1,
+        .run = run_search,
 };
 
 /* ---- import and save -------------------------------------------------------------------------------------------------- */
@@ -542,13 +642,13 @@ static const struct zl_cli_command cmd_prune = {
 };
 
 static const struct zl_cli_command *const commands[] = {
-        &cmd_pull, &cmd_ls,    &cmd_rm,      &cmd_import, &cmd_save,
-        &cmd_tag,  &cmd_prune, &cmd_inspect, NULL,
+        &cmd_pull, &cmd_search, &cmd_ls,    &cmd_rm,      &cmd_import,
+        &cmd_save, &cmd_tag,    &cmd_prune, &cmd_inspect, NULL,
 };
 
 const struct zl_cli_command zl_cmd_image = {
         .name = "image",
         .args = "",
-        .summary = "Images: pull, list, import, save, remove",
+        .summary = "Images: pull, search, list, import, save, remove",
         .sub_commands = commands,
 };

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/strv.h"
 #include "cli/context.h"
+#include "runtimes/networks.h"
 
 struct facts {
         struct utsname uts;
@@ -13,19 +14,23 @@ struct facts {
         uint64_t memory;
         struct zl_runtime_info *runtimes;
         size_t n_runtimes;
+        struct zl_networks_facts network;
 };
 
 static int gather(struct zl_cli *cli, struct facts *f, struct zl_error *err)
 {
         struct zl_runtime_options options = { .root_dir = cli->root_dir,
                                               .runtime_dir = cli->runtime_dir };
+        const struct zl_networks networks = { cli->root_dir, cli->runtime_dir };
         long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+        int r;
 
         if (uname(&f->uts) < 0)
                 return zl_fail_errno(err, errno, "cannot ask for the name of the system");
         f->cpus = sysconf(_SC_NPROCESSORS_ONLN);
         f->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-        return zl_runtime_probe(&options, &f->runtimes, &f->n_runtimes, err);
+        r = zl_networks_probe(&networks, &f->network, err);
+        return r < 0 ? r : zl_runtime_probe(&options, &f->runtimes, &f->n_runtimes, err);
 }
 
 static json_t *names(char *const *strv)
@@ -67,7 +72,8 @@ static int print_json(const struct zl_cli *cli, const struct facts *f)
                 f->uts.sysname, "kernel", f->uts.release, "architecture", f->uts.machine, "cpus",
                 (json_int_t)f->cpus, "memory_bytes", (json_int_t)f->memory);
 
-        if (!o || add_runtimes(o, f) < 0)
+        if (!o || zl_json_set(o, "network", zl_networks_facts_view(&f->network)) < 0 ||
+            add_runtimes(o, f) < 0)
                 return -ENOMEM;
         text = zl_json_dump(o, 2);
         if (!text)
@@ -104,9 +110,10 @@ static void print_text(const struct zl_cli *cli, const struct facts *f)
 
         printf("version      %s\nroot dir     %s\nruntime dir  %s\nsocket       %s\n", ZL_VERSION,
                cli->root_dir, cli->runtime_dir, cli->socket);
-        printf("system       %s %s %s\ncpus         %ld\nmemory       %s\nruntimes\n",
-               f->uts.sysname, f->uts.release, f->uts.machine, f->cpus,
-               zl_cli_format_size(f->memory, size));
+        printf("system       %s %s %s\ncpus         %ld\nmemory       %s\n", f->uts.sysname,
+               f->uts.release, f->uts.machine, f->cpus, zl_cli_format_size(f->memory, size));
+        printf("network      %s%s\nruntimes\n",
+               f->network.way ? "" : "the host's only: ", f->network.detail);
         for (size_t i = 0; i < f->n_runtimes; i++)
                 print_runtime(&f->runtimes[i]);
 }

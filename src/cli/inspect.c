@@ -39,7 +39,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         int code;
 
         (void)options;
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         code = zl_cli_for_each(cli, &context, argv, inspect_one, array);
         text = array ? zl_json_dump(array, 2) : NULL;

@@ -152,7 +152,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
                 return zl_cli_usage(cli, "--since: \"%s\" is no time and no span", o->since);
         if (o->until && zl_cli_parse_instant(o->until, &s.log.until) < 0)
                 return zl_cli_usage(cli, "--until: \"%s\" is no time and no span", o->until);
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         code = zl_cli_for_each(cli, &context, argv, open_one, &s);
         for (size_t i = 0; i < s.n; i++) {

@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "cli/cli.h"
 #include "cli/config.h"
+#include "cli/world.h"
 #include "schema/problem.h"
 
 /* The global options by table, so that help, parsing and variables cannot disagree. */
@@ -83,13 +84,50 @@ static int absolute_path(const char *path, char **ret)
         return *ret ? 0 : -ENOMEM;
 }
 
+/* Somebody who is not root has directories of his own, unless the machine's daemon lets him in. */
+static bool is_on_his_own(void)
+{
+        return geteuid() != 0 && access("/var/run/zlayer/agent.sock", R_OK | W_OK) < 0;
+}
+
+/* -ENOENT: nothing says where. */
+static int default_dir(const char *variable, const char *below_home, const char *for_root,
+                       char **ret)
+{
+        const char *dir = getenv(variable), *home = getenv("HOME");
+        int r;
+
+        if (!is_on_his_own())
+                return absolute_path(for_root, ret);
+        if (dir && *dir == '/')
+                r = asprintf(ret, "%s/zlayer", dir);
+        else if (below_home && home && *home == '/')
+                r = asprintf(ret, "%s/%s/zlayer", home, below_home);
+        else
+                return -ENOENT;
+        return r < 0 ? -ENOMEM : 0;
+}
+
+/* Where the machine makes no directory for the session, the one that it would make is told in the error of who needs it. */
+static int default_runtime_dir(char **ret)
+{
+        int r = default_dir("XDG_RUNTIME_DIR", NULL, "/var/run/zlayer", ret);
+
+        if (r != -ENOENT)
+                return r;
+        return asprintf(ret, "/run/user/%u/zlayer", geteuid()) < 0 ? -ENOMEM : 0;
+}
+
 static int set_paths(struct zl_cli *cli, const char *const *values, struct zl_error *err)
 {
         int r;
 
-        r = absolute_path(values[G_ROOT_DIR] ?: "/var/lib/zlayer", &cli->root_dir);
+        r = values[G_ROOT_DIR] ? absolute_path(values[G_ROOT_DIR], &cli->root_dir)
+                               : default_dir("XDG_DATA_HOME", ".local/share", "/var/lib/zlayer",
+                                             &cli->root_dir);
         if (r >= 0)
-                r = absolute_path(values[G_RUNTIME_DIR] ?: "/var/run/zlayer", &cli->runtime_dir);
+                r = values[G_RUNTIME_DIR] ? absolute_path(values[G_RUNTIME_DIR], &cli->runtime_dir)
+                                          : default_runtime_dir(&cli->runtime_dir);
         if (r >= 0 && values[G_SOCKET])
                 r = absolute_path(values[G_SOCKET], &cli->socket);
         else if (r >= 0)
@@ -176,6 +214,33 @@ static int parse_globals(struct zl_cli *cli, int argc, char **argv, int *ret_cod
         return optind;
 }
 
+/* Only our own runtimes need to be root. */
+static bool wants_world(const struct zl_cli *cli, const struct zl_cli_command *cmd)
+{
+        static const struct zl_cli_command *const without[] = { &zl_cmd_validate, &zl_cmd_schema,
+                                                                &zl_cmd_version };
+        enum zl_runtime_kind kind = cli->runtime_kind;
+
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(without); i++)
+                if (cmd == without[i])
+                        return false;
+        /* Whoever names the socket of somebody else's daemon and may use it leaves all to that one. */
+        if (!zl_startswith(cli->socket, cli->runtime_dir) && access(cli->socket, R_OK | W_OK) == 0)
+                return false;
+        return is_on_his_own() &&
+               (kind == ZL_RUNTIME_AUTO || kind == ZL_RUNTIME_NATIVE || kind == ZL_RUNTIME_WASM ||
+                kind == ZL_RUNTIME_OCI || kind == ZL_RUNTIME_COMPOSITE);
+}
+
+/* Goes on as root of a user namespace. Returns only if that is not possible. */
+static int enter_world(const struct zl_cli *cli, struct zl_error *err)
+{
+        if (setenv("ZLAYER_ROOT_DIR", cli->root_dir, 1) < 0 ||
+            setenv("ZLAYER_RUNTIME_DIR", cli->runtime_dir, 1) < 0)
+                return zl_fail_oom(err);
+        return zl_world_enter(cli->runtime_dir, cli->argv, err);
+}
+
 static int run_command(struct zl_cli *cli, const struct zl_cli_command *cmd, int argc, char **argv)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
@@ -203,6 +268,8 @@ static int run_command(struct zl_cli *cli, const struct zl_cli_command *cmd, int
                 else if (n > cmd->max_args)
                         code = zl_cli_usage(cli, "unexpected argument \"%s\"",
                                             argv[first + (int)cmd->max_args]);
+                else if (wants_world(cli, cmd) && enter_world(cli, &err) < 0 && cmd != &zl_cmd_info)
+                        code = zl_cli_fail(cli, &err);
                 else
                         code = zl_cli_finish(cli, cmd->run(cli, options, (int)n, argv + first));
         }
@@ -289,6 +356,7 @@ int zl_cli_main(int argc, char **argv)
 {
         struct zl_cli cli = {
                 .program = "zlayer-agent",
+                .argv = argv,
                 .color_out = wants_color(STDOUT_FILENO),
                 .color_err = wants_color(STDERR_FILENO),
         };

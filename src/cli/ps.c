@@ -119,7 +119,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         struct zl_error err = ZL_ERROR_INIT;
         int r = 0;
 
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, NULL, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         if (o->quiet) {
                 for (size_t i = 0; i < context.views.n; i++)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/event.h"
+#include "agent/kept_run.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/strv.h"
@@ -19,6 +20,7 @@
 #include "cli/run_module.h"
 #include "cli/run_spec.h"
 #include "cli/terminal.h"
+#include "cli/up.h"
 #include "spec/spec.h"
 
 #define AT(member) offsetof(struct zl_run_options, member)
@@ -52,7 +54,8 @@ static const struct zl_cli_option options_table[] = {
         { "pids-limit", 0, ZL_CLI_U64, AT(pids_limit), "N", "process limit" },
         { "ulimit", 0, ZL_CLI_LIST, AT(ulimits), "NAME=SOFT[:HARD]", "resource limit" },
         { "sysctl", 0, ZL_CLI_LIST, AT(sysctls), "NAME=VALUE", "kernel setting inside" },
-        { "device", 0, ZL_CLI_LIST, AT(devices), "PATH[:rwm]", "give it a device" },
+        { "device", 0, ZL_CLI_LIST, AT(devices), "PATH[:rwm]",
+          "give it a device, or VENDOR/CLASS=NAME (CDI)" },
         { "read-only", 0, ZL_CLI_FLAG, AT(read_only), NULL, "make its root read-only" },
         { "privileged", 0, ZL_CLI_FLAG, AT(privileged), NULL, "all capabilities and devices" },
         { "cap-add", 0, ZL_CLI_LIST, AT(cap_add), "CAP", "add a capability" },
@@ -65,6 +68,8 @@ static const struct zl_cli_option options_table[] = {
         { "stop-timeout", 0, ZL_CLI_DURATION, AT(stop_timeout), "SPAN",
           "from the stop signal to the kill" },
         { "timeout", 0, ZL_CLI_DURATION, AT(timeout), "SPAN", "stop it after this time" },
+        { "restart", 0, ZL_CLI_STRING, AT(restart), "POLICY",
+          "no, always, unless-stopped or on-failure[:N]; needs -d" },
         { "pull", 0, ZL_CLI_STRING, AT(pull), "POLICY", "missing, always, newer or never" },
         { 0 },
 };
@@ -87,7 +92,10 @@ static int make_name(struct job *job, struct zl_error *err)
         int r;
 
         zl_random_hex(random, 8);
-        r = zl_ident_make(&id, ZL_IDENT_RUN_DEPLOYMENT, job->o->name ?: random, 1, err);
+        if (zl_kept_run_is_wanted(job->spec))
+                r = zl_kept_run_ident(job->o->name ?: random, &id, err);
+        else
+                r = zl_ident_make(&id, ZL_IDENT_RUN_DEPLOYMENT, job->o->name ?: random, 1, err);
         if (r < 0) {
                 zl_error_prefix(err, "--name");
                 return r;
@@ -242,12 +250,40 @@ static int foreground(struct job *job, struct zl_error *err)
         return code;
 }
 
+/* As a deployment: somebody has to look after it. Returns the exit code. */
+static int keep(struct job *job, struct zl_error *err)
+{
+        _cleanup_spec_ struct zl_deployment_spec *spec = NULL;
+        pid_t self = getpid();
+        struct zl_ident id;
+        int code, r = zl_ident_parse(job->name, &id);
+
+        if (r >= 0)
+                r = zl_kept_run_spec(&id, job->spec, &spec, err);
+        if (r >= 0)
+                r = pull(job, err);
+        if (r < 0)
+                return r;
+        code = zl_up_spec(job->cli, &spec, NULL);
+        if (getpid() != self)
+                return code; /* the agent, at its end */
+        if (code != ZL_EXIT_OK)
+                return ZL_EXIT_AGENT;
+        puts(job->name);
+        return ZL_EXIT_OK;
+}
+
 static int run_job(struct job *job, struct zl_error *err)
 {
+        bool kept = zl_kept_run_is_wanted(job->spec);
         int r = make_name(job, err);
 
         if (r >= 0)
                 r = zl_cli_runtime(job->cli, &job->rt, err);
+        if (r >= 0 && job->o->name)
+                r = zl_kept_run_check_free(job->rt, job->o->name, kept, err);
+        if (r >= 0 && kept)
+                return keep(job, err);
         if (r >= 0)
                 r = create(job, err);
         if (r < 0)
@@ -272,6 +308,12 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         (void)argc;
         if (job.o->detach && job.o->timeout.set)
                 return zl_cli_usage(cli, "--timeout needs the foreground");
+        if (job.o->restart && !zl_streq(job.o->restart, "no")) {
+                if (job.o->rm)
+                        return zl_cli_usage(cli, "--restart and --rm exclude each other");
+                if (!job.o->detach)
+                        return zl_cli_usage(cli, "--restart needs -d");
+        }
         if (job.o->tty && job.o->interactive && !job.o->detach && !isatty(STDIN_FILENO))
                 return zl_cli_usage(cli, "-it: standard input is not a terminal");
         if (zl_run_is_module_file(argv[0])) {
@@ -295,6 +337,9 @@ const struct zl_cli_command zl_cmd_run = {
         .details =
                 "Returns the exit code of the command (128+n after signal n), 126 if it cannot be executed, 127 if\n"
                 "it does not exist, 125 if the agent failed. Signals are passed on; the third INT or TERM kills.\n"
+                "With --restart it is a deployment of its own, run-NAME, which the daemon looks after, or else an agent in the\n"
+                "background; only the daemon takes it up again after a reboot. What was stopped by hand stays down until\n"
+                "`start`; `rm` ends it.\n"
                 "A WebAssembly file (.wasm, or .wat in text form) is imported and run; what follows are its arguments.",
         .options = options_table,
         .options_size = sizeof(struct zl_run_options),

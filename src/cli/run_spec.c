@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "oci/reference.h"
+#include "runtimes/cdi.h"
 #include "spec/spec.h"
 
 static int bad(struct zl_error *err, const char *option, const char *value, const char *form)
@@ -245,15 +246,16 @@ static int add_ulimit(struct zl_service_spec *spec, const char *text, struct zl_
         return e->name ? 0 : zl_fail_oom(err);
 }
 
-/* PATH[:rwm] */
+/* PATH[:rwm], or a CDI name, in which there may be colons */
 static int add_device(struct zl_service_spec *spec, const char *text, struct zl_error *err)
 {
-        const char *colon = strchr(text, ':');
+        bool named = zl_cdi_is_name(text);
+        const char *colon = named ? NULL : strchr(text, ':');
         const char *access = colon ? colon + 1 : "rw";
         struct zl_device_spec *d;
 
-        if (text[0] != '/' || !*access || strspn(access, "rwm") != strlen(access))
-                return bad(err, "device", text, "PATH or PATH:rwm");
+        if ((text[0] != '/' && !named) || !*access || strspn(access, "rwm") != strlen(access))
+                return bad(err, "device", text, "PATH, PATH:rwm or VENDOR/CLASS=NAME");
         d = grow((void **)&spec->devices, &spec->n_devices, sizeof(*d));
         if (!d)
                 return zl_fail_oom(err);
@@ -313,6 +315,41 @@ static int set_pull(struct zl_service_spec *spec, const char *text, struct zl_er
                         return 0;
                 }
         return bad(err, "pull", text, "missing, always, newer or never");
+}
+
+/* As docker's, and with the spec's own spelling. */
+static int set_restart(struct zl_service_spec *spec, const char *text, struct zl_error *err)
+{
+        static const struct {
+                const char *text;
+                enum zl_restart_kind kind;
+        } kinds[] = {
+                { "no", ZL_RESTART_NO },
+                { "always", ZL_RESTART_ALWAYS },
+                { "unless-stopped", ZL_RESTART_UNLESS_STOPPED },
+                { "unless_stopped", ZL_RESTART_UNLESS_STOPPED },
+                { "on-failure", ZL_RESTART_ON_FAILURE },
+                { "on_failure", ZL_RESTART_ON_FAILURE },
+        };
+        struct zl_restart_policy policy = { 0 };
+        size_t n = strcspn(text, ":"), i;
+
+        for (i = 0; i < ZL_ARRAY_SIZE(kinds); i++)
+                if (strlen(kinds[i].text) == n && memcmp(kinds[i].text, text, n) == 0)
+                        break;
+        if (i < ZL_ARRAY_SIZE(kinds))
+                policy.kind = kinds[i].kind;
+        if (text[n])
+                policy.has_max_attempts = true;
+        if (i == ZL_ARRAY_SIZE(kinds) ||
+            (text[n] && (policy.kind != ZL_RESTART_ON_FAILURE ||
+                         zl_parse_u32(text + n + 1, 10, &policy.max_attempts) < 0)))
+                return bad(err, "restart", text, "no, always, unless-stopped or on-failure[:N]");
+        spec->restart_policy = calloc(1, sizeof(policy));
+        if (!spec->restart_policy)
+                return zl_fail_oom(err);
+        *spec->restart_policy = policy;
+        return 0;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------- */
@@ -445,6 +482,8 @@ int zl_run_spec_build(const struct zl_run_options *o, const char *image, char *c
                 r = set_network(spec, o->network, err);
         if (r >= 0 && o->pull)
                 r = set_pull(spec, o->pull, err);
+        if (r >= 0 && o->restart)
+                r = set_restart(spec, o->restart, err);
         if (r < 0)
                 return r;
         *ret = zl_take_ptr(spec);

@@ -12,7 +12,7 @@ struct zl_run_options {
         char **env, **volumes, **ports, **cap_add, **cap_drop, **tmpfs, **labels, **ulimits,
                 **sysctls;
         char **devices, **dns, **add_hosts, **security_opt, **network_aliases;
-        const char *stop_signal;
+        const char *stop_signal, *restart;
         struct zl_cli_u64 memory, pids_limit;
         struct zl_cli_double cpus;
         struct zl_cli_i64 timeout, stop_timeout;

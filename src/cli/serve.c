@@ -25,6 +25,7 @@
 #include "base/socket.h"
 #include "base/systemd.h"
 #include "cli/cli.h"
+#include "runtimes/networks.h"
 
 /* How long requests under way may take after TERM; a second TERM does not wait. */
 #define DRAIN_MSEC 10000
@@ -278,7 +279,7 @@ static int begin(struct serve *s, struct zl_error *err)
 
         if (r >= 0)
                 r = open_socket(s, err);
-        s->cli->wasm_spare = true;
+        s->cli->spares = true;
         if (r >= 0)
                 r = zl_cli_runtime(s->cli, &s->rt, err);
         if (r < 0)
@@ -318,6 +319,16 @@ static void end(struct serve *s)
         zl_close(s->root_lock);
 }
 
+/* Deployments may do without; those that do not say so when they are told why. */
+static void warn_of_networks(const struct zl_cli *cli)
+{
+        const struct zl_networks networks = { cli->root_dir, cli->runtime_dir };
+        struct zl_networks_facts facts;
+
+        if (zl_networks_probe(&networks, &facts, NULL) == 0 && !facts.way)
+                zl_warn("there is the host's network only: %s", facts.detail);
+}
+
 static int run(struct zl_cli *cli, void *options, int argc, char **argv)
 {
         struct serve s = { .cli = cli, .o = options, .root_lock = -EBADF, .listener = -EBADF };
@@ -334,6 +345,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         }
         zl_systemd_notify("READY=1");
         zl_info("listening on %s", cli->socket);
+        warn_of_networks(cli);
         while (!is_over(&s))
                 uv_run(zl_manager_uv(s.manager), UV_RUN_ONCE);
         say_goodbye(&s);

@@ -184,7 +184,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
         struct zl_error err = ZL_ERROR_INIT;
         int code = ZL_EXIT_OK;
 
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         if (argc > 0)
                 code = zl_cli_for_each(cli, &context, argv, add, &s);

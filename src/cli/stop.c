@@ -7,14 +7,6 @@
 
 #include "cli/context.h"
 
-static int not_there(const struct zl_view *view, struct zl_error *err)
-{
-        int r = zl_fail(err, ZL_E_STATE, 0, "%s has not been created yet", view->status.name);
-
-        zl_error_hint(err, "zlayer-agent down %s ends the whole deployment", view->id.deployment);
-        return r;
-}
-
 static bool has_ended(const struct zl_view *view)
 {
         return view->status.state == ZL_STATE_EXITED || view->status.state == ZL_STATE_FAILED;
@@ -40,7 +32,7 @@ static int stop_one(struct zl_cli *cli, const struct zl_cli_context *context,
 
         (void)cli;
         if (!view->is_real)
-                return not_there(view, err);
+                return zl_cli_fail_not_there(view, err);
         r = zl_runtime_stop(context->rt, view->status.name, o->grace.set ? o->grace.value : -1,
                             err);
         if (r >= 0)
@@ -53,7 +45,7 @@ static int run_stop(struct zl_cli *cli, void *options, int argc, char **argv)
         _cleanup_context_ struct zl_cli_context context = { 0 };
         struct zl_error err = ZL_ERROR_INIT;
 
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         return zl_cli_for_each(cli, &context, argv, stop_one, options);
 }
@@ -95,7 +87,7 @@ static int kill_one(struct zl_cli *cli, const struct zl_cli_context *context,
 
         (void)cli;
         if (!view->is_real)
-                return not_there(view, err);
+                return zl_cli_fail_not_there(view, err);
         if (has_ended(view))
                 return zl_fail(err, ZL_E_STATE, 0, "%s is not running", view->status.name);
         r = zl_runtime_kill(context->rt, view->status.name, o->sig ?: SIGKILL, o->all, err);
@@ -109,7 +101,7 @@ static int run_kill(struct zl_cli *cli, void *options, int argc, char **argv)
         _cleanup_context_ struct zl_cli_context context = { 0 };
         struct zl_error err = ZL_ERROR_INIT;
 
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         return zl_cli_for_each(cli, &context, argv, kill_one, options);
 }
@@ -137,21 +129,41 @@ static const struct zl_cli_option rm_table[] = {
         { 0 },
 };
 
+/* What is restarted is a deployment of its own: that ends with it, and is not waited for longer than with any other container. */
+static int end_kept(struct zl_cli *cli, const struct zl_cli_context *context,
+                    const struct zl_view *view, struct zl_error *err)
+{
+        int r = 0;
+
+        if (!has_ended(view))
+                r = zl_runtime_kill(context->rt, view->status.name, SIGKILL, true, err);
+        if (r < 0 && err && (err->code == ZL_E_STATE || err->code == ZL_E_NOT_FOUND)) {
+                zl_error_done(err);
+                r = 0;
+        }
+        if (r >= 0)
+                r = zl_cli_down(cli, context->store, view->id.deployment, err);
+        if (r >= 0)
+                puts(view->status.name);
+        return r;
+}
+
 static int rm_one(struct zl_cli *cli, const struct zl_cli_context *context,
                   const struct zl_view *view, void *data, struct zl_error *err)
 {
         const struct rm_options *o = data;
         int r;
 
-        (void)cli;
         if (!view->is_real)
-                return not_there(view, err);
+                return zl_cli_fail_not_there(view, err);
         if (!o->force && !has_ended(view) && view->status.state != ZL_STATE_PENDING) {
                 r = zl_fail(err, ZL_E_STATE, 0, "%s is %s", view->status.name,
                             zl_workload_state_name(view->status.state));
                 zl_error_hint(err, "stop it first, or use rm -f");
                 return r;
         }
+        if (context->store && zl_ident_is_kept_run(&view->id))
+                return end_kept(cli, context, view, err);
         r = zl_runtime_remove(context->rt, view->status.name, o->force, err);
         if (r < 0)
                 return r;
@@ -169,7 +181,7 @@ static int run_rm(struct zl_cli *cli, void *options, int argc, char **argv)
         struct zl_error err = ZL_ERROR_INIT;
         int code = ZL_EXIT_OK;
 
-        if (zl_cli_context_open(cli, &context, &err) < 0)
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0)
                 return zl_cli_fail(cli, &err);
         for (int i = 0; i < argc; i++) {
                 _cleanup_free_ size_t *found = NULL;
@@ -220,7 +232,7 @@ static int wait_one(struct zl_cli *cli, const struct zl_cli_context *context,
         int r;
 
         if (!view->is_real)
-                return not_there(view, err);
+                return zl_cli_fail_not_there(view, err);
         r = zl_runtime_wait(context->rt, view->status.name, o->timeout.set ? o->timeout.value : -1,
                             &status, err);
         if (r < 0)
@@ -245,7 +257,7 @@ static int run_wait(struct zl_cli *cli, void *options, int argc, char **argv)
         struct zl_error err = ZL_ERROR_INIT;
         int code;
 
-        if (zl_cli_context_open(cli, &context, &err) < 0) {
+        if (zl_cli_context_open(cli, argv, &context, &err) < 0) {
                 zl_cli_fail(cli, &err);
                 return ZL_EXIT_AGENT;
         }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `top`: the processes of a container, as this machine sees them. Which they are is told by the kernel: all whose control
- * group is the one of the container's first process, or below it.
+ * group is the one of the container's first process, or below it. A user's container may have no group of its own; then it is in
+ * that of its monitor, with all else that the user started there, and its pid namespace tells.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -122,33 +124,75 @@ static int add_process(json_t *array, struct zl_cli_table *table, int proc, cons
                                  zl_json_string_lossy(command, strlen(command))));
 }
 
+/* What all processes of a container have in common. */
+struct mark {
+        char *group;
+        ino_t pid_ns; /* 0: the group is its own and tells */
+};
+
+static ino_t pid_ns_of(int proc, const char *pid)
+{
+        char path[64];
+        struct stat st;
+
+        snprintf(path, sizeof(path), "%s/ns/pid", pid);
+        return fstatat(proc, path, &st, 0) == 0 ? st.st_ino : 0;
+}
+
+static int find_mark(int proc, const struct zl_view *view, struct mark *ret, struct zl_error *err)
+{
+        _cleanup_free_ char *monitors = NULL;
+        char pid[32], parent[32];
+        struct process p;
+
+        snprintf(pid, sizeof(pid), "%ld", (long)view->status.pid);
+        ret->group = group_of(proc, pid);
+        if (view->status.pid <= 0 || !ret->group || !read_stat(proc, pid, &p))
+                return zl_fail(err, ZL_E_STATE, 0, "%s has no processes on this machine",
+                               view->status.name);
+        snprintf(parent, sizeof(parent), "%ld", p.ppid);
+        monitors = group_of(proc, parent);
+        if (monitors && !zl_streq(monitors, ret->group))
+                return 0;
+        ret->pid_ns = pid_ns_of(proc, pid);
+        if (ret->pid_ns && ret->pid_ns != pid_ns_of(proc, "self"))
+                return 0;
+        return zl_fail(err, ZL_E_UNSUPPORTED, 0,
+                       "%s has neither a cgroup nor a pid namespace of its own", view->status.name);
+}
+
+static bool has_mark(int proc, const char *pid, const struct mark *mark)
+{
+        _cleanup_free_ char *group = NULL;
+
+        if (mark->pid_ns)
+                return pid_ns_of(proc, pid) == mark->pid_ns;
+        group = group_of(proc, pid);
+        return group && is_below(group, mark->group);
+}
+
 static int list(const struct zl_view *view, json_t *array, struct zl_cli_table *table,
                 struct zl_error *err)
 {
         _cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        _cleanup_free_ char *top = NULL;
+        struct mark mark = { 0 };
+        _cleanup_free_ char *group = NULL;
         struct dirent *entry;
-        char pid[32];
         DIR *dir;
         int r = 0;
 
         if (proc < 0)
                 return zl_fail_errno(err, errno, "cannot open /proc");
-        snprintf(pid, sizeof(pid), "%ld", (long)view->status.pid);
-        top = group_of(proc, pid);
-        if (view->status.pid <= 0 || !top || zl_streq(top, "/"))
-                return zl_fail(err, ZL_E_STATE, 0, "%s has no processes on this machine",
-                               view->status.name);
+        r = find_mark(proc, view, &mark, err);
+        group = mark.group;
+        if (r < 0)
+                return r;
         dir = opendir("/proc");
         if (!dir)
                 return zl_fail_errno(err, errno, "cannot list /proc");
         while (r >= 0 && (entry = readdir(dir))) {
-                _cleanup_free_ char *group = NULL;
-
-                if (!isdigit((unsigned char)entry->d_name[0]))
-                        continue;
-                group = group_of(proc, entry->d_name);
-                if (group && is_below(group, top))
+                if (isdigit((unsigned char)entry->d_name[0]) &&
+                    has_mark(proc, entry->d_name, &mark))
                         r = add_process(array, table, proc, entry->d_name);
         }
         closedir(dir);
@@ -169,7 +213,7 @@ static int run(struct zl_cli *cli, void *options, int argc, char **argv)
 
         (void)options;
         (void)argc;
-        r = table && array ? zl_cli_context_open(cli, &context, &err) : zl_fail_oom(&err);
+        r = table && array ? zl_cli_context_open(cli, argv, &context, &err) : zl_fail_oom(&err);
         if (r >= 0)
                 r = zl_cli_find_one(&context, argv[0], false, &view, &err);
         if (r >= 0)

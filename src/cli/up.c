@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/control.h"
+#include "agent/endpoints.h"
 #include "agent/job_request.h"
 #include "agent/loop.h"
 #include "base/clock.h"
@@ -53,13 +54,15 @@ struct up {
         char *name;
         const char *
                 job; /* begin one more execution of it, in the background, and nothing else; or NULL */
+        const char *again; /* start this replica, in the background, and nothing else; or NULL */
         struct zl_store *store;
         struct zl_runtime *rt;
         struct zl_agent_loop *loop;
         struct zl_agent *agent;
         struct zl_up_view *view;
         struct zl_control *control;
-        struct zl_control_client *asker; /* waits for the end */
+        struct zl_control_client *asker;   /* waits for the end */
+        struct zl_control_client *starter; /* waits until a replica has been started */
         uv_signal_t signals[3];
         uv_timer_t timeout, drain;
         uv_async_t phase_changed;
@@ -115,11 +118,41 @@ static bool yield(struct up *up)
         return true;
 }
 
+static void answer_starter(struct up *up)
+{
+        if (up->starter && !zl_agent_is_changing(up->agent, up->name))
+                zl_control_answer(zl_take_ptr(up->starter), "ok");
+}
+
+/* False if it is another request. */
+static bool start_by_hand(struct up *up, const char *line, struct zl_control_client *client)
+{
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        int r;
+
+        if (!zl_startswith(line, "start ") && !zl_startswith(line, "restart "))
+                return false;
+        if (up->starter) {
+                zl_control_answer(client, "error another one is being started");
+                return true;
+        }
+        r = zl_agent_start_request(up->agent, line, &err);
+        if (r < 0) {
+                zl_control_answer_error(client, &err);
+                return true;
+        }
+        up->starter = client;
+        answer_starter(up);
+        return true;
+}
+
 static void on_request(const char *line, struct zl_control_client *client, void *data)
 {
         struct up *up = data;
         _cleanup_free_ char *answer = NULL;
 
+        if (start_by_hand(up, line, client))
+                return;
         if (zl_job_request(up->agent, up->name, line, &answer)) {
                 zl_control_answer(client, answer);
                 return;
@@ -184,10 +217,16 @@ static void on_phase(uv_async_t *handle)
 {
         struct up *up = handle->data;
 
+        answer_starter(up);
         switch (zl_agent_phase(up->agent, up->name)) {
         case ZL_DEPLOYMENT_STARTED:
+                if (!up->yielding) { /* it may have finished, and goes on */
+                        uv_timer_stop(&up->drain);
+                        up->over = false;
+                }
                 uv_timer_stop(&up->timeout);
-                if (up->notify_fd >= 0) {
+                if (up->notify_fd >= 0 &&
+                    !(up->again && zl_agent_is_changing(up->agent, up->name))) {
                         tell_parent(up, 'S');
                         leave_terminal(up);
                 }
@@ -292,9 +331,10 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
                                               .data = up };
         struct zl_up_view_options view = { .cli = up->cli, .quiet_logs = up->o->detach };
         bool active = false;
-        int r;
+        int r = zl_endpoints_check(*spec, err);
 
-        r = zl_cli_runtime(up->cli, &up->rt, err);
+        if (r >= 0)
+                r = zl_cli_runtime(up->cli, &up->rt, err);
         if (r >= 0)
                 r = zl_store_open(up->cli->root_dir, &up->store, err);
         if (r >= 0)
@@ -318,12 +358,15 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
         if (r >= 0)
                 r = zl_control_listen(&control, &up->control, err);
         if (r >= 0)
-                r = zl_agent_up(up->agent, *spec, active || up->job, err);
+                r = zl_agent_up(up->agent, *spec, active || up->job || up->again, err);
         if (r < 0)
                 return r;
         *spec = NULL;
         if (up->job)
                 return begin_job(up, err);
+        if (up->again)
+                return zl_agent_start(up->agent, up->again,
+                                      &(struct zl_agent_start_options){ .grace = -1 }, err);
         if (active)
                 zl_agent_check_images(up->agent, up->name);
         if (up->o->timeout.set)
@@ -627,6 +670,30 @@ int zl_up_for_job(struct zl_cli *cli, const char *deployment, const char *servic
         if (r < 0)
                 return zl_cli_fail(cli, &err);
         return run_here(&up, &spec, &root_lock);
+}
+
+int zl_up_spec(struct zl_cli *cli, struct zl_deployment_spec **spec, const char *again)
+{
+        static const struct options options = { .detach = true };
+        struct up up = { .cli = cli, .o = &options, .again = again, .notify_fd = -EBADF };
+        _cleanup_close_ int root_lock = -EBADF;
+        _cleanup_free_ char *name = strdup((*spec)->deployment);
+        struct zl_error err = ZL_ERROR_INIT;
+        int r;
+
+        /* The agent opens one for itself: it may be another process. */
+        zl_runtime_free(zl_take_ptr(cli->rt));
+        up.name = name;
+        if (!name) {
+                zl_fail_oom(&err);
+                return zl_cli_fail(cli, &err);
+        }
+        if (!again)
+                return run_somewhere(&up, spec);
+        r = zl_client_embed(cli, &root_lock, &err);
+        if (r < 0)
+                return zl_cli_fail(cli, &err);
+        return r == 0 ? ZL_UP_DAEMON_THERE : run_here(&up, spec, &root_lock);
 }
 
 const struct zl_cli_command zl_cmd_up = {

@@ -21,11 +21,9 @@
  * the runtime's own binary (CVE-2019-5736). In a new user namespace it is while nobody but us is in there, to be owner of its own /proc.
  */
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -38,6 +36,7 @@
 #include "base/socket.h"
 #include "container/internal.h"
 #include "linux/clone.h"
+#include "linux/netns.h"
 
 /* --- talking to the parent ---------------------------------------------------------------------------------------- */
 
@@ -170,17 +169,9 @@ static int enter_time_namespace(struct zl_child *c)
 
 static int loopback_up(struct zl_child *c)
 {
-        _cleanup_close_ int fd = -EBADF;
-        struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+        int r = c->plan->new_net_ns ? zl_netns_loopback_up() : 0;
 
-        if (!c->plan->new_net_ns)
-                return 0;
-        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-                return zl_child_fail(c, ZL_STAGE_LOOPBACK, errno, "");
-        return 0;
+        return r < 0 ? zl_child_fail(c, ZL_STAGE_LOOPBACK, -r, "") : 0;
 }
 
 static int name_host(struct zl_child *c)
@@ -216,6 +207,28 @@ static int set_oom_score(struct zl_child *c)
                 return 0;
         r = zl_child_write_proc(c, "self/oom_score_adj", c->process->oom_score_adj);
         return r < 0 ? zl_child_fail(c, ZL_STAGE_OOM_SCORE, -r, c->process->oom_score_adj) : 0;
+}
+
+/* Our files in /proc are closed to a user without privileges as long as we have the runtime's memory, so these are all he could enter. */
+static void keep_namespaces(struct zl_child *c)
+{
+        const struct zl_oci_linux *l = c->plan->config->linux_;
+        char path[32] = "self/ns/";
+
+        if (!c->plan->lends_namespaces || c->plan->gate_fd < 0)
+                return;
+        for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++) {
+                int fd = -EBADF;
+
+                strcpy(path + strlen("self/ns/"), zl_namespace_kinds[i].file);
+                for (size_t k = 0; k < l->n_namespaces; k++) /* no descriptor of the host's */
+                        if (fd < 0 && zl_streq(l->namespaces[k].type, zl_namespace_kinds[i].type))
+                                fd = openat(c->proc_fd, path, O_RDONLY | O_CLOEXEC);
+                if (fd < 0)
+                        continue;
+                c->namespaces[c->n_namespaces++] = fd;
+                c->namespace_mask |= 1U << i;
+        }
 }
 
 /* --- hooks ----------------------------------------------------------------------------------------------------------- */
@@ -310,6 +323,7 @@ static int settle(struct zl_child *c)
                 r = zl_child_attributes(c);
         if (r == 0)
                 r = zl_child_labels(c);
+        keep_namespaces(c);
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (r == 0)
                 r = zl_child_stdio(c);
@@ -332,6 +346,24 @@ static void hear_signals(void)
                 sigaction(signals[i], &action, NULL);
 }
 
+/* Is it an exec, and not the start, who has come to the gate? It gets what it needs and goes. */
+static bool lend_namespaces(struct zl_child *c)
+{
+        struct zl_message m;
+        ssize_t n;
+
+        do
+                n = recv(c->report_fd, &m, sizeof m, MSG_PEEK);
+        while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof m || m.kind != ZL_MSG_NAMESPACES)
+                return false;
+        recv(c->report_fd, &m, sizeof m, 0); /* what is left unread would be told as a reset */
+        m.value = (int32_t)c->namespace_mask;
+        zl_send_fds(c->report_fd, &m, sizeof m, c->namespaces, c->n_namespaces, 0);
+        close(c->report_fd);
+        return true;
+}
+
 /* Waits at the gate; from then on errors go to whoever opened it. */
 static int pass_gate(struct zl_child *c)
 {
@@ -344,12 +376,16 @@ static int pass_gate(struct zl_child *c)
                 return r;
         if (c->plan->gate_fd < 0)
                 return c->start_came ? 0 : zl_child_await(c, c->sync_fd, ZL_MSG_START);
-        do
-                c->report_fd = accept4(c->plan->gate_fd, NULL, NULL, SOCK_CLOEXEC);
-        while (c->report_fd < 0 && (errno == EINTR || errno == ECONNABORTED));
-        if (c->report_fd < 0)
-                _exit(1);
+        do {
+                do
+                        c->report_fd = accept4(c->plan->gate_fd, NULL, NULL, SOCK_CLOEXEC);
+                while (c->report_fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+                if (c->report_fd < 0)
+                        _exit(1);
+        } while (lend_namespaces(c));
         close(c->plan->gate_fd); /* a second start finds nobody */
+        while (c->n_namespaces > 0)
+                close(c->namespaces[--c->n_namespaces]);
         return zl_child_await(c, c->report_fd, ZL_MSG_START);
 }
 
@@ -477,6 +513,5 @@ void zl_child_main(const struct zl_plan *plan)
         setsid();
         umask(0);
         run(c);
-        zl_child_send_report(c);
-        _exit(c->report.stage == ZL_STAGE_EXEC ? (c->report.errnum == ENOENT ? 127 : 126) : 1);
+        zl_child_end(c, 1);
 }

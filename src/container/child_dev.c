@@ -16,9 +16,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/path.h"
 #include "container/internal.h"
-#include "linux/dir.h"
 
 /* A file to mount something on, made if it is missing. What is there already is not opened, only pointed at: the image may have
  * put a FIFO there, on which we would hang, or a device that does something when it is opened. A link is refused. */

@@ -40,8 +40,21 @@ int zl_child_fail(struct zl_child *c, enum zl_stage stage, int errnum, const cha
 
 void zl_child_send_report(struct zl_child *c)
 {
-        while (send(c->report_fd, &c->report, sizeof c->report, MSG_NOSIGNAL) < 0 && errno == EINTR)
-                ;
+        /* A filter may say EINTR as well. */
+        for (int tries = 0; tries < 64; tries++)
+                if (send(c->report_fd, &c->report, sizeof c->report, MSG_NOSIGNAL) >= 0 ||
+                    errno != EINTR)
+                        return;
+}
+
+void zl_child_end(struct zl_child *c, int otherwise)
+{
+        zl_child_send_report(c);
+        syscall(SYS_exit_group, c->report.stage == ZL_STAGE_EXEC
+                                        ? (c->report.errnum == ENOENT ? 127 : 126)
+                                        : otherwise);
+        /* The filter refuses even that, and _exit() would try for ever. */
+        __builtin_trap();
 }
 
 /* Which signals we ignore, as the kernel says in one text; all of them if it cannot be had. */
@@ -512,7 +525,7 @@ static int close_from(unsigned first)
 int zl_child_shed(struct zl_child *c)
 {
         const struct zl_process_plan *p = c->process;
-        int keep[256 + 5];
+        int keep[256 + 5 + ZL_NAMESPACE_KINDS];
         size_t n = 0;
         unsigned next = 3;
 
@@ -525,6 +538,8 @@ int zl_child_shed(struct zl_child *c)
         keep[n++] = c->tty_fd; /* not in its place yet */
         for (size_t i = 0; i < p->n_preserve_fds; i++)
                 keep[n++] = p->preserve_fds[i];
+        for (size_t i = 0; i < c->n_namespaces; i++)
+                keep[n++] = c->namespaces[i];
         for (;;) {
                 unsigned first = ~0U;
 

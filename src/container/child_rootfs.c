@@ -3,9 +3,7 @@
  * The container's root file system, built by the child in its own mount namespace.
  *
  * Order, and why:
- *   1. propagation of "/" : nothing we mount may show up on the host, so everything becomes a slave first. Only if
- *      a mount must stay shared with the host is the tree left as it is; then the mount that holds the root file system, and ours
- *      on top of it, become private instead;
+ *   1. propagation (child_propagation.c): nothing we mount may show up on the host;
  *   2. the root file system itself, a mount of its own (pivot_root wants one, and read-only must not touch the source);
  *   3. the mounts of the config in their order; each target is resolved inside the root, by descriptor: a symbolic link in
  *      the image cannot lead outside, and what was resolved cannot be swapped before it is used;
@@ -28,47 +26,6 @@
 
 #include "base/path.h"
 #include "container/internal.h"
-
-/* The mount that `path` lies on must not pass on what we mount: walks up to its root. */
-static int make_parent_private(const char *path)
-{
-        char p[PATH_MAX];
-
-        if (strlen(path) >= sizeof p)
-                return -ENAMETOOLONG;
-        strcpy(p, path);
-        for (;;) {
-                struct statx sx;
-                char *slash;
-
-                if (syscall(SYS_statx, AT_FDCWD, p, AT_SYMLINK_NOFOLLOW, 0, &sx) < 0)
-                        return -errno;
-                if (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT || zl_streq(p, "/"))
-                        break;
-                slash = strrchr(p, '/');
-                if (slash == p)
-                        slash++;
-                *slash = 0;
-        }
-        return mount(NULL, p, NULL, MS_PRIVATE, NULL) < 0 ? -errno : 0;
-}
-
-static int set_propagation(struct zl_child *c)
-{
-        const struct zl_plan *plan = c->plan;
-        unsigned long flags = MS_SLAVE | MS_REC;
-        int r;
-
-        if (plan->keep_propagation) {
-                r = make_parent_private(plan->rootfs);
-                return r < 0 ? zl_child_fail(c, ZL_STAGE_PROPAGATION, -r, plan->rootfs) : 0;
-        }
-        if (plan->root_propagation & MS_PRIVATE)
-                flags = MS_PRIVATE | MS_REC;
-        if (mount(NULL, "/", NULL, flags, NULL) < 0)
-                return zl_child_fail(c, ZL_STAGE_PROPAGATION, errno, "/");
-        return 0;
-}
 
 static int mount_root(struct zl_child *c)
 {
@@ -115,22 +72,32 @@ static int target_behind(struct zl_child *c, int dir, const char *parent, const 
         return target_file(c, path, depth + 1);
 }
 
+/* The directory that `destination` is in, made if it is missing. `parent` is its name. */
+static int open_parent(struct zl_child *c, const char *destination, char parent[PATH_MAX],
+                       const char **ret_base)
+{
+        const char *slash = strrchr(destination, '/');
+        const char *base = slash ? slash + 1 : destination;
+        size_t len = (size_t)(base - destination);
+
+        if (!zl_path_is_name(base) || len >= PATH_MAX)
+                return -EINVAL;
+        memcpy(parent, destination, len);
+        parent[len] = 0;
+        *ret_base = base;
+        return zl_mkdir_p_in(c->root_fd, parent, 0755);
+}
+
 static int target_file(struct zl_child *c, const char *destination, int depth)
 {
         const char *base;
         char parent[PATH_MAX];
-        const char *slash = strrchr(destination, '/');
         _cleanup_close_ int dir = -EBADF;
         int fd = zl_open_in(c->root_fd, destination, O_PATH, 0, ZL_PATH_IN_ROOT);
 
         if (fd != -ENOENT)
                 return fd;
-        base = slash ? slash + 1 : destination;
-        if (!zl_path_is_name(base) || (size_t)(base - destination) >= sizeof parent)
-                return -EINVAL;
-        memcpy(parent, destination, (size_t)(base - destination));
-        parent[base - destination] = 0;
-        dir = zl_mkdir_p_in(c->root_fd, parent, 0755);
+        dir = open_parent(c, destination, parent, &base);
         if (dir < 0)
                 return dir;
         fd = openat(dir, base, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY,
@@ -140,6 +107,29 @@ static int target_file(struct zl_child *c, const char *destination, int depth)
         zl_close(fd);
         fd = zl_open_in(c->root_fd, destination, O_PATH, 0, ZL_PATH_IN_ROOT);
         return fd == -ENOENT ? target_behind(c, dir, parent, base, depth) : fd;
+}
+
+/* "dest-nofollow": a link that lies there is mounted over itself. Those of the kernel's file systems are the kernel's. -ENOENT: there
+ * is none, and the mount point is to be found as always. */
+static int target_link(struct zl_child *c, const char *destination)
+{
+        const char *base;
+        _cleanup_close_ int dir = zl_open_parent_in(c->root_fd, destination, ZL_PATH_IN_ROOT,
+                                                    &base);
+        _cleanup_close_ int fd = dir < 0 ? dir : openat(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct statfs fs;
+        struct stat st;
+
+        if (fd < 0)
+                return -ENOENT;
+        if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+                return -errno;
+        if (!S_ISLNK(st.st_mode))
+                return -ENOENT;
+        if (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+            fs.f_type == DEVPTS_SUPER_MAGIC)
+                return -EXDEV;
+        return zl_take_fd(fd);
 }
 
 /* The common case first: no link on the way, and at most the last component missing. What was opened so is where its name says, so
@@ -206,12 +196,10 @@ static int refuse_redirected(struct zl_child *c, const struct zl_mount_plan *m, 
         return direct < 0 ? -EXDEV : 0;
 }
 
-int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
+static int target_through_links(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
 {
-        int fd = directory ? target_straight(c, m->destination) : -ELOOP;
+        int fd, r;
 
-        if (fd >= 0)
-                return fd;
         if (!directory)
                 fd = target_file(c, m->destination, 0);
         else if (m->kind == ZL_MOUNT_FS &&
@@ -219,13 +207,22 @@ int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool
                 fd = target_kernel_fs(c, m->destination);
         else
                 fd = zl_mkdir_p_in(c->root_fd, m->destination, 0755);
-        if (fd >= 0) {
-                int r = refuse_redirected(c, m, fd);
+        r = fd < 0 ? 0 : refuse_redirected(c, m, fd);
+        if (r < 0) {
+                close(fd);
+                fd = r;
+        }
+        return fd;
+}
 
-                if (r < 0) {
-                        close(fd);
-                        fd = r;
-                }
+int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory)
+{
+        int fd = m->options.dest_nofollow ? target_link(c, m->destination) : -ENOENT;
+
+        if (fd == -ENOENT) {
+                fd = directory ? target_straight(c, m->destination) : -ELOOP;
+                if (fd < 0)
+                        fd = target_through_links(c, m, directory);
         }
         if (fd < 0)
                 zl_child_fail(c,
@@ -250,16 +247,12 @@ static bool is_root(const char *path)
 /* A mount on "/" itself becomes what later targets are resolved in. */
 static int now_root(struct zl_child *c, const struct zl_mount_plan *m, int fd)
 {
-        if (is_root(m->destination)) {
-                zl_close(c->root_fd);
-                c->root_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-                if (c->root_fd < 0)
-                        return zl_child_fail(c, ZL_STAGE_MOUNT, errno, m->destination);
-        }
-        return 0;
+        zl_close(c->root_fd);
+        c->root_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        return c->root_fd < 0 ? zl_child_fail(c, ZL_STAGE_MOUNT, errno, m->destination) : 0;
 }
 
-static int set_options(struct zl_child *c, const struct zl_mount_plan *m, int fd)
+static int set_options(struct zl_child *c, const struct zl_mount_plan *m, int target, int fd)
 {
         const struct zl_mount_options *o = &m->options;
         int r = 0;
@@ -272,7 +265,10 @@ static int set_options(struct zl_child *c, const struct zl_mount_plan *m, int fd
                 r = zl_mount_set_propagation(fd, o->propagation[i]);
         if (r < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT_FLAGS, -r, m->destination);
-        return now_root(c, m, fd);
+        if (is_root(m->destination))
+                return now_root(c, m, fd);
+        zl_child_note_propagation(c, m, target, fd);
+        return 0;
 }
 
 /* --- kinds of mounts ------------------------------------------------------------------------------------------ */
@@ -288,7 +284,8 @@ static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
                 source = openat(AT_FDCWD, m->source,
                                 O_PATH | O_CLOEXEC | (m->options.source_nofollow ? O_NOFOLLOW : 0));
         /* Root of the user namespace may not reach it: then what our creator took along. */
-        detached = m->tree_fd >= 0 && (m->mapped || (source < 0 && errno == EACCES));
+        detached = m->tree_fd >= 0 &&
+                   (m->mapped || m->has_peers || (source < 0 && errno == EACCES));
         if (detached)
                 source = fcntl(m->tree_fd, F_DUPFD_CLOEXEC, 3);
         if (source >= 0 && m->map_fd >= 0) {
@@ -306,15 +303,42 @@ static int mount_bind(struct zl_child *c, const struct zl_mount_plan *m)
         target = zl_child_open_target(c, m, S_ISDIR(st.st_mode));
         if (target < 0)
                 return target;
+        if (!detached)
+                fd = zl_mount_bind_on(target, source, m->options.rbind);
+        /* In a user namespace a bind may not leave out what the host has mounted below its source. Our creator could. */
+        if (!detached && fd == -EINVAL && m->tree_fd >= 0) {
+                zl_close(source);
+                source = fcntl(m->tree_fd, F_DUPFD_CLOEXEC, 3);
+                detached = source >= 0;
+        }
         if (detached) {
                 r = zl_mount_move_on(target, source);
                 fd = r < 0 ? r : zl_take_fd(source);
-        } else {
-                fd = zl_mount_bind_on(target, source, m->options.rbind);
         }
         if (fd < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT, -fd, m->destination);
-        return set_options(c, m, fd);
+        return set_options(c, m, target, fd);
+}
+
+/* A link of the host, made anew. One that is there already and says the same is what was asked for. */
+static int make_link(struct zl_child *c, const struct zl_mount_plan *m)
+{
+        char parent[PATH_MAX], text[PATH_MAX];
+        const char *base = NULL;
+        _cleanup_close_ int dir = open_parent(c, m->destination, parent, &base);
+        ssize_t n;
+
+        if (dir < 0)
+                return zl_child_fail(c, ZL_STAGE_MOUNT_TARGET, -dir, m->destination);
+        if (symlinkat(m->source, dir, base) == 0)
+                return 0;
+        if (errno != EEXIST)
+                return zl_child_fail(c, ZL_STAGE_MOUNT, errno, m->destination);
+        n = readlinkat(dir, base, text, sizeof text - 1);
+        text[n < 0 ? 0 : n] = 0;
+        return n > 0 && zl_streq(text, m->source)
+                       ? 0
+                       : zl_child_fail(c, ZL_STAGE_MOUNT, EEXIST, m->destination);
 }
 
 /* sysfs belongs to the network namespace; without a new one of ours the kernel refuses a new instance, but not the host's. */
@@ -397,11 +421,11 @@ static int mount_fs(struct zl_child *c, const struct zl_mount_plan *m)
                 if (r < 0)
                         return zl_child_fail(c, ZL_STAGE_COPY_UP, -r, m->destination);
         }
-        return set_options(c, m, fd);
+        return set_options(c, m, target, fd);
 }
 
-/* The group of the container as the container shall see it: on version 2 one directory, on version 1 a tmpfs with
- * one directory per hierarchy. Binding the group's own directory gives the same view as mounting cgroupfs inside
+/* The group of the container as the container shall see it: on version 2 one directory, which without a
+ * cgroup namespace is the root of all, on version 1 a tmpfs with one directory per hierarchy. Binding the group's own directory gives the same view as mounting cgroupfs inside
  * a cgroup namespace, works without one, and does not have to wait until the process has joined the group. */
 static int mount_cgroup_v1(struct zl_child *c, const struct zl_mount_plan *m, int root)
 {
@@ -409,23 +433,19 @@ static int mount_cgroup_v1(struct zl_child *c, const struct zl_mount_plan *m, in
                 const char *name = *dir + strlen("/sys/fs/cgroup/");
                 size_t len = strcspn(name, "/");
                 char sub[256], *comma, *save = NULL;
-                _cleanup_close_ int source = openat(AT_FDCWD, *dir,
-                                                    O_PATH | O_DIRECTORY | O_CLOEXEC);
-                _cleanup_close_ int target = -EBADF, fd = -EBADF;
+                _cleanup_close_ int fd = -EBADF;
                 int r;
 
-                if (source < 0 && errno == ENOENT) /* a hierarchy in which no group could be made */
-                        continue;
                 if (len >= sizeof sub)
                         return -ENAMETOOLONG;
                 memcpy(sub, name, len);
                 sub[len] = 0;
-                if (source < 0 || mkdirat(root, sub, 0755) < 0)
+                if (mkdirat(root, sub, 0755) < 0)
                         return -errno;
-                target = openat(root, sub, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (target < 0)
-                        return -errno;
-                fd = zl_mount_bind_on(target, source, false);
+                /* A file system that is seconds old and that nobody but us can see: names are safe in it. */
+                fd = zl_mount_bind_at(root, sub, *dir);
+                if (fd == -ENOENT && unlinkat(root, sub, AT_REMOVEDIR) == 0)
+                        continue; /* a hierarchy in which no group could be made */
                 if (fd < 0)
                         return fd;
                 r = zl_mount_set_flags(fd, m->options.flags, 0, false);
@@ -464,7 +484,7 @@ static int mount_cgroup(struct zl_child *c, const struct zl_mount_plan *m)
         }
         if (fd < 0 || r < 0)
                 return zl_child_fail(c, ZL_STAGE_MOUNT, fd < 0 ? -fd : -r, m->destination);
-        return set_options(c, m, fd);
+        return set_options(c, m, target, fd);
 }
 
 /* --- masks ------------------------------------------------------------------------------------------------------ */
@@ -589,7 +609,7 @@ static void make_cwd(struct zl_child *c)
 int zl_child_rootfs(struct zl_child *c)
 {
         const struct zl_plan *plan = c->plan;
-        int r = set_propagation(c);
+        int r = zl_child_propagation(c);
 
         if (r == 0)
                 r = mount_root(c);
@@ -598,6 +618,7 @@ int zl_child_rootfs(struct zl_child *c)
 
                 r = m->kind == ZL_MOUNT_BIND     ? mount_bind(c, m)
                     : m->kind == ZL_MOUNT_CGROUP ? mount_cgroup(c, m)
+                    : m->kind == ZL_MOUNT_LINK   ? make_link(c, m)
                                                  : mount_fs(c, m);
         }
         if (r == 0)
@@ -660,6 +681,9 @@ int zl_child_pivot(struct zl_child *c)
                 if (r < 0)
                         return zl_child_fail(c, ZL_STAGE_READONLY, -r, "/");
         }
+        r = zl_child_root_propagation(c);
+        if (r < 0)
+                return r;
         if (fchdir(c->root_fd) < 0)
                 return zl_child_fail(c, ZL_STAGE_PIVOT, errno, plan->rootfs);
         if (plan->options->no_pivot) {
@@ -673,7 +697,8 @@ int zl_child_pivot(struct zl_child *c)
         }
         if (chdir("/") < 0)
                 return zl_child_fail(c, ZL_STAGE_PIVOT, errno, "/");
-        if (plan->root_propagation && mount(NULL, "/", NULL, plan->root_propagation, NULL) < 0)
+        if (plan->root_propagation && !c->has_propagation &&
+            mount(NULL, "/", NULL, plan->root_propagation, NULL) < 0)
                 return zl_child_fail(c, ZL_STAGE_PROPAGATION, errno, "/");
         return 0;
 }

@@ -87,6 +87,13 @@ struct zl_container_options {
         /* A descriptor whose closing takes the kernel a while (zl_self_protect()), or -1: it is closed when there is nothing else to do,
          * in any case before zl_container_create() returns having made a process. */
         int idle_fd;
+        /* From zl_container_network_ahead(), for a config that asks for a new network namespace; or -1. Not used beside a user namespace of
+         * the container's own. Stays the caller's. */
+        int network_ns_fd;
+        /* Called once the process is at work by itself and before its answer is waited for: what the caller has to do anyway. A failure is
+         * that of the creation. Not called by every kind of creation, by some more than once. */
+        int (*meanwhile)(void *data, struct zl_error *err);
+        void *meanwhile_data;
         bool init_reaper; /* our own PID 1 in front of the command: forwards signals, reaps */
         bool no_pivot;
         bool no_new_keyring;
@@ -100,8 +107,14 @@ struct zl_container_options {
                 restore; /* not a new process but those of a checkpoint, which run when zl_container_create() returns */
 };
 #define ZL_CONTAINER_OPTIONS_INIT                                                                  \
-        ((struct zl_container_options){                                                            \
-                .stdio = { -1, -1, -1 }, .console_socket_fd = -1, .idle_fd = -1 })
+        ((struct zl_container_options){ .stdio = { -1, -1, -1 },                                   \
+                                        .console_socket_fd = -1,                                   \
+                                        .idle_fd = -1,                                             \
+                                        .network_ns_fd = -1 })
+
+/* For who has time before it is known what to create: a network namespace with a loopback device that is up. The caller, a process of one
+ * thread, closes. Negative: not here, or there is no use for it. */
+int zl_container_network_ahead(void);
 
 /* On success the first process exists, namespaces, cgroup and mounts are done, the hooks of creation have run, and it waits at
  * the start gate. On failure nothing is left. Blocks for milliseconds (and for hooks). ZL_E_EXISTS if the id is taken. */
@@ -119,7 +132,7 @@ pid_t zl_container_pid(const struct zl_container *c);
 /* Owned by the object; -1 if the process is gone. */
 int zl_container_pidfd(const struct zl_container *c);
 /* NULL: it has none. */
-struct zl_cgroup *zl_container_cgroup(const struct zl_container *c);
+struct zl_cgroup *zl_container_cgroup(struct zl_container *c);
 /* Its processes: those of its group; without one, those in its pid namespace that we may look at; without either, the first alone. The
  * caller frees. */
 int zl_container_pids(struct zl_container *c, pid_t **ret, size_t *ret_n, struct zl_error *err);

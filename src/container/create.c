@@ -205,8 +205,9 @@ static int prepare_cgroup(struct creation *k, struct zl_error *err)
         return r < 0 || k->plan.doors_come ? r : equip_cgroup(k, err);
 }
 
-static int start_scope(struct creation *k, struct zl_error *err)
+static int start_scope(struct creation *k, pid_t pid, struct zl_error *err)
 {
+        const struct zl_oci_config *config = k->options->config;
         _cleanup_free_ char *description = NULL;
         int r;
 
@@ -214,22 +215,29 @@ static int start_scope(struct creation *k, struct zl_error *err)
                 description = NULL;
                 return zl_fail_oom(err);
         }
-        r = zl_scope_start(k->scope, k->c->pid, description, &k->options->config->annotations, err);
+        r = zl_scope_start(k->scope, pid, description, &config->annotations,
+                           config->linux_->resources, err);
         k->in_scope = r == 0;
         return r;
+}
+
+/* What was put off, with its limits. */
+static int make_cgroup(struct creation *k, struct zl_error *err)
+{
+        int r = zl_cgroup_make(k->c->cgroup, err);
+
+        return r < 0 ? r : equip_cgroup(k, err);
 }
 
 /* The group of version 1, or the one that systemd makes around the child: made, limited, and handed to the child. */
 static int send_doors(struct creation *k, struct zl_error *err)
 {
         struct zl_message m = { .kind = ZL_MSG_DOORS };
-        int r = k->scope ? start_scope(k, err) : 0;
+        int r = k->scope ? start_scope(k, k->c->pid, err) : 0;
         ssize_t n;
 
         if (r == 0)
-                r = zl_cgroup_make(k->c->cgroup, err);
-        if (r == 0)
-                r = equip_cgroup(k, err);
+                r = make_cgroup(k, err);
         if (r < 0)
                 return r;
         n = zl_send_fds(k->parent_fd, &m, sizeof m, k->plan.doors.fds, k->plan.doors.n, 0);
@@ -276,6 +284,17 @@ static int check_cgroup_options(const struct zl_mount_plan *m, struct zl_error *
         return 0;
 }
 
+/* Version 2, as runc and crun: in the host's cgroup namespace the names in /proc/self/cgroup are the host's, and so is what the container sees. */
+static bool sees_all_groups(const struct creation *k)
+{
+        const struct zl_oci_linux *l = k->plan.config->linux_;
+
+        for (size_t i = 0; i < l->n_namespaces; i++)
+                if (zl_streq(l->namespaces[i].type, "cgroup"))
+                        return false;
+        return k->c->cgroup && zl_cgroup_is_v2(k->c->cgroup);
+}
+
 /* Only where a mount of type cgroup asks for them. */
 static int prepare_cgroup_dirs(struct creation *k, struct zl_error *err)
 {
@@ -295,7 +314,8 @@ static int prepare_cgroup_dirs(struct creation *k, struct zl_error *err)
 
                 if (!dir)
                         break;
-                if (add_cgroup_dir(plan->arena, plan->cgroup_dirs, &n, dir, k->c->cgroup_path) < 0)
+                if (add_cgroup_dir(plan->arena, plan->cgroup_dirs, &n, dir,
+                                   sees_all_groups(k) ? "/" : k->c->cgroup_path) < 0)
                         return zl_fail_oom(err);
         }
         for (size_t i = 0; i < plan->n_mounts; i++) {
@@ -596,6 +616,15 @@ static int on_console(int fd, void *data, struct zl_error *err)
         return take_console(data, fd, err);
 }
 
+/* With the systemd driver: a scope is made around a process, and criu's is the first. */
+static int on_restorer(pid_t pid, void *data, struct zl_error *err)
+{
+        struct creation *k = data;
+        int r = start_scope(k, pid, err);
+
+        return r < 0 ? r : make_cgroup(k, err);
+}
+
 /* Instead of a new process those of a checkpoint. */
 static int restore(struct creation *k, struct zl_error *err)
 {
@@ -605,25 +634,15 @@ static int restore(struct creation *k, struct zl_error *err)
                 .container = k->c,
                 .report_fd = k->plan.sync_fd,
                 .sync_fd = k->parent_fd,
+                .on_process = k->scope ? on_restorer : NULL,
                 .on_console = on_console,
                 .data = k,
         };
-        int r = 0;
+        int r = k->plan.doors_come && !k->scope ? make_cgroup(k, err) : 0;
 
-        /* A scope is made around a process, and criu must be in the group before it makes any. */
-        if (k->scope)
-                return zl_fail(
-                        err, ZL_E_UNSUPPORTED, 0,
-                        "restore: the systemd driver makes no group for a checkpoint's processes; "
-                        "--cgroup-manager cgroupfs does");
-        if (k->plan.doors_come) {
-                r = zl_cgroup_make(k->c->cgroup, err);
-                if (r == 0)
-                        r = equip_cgroup(k, err);
-        }
-        zl_cgroup_doors_close(&k->plan.doors);
         if (r == 0)
                 r = zl_container_restore(&restore, err);
+        zl_cgroup_doors_close(&k->plan.doors);
         k->c->started = k->c->is_restored = r == 0;
         return r < 0 ? r : remember(k, err);
 }
@@ -652,6 +671,8 @@ static int launch(struct creation *k, struct zl_error *err)
         if (r == 0 && k->options->start_at_once)
                 k->c->start_sent = zl_sync_tell(k->parent_fd, ZL_MSG_START, 0) == 0;
         zl_close(k->options->idle_fd);
+        if (r == 0 && k->options->meanwhile)
+                r = k->options->meanwhile(k->options->meanwhile_data, err);
         return r < 0 ? prefer_report(k, r, err) : talk(k, err);
 }
 

@@ -23,6 +23,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,13 +37,17 @@
 #include "container/user.h"
 #include "linux/mounts.h"
 
+/* Of the program, in the bundle. */
+#define STATE_DIR "runtime"
+
 enum { LOG_MAX = 1 << 20, CONSOLE_WAIT_MSEC = 30000 };
 
 struct delegate {
         const char *program;
-        char *state_dir;         /* <bundle>/runtime */
+        char *state_dir;         /* absolute */
         struct zl_error refused; /* why the start will fail */
         int console_fd;
+        const struct zl_container_options *making; /* during the creation */
         bool started, mounted, systemd;
 };
 
@@ -80,13 +85,11 @@ static int begin_command(const struct zl_container *c, const char *operation, ch
         return 0;
 }
 
-/* Waits for it, too. Returns its exit status (128 + signal), or a negative errno. */
-static int run(char *const *argv, const int stdio[3])
+static int begin(char *const *argv, const int stdio[3], pid_t *ret_pid)
 {
         extern char **environ;
         posix_spawn_file_actions_t actions;
-        int status, r;
-        pid_t pid;
+        int r;
 
         if (posix_spawn_file_actions_init(&actions) != 0)
                 return -ENOMEM;
@@ -98,10 +101,24 @@ static int run(char *const *argv, const int stdio[3])
                         break;
         }
         if (r == 0)
-                r = posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
+                r = posix_spawn(ret_pid, argv[0], &actions, NULL, argv, environ);
         posix_spawn_file_actions_destroy(&actions);
-        if (r != 0)
-                return -r;
+        return -r;
+}
+
+/* Waits for it, too. Returns its exit status (128 + signal), or a negative errno. */
+static int run(const struct zl_container *c, char *const *argv, const int stdio[3])
+{
+        const struct zl_container_options *o = c->d.making;
+        int status, r;
+        pid_t pid;
+
+        r = begin(argv, stdio, &pid);
+        if (r < 0)
+                return r;
+        /* If that fails the caller will see it by himself. */
+        if (o && o->meanwhile)
+                o->meanwhile(o->meanwhile_data, NULL);
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
@@ -157,7 +174,7 @@ static enum zl_code code_of(const char *message)
 static int perform(const struct zl_container *c, char *const *argv, const int stdio[3],
                    struct zl_error *err)
 {
-        int r = run(argv, stdio);
+        int r = run(c, argv, stdio);
 
         if (r == 0)
                 return 0;
@@ -339,62 +356,58 @@ static int create_by_program(struct zl_container *c, const struct zl_container_o
         return r;
 }
 
-static int open_facts(struct zl_container *c, struct zl_error *err)
+/* Our own engine looks a user up by itself; the programs know numbers only, and would run as root whoever has a name. `groups` has room for
+ * ZL_GROUPS_MAX and lives as long as the result. */
+static int number_user(int root, const char *text, struct zl_oci_user *user, gid_t *groups)
 {
-        const char *path = c->config->linux_ ? c->config->linux_->cgroups_path : NULL;
-        struct zl_cgroup_options options = { .owned = true };
+        struct zl_user_result found = { .groups = groups };
+        int r;
 
-        c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-        if (c->pidfd < 0)
-                return zl_fail_errno(err, errno, "cannot open process %d", (int)c->pid);
-        if (!path || strchr(path, ':'))
-                return 0;
-        options.path = path + strspn(path, "/");
-        /* Figures and the end of all processes come from it; a program may have put it somewhere else. */
-        if (zl_cgroup_open(&options, &c->cgroup, NULL) < 0)
-                c->cgroup = NULL;
+        for (size_t i = 0; i < user->n_additional_gids && i < ZL_GROUPS_MAX; i++)
+                groups[found.n_groups++] = user->additional_gids[i];
+        r = root < 0 ? root : zl_user_lookup(root, text, &found);
+        if (r < 0)
+                return r;
+        user->uid = found.uid;
+        user->gid = found.gid;
+        user->additional_gids = groups;
+        user->n_additional_gids = found.n_groups;
         return 0;
 }
 
-/* Our own engine looks a user up by itself; the programs know numbers only and would run the workload as root. The name stays in the
- * configuration, so that the next start looks again. */
-static int settle_user(struct zl_container *c, struct zl_error *err)
+/* The name stays in the configuration, so that the next start looks again. */
+static int settle_user(const struct zl_container *c, int bundle, struct zl_error *err)
 {
-        struct zl_oci_process *process = c->config->process;
-        _cleanup_close_ int root = -EBADF, bundle = -EBADF;
+        _cleanup_(zl_oci_config_freep) struct zl_oci_config *config = NULL;
+        _cleanup_close_ int root = -EBADF;
         gid_t groups[ZL_GROUPS_MAX];
-        struct zl_user_result user = { .groups = groups };
         _cleanup_free_ char *text = NULL;
-        struct zl_oci_user own;
+        struct zl_oci_user *user;
         int r;
 
-        if (!process || !process->user.username)
+        if (!c->config->process || !c->config->process->user.username)
                 return 0;
-        own = process->user;
-        for (size_t i = 0; i < own.n_additional_gids && i < ZL_GROUPS_MAX; i++)
-                groups[user.n_groups++] = own.additional_gids[i];
-        root = open(c->config->root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        r = root < 0 ? -errno : zl_user_lookup(root, process->user.username, &user);
-        if (r < 0)
-                return zl_fail(err, ZL_E_INVALID, -r, "there is no user \"%s\" in %s",
-                               process->user.username, c->id);
-        process->user.uid = user.uid;
-        process->user.gid = user.gid;
-        process->user.additional_gids = groups;
-        process->user.n_additional_gids = user.n_groups;
-        r = zl_oci_config_dump(c->config, &text, err);
-        process->user = own;
+        /* What we were given may have been read in part. */
+        r = zl_oci_config_load_at(bundle, "config.json", &config, err);
         if (r < 0)
                 return r;
-        bundle = open(c->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        r = bundle < 0 ? -errno
-                       : zl_write_file_at(bundle, "config.json", text, strlen(text), 0600, 0);
+        user = &config->process->user;
+        root = open(c->config->root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = number_user(root < 0 ? -errno : root, user->username, user, groups);
+        if (r < 0)
+                return zl_fail(err, ZL_E_INVALID, -r, "there is no user \"%s\" in %s",
+                               user->username, c->id);
+        r = zl_oci_config_dump(config, &text, err);
+        if (r < 0)
+                return r;
+        r = zl_write_file_at(bundle, "config.json", text, strlen(text), 0600, 0);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/config.json", c->bundle) : 0;
 }
 
 static int prepare(struct zl_container *c, const struct zl_container_options *o,
                    struct zl_error *err)
 {
+        _cleanup_close_ int bundle = -EBADF;
         int r;
 
         c->pidfd = c->d.console_fd = -EBADF;
@@ -408,14 +421,17 @@ static int prepare(struct zl_container *c, const struct zl_container_options *o,
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0,
                                "init_container: %s has no first process of its own", c->d.program);
         if (zl_replace_str(&c->id, o->id) < 0 || zl_replace_str(&c->bundle, o->bundle) < 0 ||
-            !(c->d.state_dir = zl_path_join(o->bundle, "runtime")))
+            !(c->d.state_dir = zl_path_join(o->bundle, STATE_DIR)))
                 return zl_fail_oom(err);
+        bundle = zl_open_dir_at(AT_FDCWD, o->bundle, 0, err);
+        if (bundle < 0)
+                return bundle;
         /* What an earlier life left there is of processes that are gone. */
-        zl_rm_rf_at(AT_FDCWD, c->d.state_dir);
-        if (zl_mkdir_p_at(AT_FDCWD, c->d.state_dir, 0700) < 0)
+        if (mkdirat(bundle, STATE_DIR, 0700) < 0 &&
+            (zl_rm_rf_at(bundle, STATE_DIR) < 0 || mkdirat(bundle, STATE_DIR, 0700) < 0))
                 return zl_fail_errno(err, errno, "cannot make %s", c->d.state_dir);
         r = mount_root(c, o->overlay, err);
-        return r < 0 ? r : settle_user(c, err);
+        return r < 0 ? r : settle_user(c, bundle, err);
 }
 
 int zl_container_create(const struct zl_container_options *o, struct zl_container **ret,
@@ -428,15 +444,20 @@ int zl_container_create(const struct zl_container_options *o, struct zl_containe
         if (!c)
                 return zl_fail_oom(err);
         r = prepare(c, o, &own);
+        c->d.making = o;
         if (r == 0)
                 r = create_by_program(c, o, &own);
+        c->d.making = NULL;
         if (r < 0 && (own.code == ZL_E_NO_COMMAND || own.code == ZL_E_NOT_RUNNABLE)) {
                 r = make_placeholder(c);
                 if (r == 0)
                         zl_error_move(&c->d.refused, &own);
         }
-        if (r == 0)
-                r = open_facts(c, &own);
+        if (r == 0) {
+                c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+                if (c->pidfd < 0)
+                        r = zl_fail_errno(&own, errno, "cannot open process %d", (int)c->pid);
+        }
         if (r < 0) {
                 if (c->d.state_dir)
                         zl_container_delete(c, true, NULL);
@@ -467,9 +488,24 @@ pid_t zl_container_pid(const struct zl_container *c)
         return c->pid;
 }
 
-struct zl_cgroup *zl_container_cgroup(const struct zl_container *c)
+/* Opened when somebody asks: nobody does before the workload has ended or is to be ended. */
+struct zl_cgroup *zl_container_cgroup(struct zl_container *c)
 {
+        const char *path = c->config->linux_ ? c->config->linux_->cgroups_path : NULL;
+        struct zl_cgroup_options options = { .owned = true };
+
+        if (c->cgroup || !path || strchr(path, ':'))
+                return c->cgroup;
+        options.path = path + strspn(path, "/");
+        /* Figures and the end of all processes come from it; a program may have put it somewhere else. */
+        if (zl_cgroup_open(&options, &c->cgroup, NULL) < 0)
+                c->cgroup = NULL;
         return c->cgroup;
+}
+
+int zl_container_network_ahead(void)
+{
+        return -EOPNOTSUPP;
 }
 
 int zl_container_take_console(struct zl_container *c)
@@ -497,12 +533,13 @@ int zl_container_start(struct zl_container *c, struct zl_error *err)
 
 int zl_container_kill(struct zl_container *c, int sig, bool all, struct zl_error *err)
 {
+        struct zl_cgroup *group = all ? zl_container_cgroup(c) : NULL;
         char number[16];
         const char *const one[] = { "kill", c->id, number, NULL };
 
         snprintf(number, sizeof(number), "%d", sig);
-        if (all && c->cgroup)
-                return zl_cgroup_kill_all(c->cgroup, sig, err);
+        if (group)
+                return zl_cgroup_kill_all(group, sig, err);
         /* A container that is only created has no process yet that would understand a signal. */
         if (zl_error_is_set(&c->d.refused))
                 return kill(c->pid, sig) < 0 ? zl_fail_errno(err, errno, "cannot signal %s", c->id)
@@ -523,9 +560,10 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
                                       NULL };
         struct zl_error own = ZL_ERROR_INIT;
         int r = c->pid > 0 || c->d.mounted ? perform_simple(c, words, &own) : 0;
+        struct zl_cgroup *group = zl_container_cgroup(c);
 
         /* Whatever became of it, nothing of it shall stay. */
-        if (c->cgroup && zl_cgroup_remove(c->cgroup, NULL) == 0)
+        if (group && zl_cgroup_remove(group, NULL) == 0)
                 r = 0;
         if (c->d.mounted)
                 umount2(c->config->root->path, MNT_DETACH);
@@ -541,24 +579,22 @@ int zl_container_delete(struct zl_container *c, bool force, struct zl_error *err
 
 /* ---- exec -------------------------------------------------------------------------------------------- */
 
-/* What the workload's own files call a user, in numbers: the programs know no others. */
-static int lookup_user(const struct zl_container *c, const char *text, struct zl_oci_user *ret,
-                       struct zl_error *err)
+/* Another user than the workload's, or the workload's if that one is told by name. */
+static int choose_user(const struct zl_container *c, const char *text, struct zl_oci_user *user,
+                       gid_t *groups, struct zl_error *err)
 {
-        gid_t groups[ZL_GROUPS_MAX];
-        struct zl_user_result user = { .groups = groups };
         _cleanup_close_ int root = -EBADF;
         char path[64];
         int r;
 
+        if (!text)
+                return 0;
         snprintf(path, sizeof(path), "/proc/%d/root", (int)c->pid);
         root = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        r = root < 0 ? -errno : zl_user_lookup(root, text, &user);
+        r = number_user(root < 0 ? -errno : root, text, user, groups);
         if (r < 0)
                 return zl_fail(err, ZL_E_CREATE, -r, "there is no user \"%s\" in %s", text, c->id);
-        ret->uid = user.uid;
-        ret->gid = user.gid;
-        ret->username = NULL;
+        user->username = NULL;
         return 0;
 }
 
@@ -570,7 +606,8 @@ static int write_process(const struct zl_container *c, const struct zl_exec_proc
         struct zl_oci_process process = *c->config->process;
         struct zl_oci_console_size size = { .height = p->rows, .width = p->cols };
         _cleanup_free_ char *text = NULL;
-        int r = p->user ? lookup_user(c, p->user, &process.user, err) : 0;
+        gid_t groups[ZL_GROUPS_MAX];
+        int r = choose_user(c, p->user ?: process.user.username, &process.user, groups, err);
 
         if (r < 0)
                 return r;

@@ -25,6 +25,8 @@
 
 #include "base/log.h"
 #include "base/path.h"
+#include "base/process.h"
+#include "base/socket.h"
 #include "base/strv.h"
 #include "container/internal.h"
 #include "linux/clone.h"
@@ -37,9 +39,12 @@ struct execution {
         struct zl_oci_capabilities caps;
         struct zl_plan plan;
         struct zl_seccomp_program seccomp;
-        struct zl_cgroup *cgroup; /* below the container's own, or NULL */
-        size_t n_doors;           /* of the group; those behind are for single controllers */
-        int user_fd, mount_fd;
+        struct zl_cgroup *cgroup;         /* another than the container's own, or NULL */
+        bool own_group;                   /* "/" was asked for: that and no other */
+        struct zl_cgroup_doors own_doors; /* of `cgroup` */
+        size_t n_doors; /* of the group, somebody else's; those behind are ours, for single controllers */
+        int lent[ZL_NAMESPACE_KINDS]; /* namespaces that the container's process gave us; -1: look for it */
+        int mount_fd;
         int parent_fd, null_fd;
         pid_t pid, helper;
         pid_t *born; /* shared with the helper: the pid of what it made, there before the process runs */
@@ -158,7 +163,8 @@ static int plan(struct execution *x, struct zl_error *err)
         plan->gate_fd = plan->join_pid_fd = plan->join_user_fd = plan->sync_fd = -EBADF;
         if (!plan->arena)
                 return zl_fail_oom(err);
-        plan->process.no_setgroups = !zl_userns_is_initial() && zl_userns_is_without_groups();
+        plan->process.no_setgroups = !zl_process_is_in_first_userns() &&
+                                     zl_userns_is_without_groups();
         r = zl_plan_process(plan->arena, &x->process, &plan->process, err);
         if (r == 0 && x->c->config->linux_->memory_policy)
                 r = zl_plan_memory_policy(plan->arena, x->c->config->linux_->memory_policy,
@@ -190,24 +196,19 @@ static int plan(struct execution *x, struct zl_error *err)
 static int open_ns(struct execution *x, const char *name, struct zl_error *err)
 {
         char path[48];
-        int fd, r;
+        int fd;
 
         snprintf(path, sizeof path, "/proc/%d/ns/%s", x->c->pid, name);
         fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0)
-                return fd;
-        r = zl_fail_errno(err, errno, "cannot open the %s namespace of container %s", name,
-                          x->c->id);
-        if (geteuid() != 0 && zl_container_status(x->c) == ZL_CONTAINER_CREATED)
-                zl_error_hint(err,
-                              "until it is started only root may enter: its process still has the "
-                              "runtime's memory");
-        return r;
+        return fd >= 0 ? fd
+                       : zl_fail_errno(err, errno, "cannot open the %s namespace of container %s",
+                                       name, x->c->id);
 }
 
-/* Only namespaces that differ from ours are joined: entering one's own user namespace is an error, and the others cost time.
+/* Only namespaces that differ from ours are joined: entering one's own user namespace is an error, and the others cost time. One that was
+ * made for the container is another; one that it joined by path may be ours.
  * One that cannot be looked at counts as another: to open it then fails, while not to join it would run the command outside. */
-static bool is_other(struct execution *x, const char *name)
+static bool is_other(const struct execution *x, const char *name, int lent)
 {
         char path[48];
         struct stat own, other;
@@ -216,50 +217,63 @@ static bool is_other(struct execution *x, const char *name)
         if (stat(path, &own) < 0)
                 return true;
         snprintf(path, sizeof path, "/proc/%d/ns/%s", x->c->pid, name);
-        return stat(path, &other) < 0 || own.st_ino != other.st_ino;
+        return (lent < 0 ? stat(path, &other) : fstat(lent, &other)) < 0 ||
+               own.st_ino != other.st_ino;
 }
 
-/* By its config. criu gives every container that it restores a time namespace, so that its clocks go on where they were. */
-static bool has_namespace(const struct zl_container *c, const char *type)
+/* Until it is started a container's process has the runtime's memory, and a user without privileges may not look at it. It tells him its
+ * namespaces itself. If it does not (it is being started at this moment), they are to be found as always. */
+static void ask_for_namespaces(struct execution *x)
 {
-        const struct zl_oci_linux *l = c->config->linux_;
+        _cleanup_close_ int gate = zl_unix_connect_at(x->c->state_fd, ZL_GATE_FILE, SOCK_SEQPACKET);
+        struct zl_message m;
+        int fds[ZL_NAMESPACE_KINDS];
+        size_t n = ZL_NAMESPACE_KINDS, k = 0;
+
+        if (gate < 0 || zl_sync_tell(gate, ZL_MSG_NAMESPACES, 0) < 0 ||
+            zl_recv_fds(gate, &m, sizeof m, fds, &n, 0) != (ssize_t)sizeof m)
+                return;
+        for (size_t i = 0; i < ZL_NAMESPACE_KINDS && k < n; i++)
+                if ((uint32_t)m.value >> i & 1)
+                        x->lent[i] = fds[k++];
+        while (k < n)
+                close(fds[k++]);
+}
+
+/* By the config. criu gives every container that it restores a time namespace, so that its clocks go on where they were. */
+static bool is_to_join(const struct execution *x, const struct zl_namespace_kind *kind, int lent)
+{
+        const struct zl_oci_linux *l = x->c->config->linux_;
 
         for (size_t i = 0; i < l->n_namespaces; i++)
-                if (zl_streq(l->namespaces[i].type, type))
-                        return true;
-        return c->is_restored && zl_streq(type, "time");
+                if (zl_streq(l->namespaces[i].type, kind->type))
+                        return !l->namespaces[i].path || is_other(x, kind->file, lent);
+        return x->c->is_restored && zl_streq(kind->type, "time") && is_other(x, kind->file, lent);
 }
 
 static int find_namespaces(struct execution *x, struct zl_error *err)
 {
-        static const struct {
-                const char *type, *name;
-                int flag;
-        } all[] = {
-                { "user", "user", CLONE_NEWUSER },       { "ipc", "ipc", CLONE_NEWIPC },
-                { "uts", "uts", CLONE_NEWUTS },          { "network", "net", CLONE_NEWNET },
-                { "cgroup", "cgroup", CLONE_NEWCGROUP }, { "time", "time", 0x80 },
-                { "mount", "mnt", CLONE_NEWNS },         { "pid", "pid", CLONE_NEWPID },
-        };
-
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(all); i++) {
+        if (geteuid() != 0 && zl_container_status(x->c) == ZL_CONTAINER_CREATED)
+                ask_for_namespaces(x);
+        for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++) {
+                const struct zl_namespace_kind *kind = &zl_namespace_kinds[i];
                 int fd;
 
-                if (!has_namespace(x->c, all[i].type) || !is_other(x, all[i].name))
+                if (!is_to_join(x, kind, x->lent[i]))
                         continue;
-                fd = open_ns(x, all[i].name, err);
+                fd = x->lent[i] >= 0 ? zl_take_fd(x->lent[i]) : open_ns(x, kind->file, err);
                 if (fd < 0)
                         return fd;
-                if (all[i].flag == CLONE_NEWPID)
+                if (kind->flag == CLONE_NEWPID)
                         x->plan.join_pid_fd = fd;
-                else if (all[i].flag == CLONE_NEWUSER)
+                else if (kind->flag == CLONE_NEWUSER)
                         x->plan.join_user_fd = fd;
-                else if (all[i].flag == CLONE_NEWNS)
+                else if (kind->flag == CLONE_NEWNS)
                         x->mount_fd = fd;
                 else
-                        x->plan.joins[x->plan.n_joins++] = (struct zl_namespace_plan){
-                                all[i].flag, fd, all[i].type
-                        };
+                        x->plan.joins[x->plan.n_joins++] = (struct zl_namespace_plan){ kind->flag,
+                                                                                       fd,
+                                                                                       kind->type };
         }
         return 0;
 }
@@ -288,6 +302,49 @@ static int check_group_path(const char *path, struct zl_error *err)
                        path);
 }
 
+/* Version 2: where the first process is, when there is no room in the group that we made. That has given its controllers to groups below (systemd
+ * in a container does so), or it is gone since the process, which may write to the host's hierarchy, went elsewhere. `r` if it is not to be found. */
+static int open_group_of_first(struct execution *x, int r, struct zl_error *err)
+{
+        struct zl_cgroup_options options = { 0 };
+        _cleanup_(zl_cgroup_freep) struct zl_cgroup *cg = NULL;
+        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ pid_t *pids = NULL;
+        bool is_there = false;
+        char path[64];
+        size_t n = 0;
+
+        snprintf(path, sizeof path, "/proc/%d/cgroup", x->c->pid);
+        if (x->own_group || zl_read_file_at(AT_FDCWD, path, 1 << 16, &text, NULL) < 0)
+                return r;
+        text[strcspn(text, "\n")] = 0;
+        options.path = zl_startswith(text, "0::/");
+        if (!options.path || !*options.path || zl_cgroup_open(&options, &cg, NULL) < 0)
+                return r;
+        /* What /proc says is seen from our namespace, what is mounted may not be. */
+        if (!zl_cgroup_is_v2(cg) || zl_cgroup_pids(cg, &pids, &n, NULL) < 0)
+                return r;
+        for (size_t i = 0; i < n; i++)
+                is_there |= pids[i] == x->c->pid;
+        if (!is_there)
+                return r;
+        zl_error_done(err);
+        x->cgroup = zl_take_ptr(cg);
+        return 0;
+}
+
+/* A container that had a group and has it no more: its commands must not land in ours. */
+static int replace_lost_group(struct execution *x, struct zl_error *err)
+{
+        if (x->cgroup || x->c->cgroup || !x->c->cgroup_path || !*x->c->cgroup_path)
+                return 0;
+        return open_group_of_first(x,
+                                   zl_fail(err, ZL_E_NOT_FOUND, ENOENT,
+                                           "the cgroup %s of container %s is gone",
+                                           x->c->cgroup_path, x->c->id),
+                                   err);
+}
+
 /* The group for all controllers, if one is named. */
 static int open_cgroup(struct execution *x, struct zl_error *err)
 {
@@ -298,6 +355,7 @@ static int open_cgroup(struct execution *x, struct zl_error *err)
 
                 if (r < 0)
                         return r;
+                x->own_group |= zl_streq(*g, "/");
                 if (strchr(*g, ':') || is_own_group(*g))
                         continue;
                 if (x->cgroup)
@@ -313,7 +371,7 @@ static int open_cgroup(struct execution *x, struct zl_error *err)
                         return r;
                 }
         }
-        return 0;
+        return replace_lost_group(x, err);
 }
 
 /* Those for some, "CONTROLLER,CONTROLLER:PATH": entered after the others, so they are the last word. */
@@ -335,15 +393,25 @@ static int open_controllers(struct execution *x, const char *group, struct zl_er
         return r;
 }
 
+/* A monitor executes checks all day long: the doors of its container's group stay open. */
 static int open_doors(struct execution *x, struct zl_error *err)
 {
+        struct zl_cgroup_doors *doors = x->cgroup ? &x->own_doors : &x->c->doors;
         struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
-        int r = cg ? zl_cgroup_doors_open(cg, &x->plan.doors, err) : 0;
+        int r = cg && doors->n == 0 ? zl_cgroup_doors_open(cg, doors, err) : 0;
 
-        x->n_doors = x->plan.doors.n;
+        x->plan.doors = *doors;
+        x->n_doors = doors->n;
         for (char *const *g = x->want->cgroups; g && *g && r == 0; g++)
                 r = open_controllers(x, *g, err);
         return r;
+}
+
+static void close_doors(struct execution *x)
+{
+        while (x->plan.doors.n > x->n_doors)
+                zl_close(x->plan.doors.fds[--x->plan.doors.n]);
+        zl_cgroup_doors_close(&x->own_doors);
 }
 
 /* --- the child ---------------------------------------------------------------------------------------------------------- */
@@ -420,8 +488,7 @@ static _Noreturn void finish(struct zl_child *c)
                 r = zl_child_privileges(c);
         if (r == 0)
                 zl_child_exec(c);
-        zl_child_send_report(c);
-        _exit(c->report.stage == ZL_STAGE_EXEC ? (c->report.errnum == ENOENT ? 127 : 126) : 255);
+        zl_child_end(c, 255);
 }
 
 /* The helper: makes the process where nothing of the host is left, and is gone. */
@@ -543,35 +610,13 @@ static int take_over(struct execution *x, int r, struct zl_error *err)
         return x->pidfd < 0 ? zl_fail_errno(err, errno, "cannot watch process %d", x->pid) : 0;
 }
 
-/* Version 2: a container that has given its controllers to groups of its own below (systemd does) has no room for processes in the one that
- * we made. Then, as runc, the group of its first process, which must be below that. */
-static int open_group_of_first(struct execution *x, struct zl_error *err)
-{
-        struct zl_cgroup_options options = { 0 };
-        _cleanup_free_ char *text = NULL;
-        const char *group, *below;
-        char path[64];
-
-        snprintf(path, sizeof path, "/proc/%d/cgroup", x->c->pid);
-        if (zl_read_file_at(AT_FDCWD, path, 1 << 16, &text, NULL) < 0)
-                return -EBUSY;
-        text[strcspn(text, "\n")] = 0;
-        group = zl_startswith(text, "0::");
-        below = group ? zl_startswith(group, x->c->cgroup_path) : NULL;
-        if (!below || *below != '/' || !zl_path_is_clean_absolute(group))
-                return -EBUSY;
-        zl_error_done(err);
-        options.path = group;
-        return zl_cgroup_open(&options, &x->cgroup, err);
-}
-
 static int join_group(struct execution *x, pid_t pid, struct zl_error *err)
 {
         _cleanup_(zl_scope_freep) struct zl_scope *scope = NULL;
         int r = zl_cgroup_attach(x->cgroup ? x->cgroup : x->c->cgroup, pid, err);
 
-        if (r == -EBUSY && !x->cgroup && zl_cgroup_is_v2(x->c->cgroup)) {
-                r = open_group_of_first(x, err);
+        if ((r == -EBUSY || r == -ENOENT) && !x->cgroup && zl_cgroup_is_v2(x->c->cgroup)) {
+                r = open_group_of_first(x, r, err);
                 return r < 0 ? r : zl_cgroup_attach(x->cgroup, pid, err);
         }
         if (r != -EACCES || x->cgroup || !x->c->systemd_cgroup)
@@ -586,8 +631,10 @@ static int attach(struct execution *x, struct zl_error *err)
         pid_t pid = x->helper > 0 ? x->helper : x->pid;
         int r = join_group(x, pid, err);
 
-        if (r < 0)
+        if (r < 0) {
+                zl_error_prefix(err, "error adding pid %d to cgroups", pid);
                 return r;
+        }
         for (size_t i = x->n_doors; i < x->plan.doors.n; i++)
                 if (dprintf(x->plan.doors.fds[i], "%d", pid) < 0)
                         return zl_fail_errno(err, errno, "error adding pid to the sub cgroup");
@@ -685,25 +732,29 @@ int zl_container_exec(struct zl_container *c, const struct zl_exec_process *proc
                 .c = c,
                 .want = process,
                 .plan.process.seccomp_socket = -EBADF,
-                .user_fd = -EBADF,
                 .mount_fd = -EBADF,
                 .parent_fd = -EBADF,
                 .null_fd = -EBADF,
                 .pidfd = -EBADF,
                 .console_fd = -EBADF,
         };
-        int r = execute(&x, err);
+        int r;
 
+        for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++)
+                x.lent[i] = -EBADF;
+        r = execute(&x, err);
         if (r < 0)
                 undo(&x);
         else
                 *ret = (struct zl_exec_result){ x.pid, x.pidfd, x.console_fd };
-        zl_cgroup_doors_close(&x.plan.doors);
+        close_doors(&x);
         zl_close(x.plan.process.seccomp_socket);
         if (x.plan.arena)
                 zl_plan_done(&x.plan);
         zl_seccomp_program_done(&x.seccomp);
         zl_cgroup_free(x.cgroup);
+        for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++)
+                zl_close(x.lent[i]);
         zl_close(x.mount_fd);
         zl_close(x.parent_fd);
         zl_close(x.null_fd);

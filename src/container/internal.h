@@ -82,6 +82,7 @@ enum zl_message_kind {
         ZL_MSG_HOOKS_DONE,
         ZL_MSG_DOORS, /* parent: the doors of your cgroup (descriptors) */
         ZL_MSG_START,
+        ZL_MSG_NAMESPACES, /* at the gate: lend me yours; and the answer (descriptors, `value`: of which kinds) */
 };
 
 struct zl_message {
@@ -98,21 +99,31 @@ int zl_report_fail(const struct zl_message *m, const char *command, struct zl_er
 
 /* ---- the plan ----------------------------------------------------------------------------------------------- */
 
+/* In the order of joining: the user namespace first, for the rights; the mount namespace last, since paths change. */
+struct zl_namespace_kind {
+        const char *type, *file; /* in the config, and in /proc/PID/ns */
+        int flag;                /* CLONE_NEW… */
+};
+enum { ZL_NAMESPACE_KINDS = 8 };
+extern const struct zl_namespace_kind zl_namespace_kinds[ZL_NAMESPACE_KINDS];
+
 struct zl_namespace_plan {
         int flag; /* CLONE_NEW… */
         int fd;   /* of the namespace to join */
         const char *path;
 };
 
-enum zl_mount_kind { ZL_MOUNT_FS, ZL_MOUNT_BIND, ZL_MOUNT_CGROUP };
+enum zl_mount_kind { ZL_MOUNT_FS, ZL_MOUNT_BIND, ZL_MOUNT_CGROUP, ZL_MOUNT_LINK };
 
 struct zl_mount_plan {
         enum zl_mount_kind kind;
-        const char *destination, *type, *source;
+        const char *destination, *type, *source; /* of a link: what it says */
         struct zl_mount_options options;
         int tree_fd; /* the detached mount to put there, or -1 */
         int map_fd; /* the user namespace whose ids it shall have, where the child is to clone it; or -1 */
         bool mapped; /* its ids are: it must be that one. Otherwise it serves where the source cannot be reached */
+        bool wants_peers; /* of the host: what is mounted on one side is to be seen on the other */
+        bool has_peers;   /* and `tree_fd` has them */
 };
 
 struct zl_device_plan {
@@ -204,6 +215,11 @@ struct zl_hook_run {
 };
 #define ZL_HOOK_RUN_INIT ((struct zl_hook_run){ .out = -1, .err = -1 })
 
+/* A mount that has a propagation of its own, in a root whose propagation is set for the whole tree. */
+struct zl_own_propagation {
+        int target_fd, fd, copy_fd; /* what it lies on, its root, and its copy */
+};
+
 struct zl_plan {
         struct zl_arena *arena;
         const struct zl_oci_config *config;
@@ -217,12 +233,16 @@ struct zl_plan {
         int join_user_fd;              /* joined first of all */
         struct zl_userns_maps id_maps; /* of a new user namespace */
         bool is_shown; /* the child must be dumpable until these are written: we have no privileges */
-        char *time_offsets; /* text for /proc/self/timens_offsets */
-        const char *rootfs; /* absolute */
+        bool lends_namespaces; /* to whoever wants to exec before the start, and may not look at us */
+        char *time_offsets;    /* text for /proc/self/timens_offsets */
+        const char *rootfs;    /* absolute */
         struct zl_overlay_plan overlay;
         bool has_overlay;
         unsigned long root_propagation; /* asked for, or 0 */
         bool keep_propagation;          /* a mount must stay shared with the host */
+        bool follow_propagation;        /* a mount is to follow the host's */
+        struct zl_own_propagation
+                *own_propagation; /* room for one per mount; NULL where nobody needs it */
         struct zl_mount_plan *mounts;
         size_t n_mounts;
         bool setup_dev;
@@ -276,6 +296,11 @@ struct zl_child {
         bool readonly_dev;   /* once all is in it */
         int listener_socket; /* seccomp_socket once it was moved, or 0 */
         pid_t host_pid;
+        int namespaces[ZL_NAMESPACE_KINDS]; /* to be lent: n_namespaces of the kinds in the mask */
+        size_t n_namespaces;
+        uint32_t namespace_mask;
+        size_t n_own_propagation;
+        bool has_propagation;     /* the root, and what is below */
         bool filtered;            /* the seccomp filter is loaded */
         uint64_t ignored_signals; /* what we were started with */
         bool in_cgroup, start_came;
@@ -291,6 +316,8 @@ struct zl_child {
 /* Fills the report; returns -errnum. */
 int zl_child_fail(struct zl_child *c, enum zl_stage stage, int errnum, const char *subject);
 void zl_child_send_report(struct zl_child *c);
+/* The same, and the end of the process: 127 or 126 if its command could not be executed, `otherwise` if something else failed. */
+_Noreturn void zl_child_end(struct zl_child *c, int otherwise);
 void zl_child_main(const struct zl_plan *plan) __attribute__((noreturn));
 
 /* The processors of whoever called us are none of the container's: all that its group allows, as runc. */
@@ -303,6 +330,11 @@ int zl_child_write_proc(struct zl_child *c, const char *file, const char *value)
 /* After a user namespace was joined: does it deny setgroups(2)? With the host's root still ours. */
 void zl_child_look_at_groups(struct zl_child *c);
 int zl_child_rootfs(struct zl_child *c); /* mounts, devices, masks */
+/* Before the first mount; after one that is in place; before the root is changed. */
+int zl_child_propagation(struct zl_child *c);
+void zl_child_note_propagation(struct zl_child *c, const struct zl_mount_plan *m, int target,
+                               int fd);
+int zl_child_root_propagation(struct zl_child *c);
 /* The place of a mount in c->root_fd, made if it is missing. Returns a descriptor (O_PATH). */
 int zl_child_open_target(struct zl_child *c, const struct zl_mount_plan *m, bool directory);
 int zl_child_dev(struct zl_child *c); /* nodes and links in /dev */
@@ -374,6 +406,7 @@ struct zl_container {
         int64_t created;
         char *descriptors[3]; /* what 0, 1 and 2 led to: "pipe:[123]"; or NULL */
         struct zl_cgroup *cgroup;
+        struct zl_cgroup_doors doors; /* of it, open from the first exec on */
         char *cgroup_path;
         const struct zl_oci_config *config;
         struct zl_oci_config *own_config;

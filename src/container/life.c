@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/socket.h"
 #include "container/internal.h"
-#include "linux/dir.h"
 #include "linux/scope.h"
 
 static const char *command_of(const struct zl_container *c)

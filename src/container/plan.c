@@ -17,19 +17,17 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/process.h"
 #include "container/internal.h"
+#include "linux/netns.h"
 
 /* --- namespaces ------------------------------------------------------------------------------------------------ */
 
-static const struct {
-        const char *type;
-        int flag;
-} namespace_flags[] = {
-        /* In the order of joining: the user namespace first, for the rights; the mount namespace last, since paths change. */
-        { "user", CLONE_NEWUSER }, { "ipc", CLONE_NEWIPC },
-        { "uts", CLONE_NEWUTS },   { "network", CLONE_NEWNET },
-        { "pid", CLONE_NEWPID },   { "cgroup", CLONE_NEWCGROUP },
-        { "time", 0x80 },          { "mount", CLONE_NEWNS },
+const struct zl_namespace_kind zl_namespace_kinds[] = {
+        { "user", "user", CLONE_NEWUSER }, { "ipc", "ipc", CLONE_NEWIPC },
+        { "uts", "uts", CLONE_NEWUTS },    { "network", "net", CLONE_NEWNET },
+        { "pid", "pid", CLONE_NEWPID },    { "cgroup", "cgroup", CLONE_NEWCGROUP },
+        { "time", "time", 0x80 },          { "mount", "mnt", CLONE_NEWNS },
 };
 
 static const struct zl_oci_namespace *find_namespace(const struct zl_oci_linux *l, const char *type)
@@ -77,18 +75,47 @@ static void plan_new(struct zl_plan *plan, int flag)
         plan->clone_flags |= (uint64_t)flag;
 }
 
+static void plan_join(struct zl_plan *plan, int flag, int fd, const char *path)
+{
+        plan->joins[plan->n_joins++] = (struct zl_namespace_plan){ flag, fd, path };
+}
+
+/* A namespace that was made beforehand belongs to the user namespace of who made it. 1: it is taken; 0: there is none that fits. */
+static int plan_ready_network(struct zl_plan *plan, struct zl_error *err)
+{
+        int ready = plan->options->network_ns_fd, fd;
+
+        if (ready < 0 || find_namespace(plan->config->linux_, "user"))
+                return 0;
+        fd = fcntl(ready, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+                return zl_fail_errno(err, errno, "cannot keep the network namespace");
+        plan_join(plan, CLONE_NEWNET, fd, "network");
+        return 1;
+}
+
+int zl_container_network_ahead(void)
+{
+        return zl_netns_new();
+}
+
 static int plan_namespaces(struct zl_plan *plan, struct zl_error *err)
 {
         const struct zl_oci_linux *l = plan->config->linux_;
+        int r;
 
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(namespace_flags); i++) {
-                const struct zl_oci_namespace *ns = find_namespace(l, namespace_flags[i].type);
-                int flag = namespace_flags[i].flag, fd;
+        for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++) {
+                const struct zl_oci_namespace *ns = find_namespace(l, zl_namespace_kinds[i].type);
+                int flag = zl_namespace_kinds[i].flag, fd;
 
                 if (!ns)
                         continue;
                 if (!ns->path || !*ns->path) {
-                        plan_new(plan, flag);
+                        r = flag == CLONE_NEWNET ? plan_ready_network(plan, err) : 0;
+                        if (r < 0)
+                                return r;
+                        if (r == 0)
+                                plan_new(plan, flag);
                         continue;
                 }
                 fd = open_namespace(ns, err);
@@ -99,8 +126,7 @@ static int plan_namespaces(struct zl_plan *plan, struct zl_error *err)
                 else if (flag == CLONE_NEWUSER)
                         plan->join_user_fd = fd;
                 else
-                        plan->joins[plan->n_joins++] = (struct zl_namespace_plan){ flag, fd,
-                                                                                   ns->path };
+                        plan_join(plan, flag, fd, ns->path);
         }
         return 0;
 }
@@ -132,7 +158,7 @@ static int plan_ids(struct zl_plan *plan, struct zl_error *err)
                         return r;
                 plan->is_shown = zl_userns_must_show();
                 plan->process.no_setgroups = zl_userns_denies_groups(&plan->id_maps);
-        } else if (!zl_userns_is_initial()) {
+        } else if (!zl_process_is_in_first_userns()) {
                 plan->process.no_setgroups = zl_userns_is_without_groups();
         }
         if (l->n_time_offsets) {
@@ -451,6 +477,7 @@ int zl_plan_make(const struct zl_container_options *options, struct zl_plan *pla
         r = make(plan, err);
         if (r < 0)
                 return r;
+        plan->lends_namespaces = geteuid() != 0;
         plan->process.keep_groups = has_annotation(plan->config, "run.oci.keep_original_groups");
         plan->process.new_keyring = !options->no_new_keyring;
         plan->process.die_with_parent = options->die_with_parent;

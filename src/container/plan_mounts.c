@@ -149,6 +149,51 @@ enum zl_mount_kind zl_mount_kind_of(const struct zl_oci_mount *m)
                                                                  : ZL_MOUNT_FS;
 }
 
+/* As crun: a source that is a symbolic link is not mounted but made anew. 1 if this one is. */
+static int plan_link(struct zl_plan *plan, struct zl_mount_plan *p, struct zl_error *err)
+{
+        char text[PATH_MAX];
+        ssize_t n;
+
+        if (p->options.source_nofollow || p->options.dest_nofollow)
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "mounts: %s: \"copy-symlink\" does not go with \"src-nofollow\" or "
+                               "\"dest-nofollow\"",
+                               p->destination);
+        n = readlink(p->source, text, sizeof text);
+        if (n < 0 && errno == EINVAL)
+                return 0;
+        if (n < 0)
+                return zl_fail_errno(err, errno, "mounts: cannot read the source %s", p->source);
+        p->kind = ZL_MOUNT_LINK;
+        p->source = zl_arena_strndup(plan->arena, text, (size_t)n);
+        return p->source ? 1 : zl_fail_oom(err);
+}
+
+/* rootfsPropagation with a whole tree would be the last word; where a mount says something of its own, that is. */
+static int plan_propagation(struct zl_plan *plan, struct zl_error *err)
+{
+        bool own = false;
+
+        for (size_t i = 0; i < plan->n_mounts; i++) {
+                struct zl_mount_plan *m = &plan->mounts[i];
+                unsigned long all = 0;
+
+                for (size_t k = 0; k < ZL_ARRAY_SIZE(m->options.propagation); k++)
+                        all |= m->options.propagation[k];
+                own = own || all;
+                plan->keep_propagation |= (all & MS_SHARED) != 0;
+                plan->follow_propagation |= (all & MS_SLAVE) != 0;
+                m->wants_peers = all & (MS_SHARED | MS_SLAVE) && m->kind == ZL_MOUNT_BIND &&
+                                 m->tree_fd < 0 && m->map_fd < 0 && !is_inside(plan, m->source);
+        }
+        if (!own || !(plan->root_propagation & MS_REC) || plan->root_propagation & MS_SHARED)
+                return 0;
+        plan->own_propagation = zl_arena_alloc(plan->arena,
+                                               plan->n_mounts * sizeof *plan->own_propagation);
+        return plan->own_propagation ? 0 : zl_fail_oom(err);
+}
+
 static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct zl_mount_plan *p,
                       struct zl_error *err)
 {
@@ -164,8 +209,6 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
         p->kind = zl_mount_kind_of(m);
         p->type = type ? type : "none";
         p->source = m->source;
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(p->options.propagation); i++)
-                plan->keep_propagation |= (p->options.propagation[i] & MS_SHARED) != 0;
         mapped = m->n_uid_mappings || m->n_gid_mappings || p->options.idmap || p->options.ridmap;
         if (mapped && p->kind != ZL_MOUNT_BIND)
                 return zl_fail(err, ZL_E_UNSUPPORTED, 0, "mounts: %s: only bind mounts can map ids",
@@ -184,6 +227,11 @@ static int plan_mount(struct zl_plan *plan, const struct zl_oci_mount *m, struct
                 }
         } else if (!type) {
                 return zl_fail(err, ZL_E_INVALID, 0, "mounts: %s has no type", m->destination);
+        }
+        if (p->kind == ZL_MOUNT_BIND && p->options.copy_symlink) {
+                r = plan_link(plan, p, err);
+                if (r != 0)
+                        return r < 0 ? r : 0;
         }
         p->mapped = mapped;
         if (mapped)
@@ -334,15 +382,17 @@ void zl_plan_nodes(struct zl_plan *plan)
 int zl_plan_mounts(struct zl_plan *plan, struct zl_error *err)
 {
         const struct zl_oci_config *config = plan->config;
+        int r;
 
         plan->mounts = zl_arena_alloc(plan->arena, (config->n_mounts + 1) * sizeof *plan->mounts);
         if (!plan->mounts)
                 return zl_fail_oom(err);
         for (size_t i = 0; i < config->n_mounts; i++) {
-                int r = plan_mount(plan, &config->mounts[i], &plan->mounts[plan->n_mounts++], err);
+                r = plan_mount(plan, &config->mounts[i], &plan->mounts[plan->n_mounts++], err);
 
                 if (r < 0)
                         return r;
         }
-        return plan->options->no_pivot ? plan_kernel_fs(plan, err) : 0;
+        r = plan_propagation(plan, err);
+        return r == 0 && plan->options->no_pivot ? plan_kernel_fs(plan, err) : r;
 }

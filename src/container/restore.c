@@ -45,7 +45,8 @@ static int make_mount_point(struct zl_child *c, const struct zl_mount_plan *m)
         struct stat st = { .st_mode = S_IFDIR };
         int r = 0;
 
-        if (m->kind == ZL_MOUNT_CGROUP || is_on_tmpfs(c->plan, m->destination))
+        if (m->kind == ZL_MOUNT_CGROUP || m->kind == ZL_MOUNT_LINK ||
+            is_on_tmpfs(c->plan, m->destination))
                 return 0;
         if (m->kind == ZL_MOUNT_BIND) {
                 source = openat(AT_FDCWD, m->source, O_PATH | O_CLOEXEC);
@@ -140,7 +141,8 @@ static void put_cgroup_mounts(struct zl_buf *b, const struct zl_plan *plan, cons
                 char path[PATH_MAX];
 
                 if (zl_startswith(name, "./")) { /* version 2; criu wants a clean path */
-                        snprintf(path, sizeof path, "/sys/fs/cgroup/%s", name + 2);
+                        snprintf(path, sizeof path, "/sys/fs/cgroup%s%s", name[2] ? "/" : "",
+                                 name + 2);
                         zl_criu_put_pair(b, ZL_CRIU_EXTERNAL_MOUNT, point, path);
                         continue;
                 }
@@ -300,6 +302,8 @@ static int restore(struct restoration *k, struct zl_error *err)
         run->before = prepare_root;
         run->data = &before;
         r = zl_criu_start(run, err);
+        if (r == 0 && k->in->on_process)
+                r = k->in->on_process(run->pid, k->in->data, err);
         if (r == 0)
                 r = enter_group(k, err);
         if (r == 0) {

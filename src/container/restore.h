@@ -10,6 +10,8 @@ struct zl_restore {
         struct zl_container *container; /* with its state directory and group; gets pid and pidfd */
         int report_fd,
                 sync_fd; /* two ends of a pair: what fails before criu begins comes out of sync_fd */
+        /* criu's own process is there, and waits: the last moment to make the group. May be NULL. */
+        int (*on_process)(pid_t pid, void *data, struct zl_error *err);
         int (*on_console)(int fd, void *data,
                           struct zl_error *err); /* takes the master of its terminal */
         void *data;

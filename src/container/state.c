@@ -75,6 +75,7 @@ void zl_container_free(struct zl_container *c)
         zl_close(c->pidfd);
         zl_close(c->sync_fd);
         zl_close(c->console_fd);
+        zl_cgroup_doors_close(&c->doors);
         zl_cgroup_free(c->cgroup);
         zl_oci_config_free(c->own_config);
         zl_seccomp_program_done(&c->seccomp);
@@ -403,7 +404,7 @@ int zl_container_pidfd(const struct zl_container *c)
         return c->pidfd;
 }
 
-struct zl_cgroup *zl_container_cgroup(const struct zl_container *c)
+struct zl_cgroup *zl_container_cgroup(struct zl_container *c)
 {
         return c->cgroup;
 }

@@ -20,6 +20,8 @@
 
 enum { HOLD_MAX = 4096, LEASE_MAX = 1 << 20 };
 
+static const char ahead_name[] = "hold"; /* below a temporary place */
+
 static char marked[] = "marked"; /* any value: the map is used as a set */
 
 static int mark(struct zl_map *set, const char *digest)
@@ -67,6 +69,48 @@ static char *read_hold(int dirfd, const char *holder)
         return NULL;
 }
 
+/* ext4 may look long for a free inode, and a start waits for it: one is taken before, as a file in a temporary place. */
+void zl_image_hold_ahead(struct zl_image_store *store)
+{
+        _cleanup_close_ int fd = -EBADF;
+
+        pthread_mutex_lock(&store->lock);
+        if (!store->ahead) {
+                store->ahead = calloc(1, sizeof(*store->ahead));
+                if (store->ahead && zl_store_tmp_new(store, store->ahead, NULL) < 0)
+                        zl_freep(&store->ahead);
+        }
+        /* Exclusively: the last one may be about to get its name. */
+        if (store->ahead && !store->has_hold) {
+                fd = openat(store->ahead->fd, ahead_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                            0600);
+                store->has_hold = fd >= 0;
+        }
+        pthread_mutex_unlock(&store->lock);
+}
+
+/* -ENOENT if none was made. */
+static int hold_by_ahead(struct zl_image_store *store, const char *holder, const char *text)
+{
+        _cleanup_close_ int fd = -EBADF;
+        bool had;
+        int r;
+
+        pthread_mutex_lock(&store->lock);
+        had = store->has_hold;
+        store->has_hold = false;
+        pthread_mutex_unlock(&store->lock);
+        if (!had)
+                return -ENOENT;
+        fd = openat(store->ahead->fd, ahead_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        r = fd < 0 ? -errno : zl_write_full(fd, text, strlen(text));
+        if (r == 0 && renameat(store->ahead->fd, ahead_name, store->holds_fd, holder) < 0)
+                r = -errno;
+        if (r < 0)
+                unlinkat(store->ahead->fd, ahead_name, 0);
+        return r;
+}
+
 int zl_image_hold(struct zl_image_store *store, const char *digest, const char *holder,
                   struct zl_error *err)
 {
@@ -91,7 +135,9 @@ int zl_image_hold(struct zl_image_store *store, const char *digest, const char *
             zl_streq(now, text))
                 return 0;
         /* Not synced: it stands in the way of every start, and recovery holds again for every holder that it finds. */
-        r = zl_write_file_at(store->holds_fd, holder, text, strlen(text), 0600, 0);
+        r = hold_by_ahead(store, holder, text);
+        if (r < 0)
+                r = zl_write_file_at(store->holds_fd, holder, text, strlen(text), 0600, 0);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/holds/%s", store->path, holder) : 0;
 }
 

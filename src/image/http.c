@@ -91,6 +91,7 @@ void zl_http_response_done(struct zl_http_response *r)
         free(r->content_type);
         free(r->content_digest);
         free(r->retry_after);
+        free(r->link);
         zl_strv_free(r->www_authenticate);
         zl_buf_done(&r->body);
         *r = (struct zl_http_response){ 0 };
@@ -127,6 +128,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *data)
                 return zl_replace_str(&r->content_digest, value), len;
         if (strcasecmp(text, "retry-after") == 0)
                 return zl_replace_str(&r->retry_after, value), len;
+        if (strcasecmp(text, "link") == 0)
+                return zl_replace_str(&r->link, value), len;
         if (strcasecmp(text, "www-authenticate") == 0)
                 return zl_strv_push(&r->www_authenticate, value), len;
         if (strcasecmp(text, "content-range") == 0) {

@@ -42,7 +42,7 @@ struct zl_http_request {
 
 struct zl_http_response {
         long status;
-        char *content_type, *content_digest, *retry_after;
+        char *content_type, *content_digest, *retry_after, *link;
         char **www_authenticate;
         uint64_t range_start; /* of a 206 */
         struct zl_buf body;   /* also of every answer that is not a success, up to 64 KiB */

@@ -110,6 +110,17 @@ int zl_image_inspect_json(struct zl_image_store *store, const char *name, char *
 int zl_image_pull(struct zl_image_store *store, const char *reference, const char *platform,
                   const struct zl_pull_options *options, char **ret_digest, struct zl_error *err);
 
+struct zl_image_search {
+        unsigned limit;                  /* 0: as many as the registry tells */
+        bool plain_http;                 /* HTTP also beyond loopback */
+        const char *username, *password; /* NULL: from the Docker configuration file */
+};
+/* What a registry has whose name or description fits `term`, "[REGISTRY/]TERM" (docker.io without one): a JSON array of {name,
+ * description, stars, official}, with names as they can be pulled. A registry that cannot search has its catalog gone through for names
+ * that contain the term; "REGISTRY/" lists all of it. The caller frees. Blocks. */
+int zl_image_search(const char *term, const struct zl_image_search *options, char **ret_json,
+                    struct zl_error *err);
+
 /* Imports an OCI layout (directory or tar), a docker-save tar or a plain root file system tar (each also
  * compressed) under `name`. `progress` may be NULL. */
 int zl_image_import(struct zl_image_store *store, const char *path, const char *name,
@@ -146,6 +157,8 @@ int zl_image_tag(struct zl_image_store *store, const char *name, const char *new
 int zl_image_hold(struct zl_image_store *store, const char *digest, const char *holder,
                   struct zl_error *err);
 int zl_image_release(struct zl_image_store *store, const char *holder, struct zl_error *err);
+/* Makes what the next hold is made of, for who has time now and none then. It is removed when the store is closed. */
+void zl_image_hold_ahead(struct zl_image_store *store);
 
 /* Removes a name (or, given a digest, all names of it), and then what only that image used. The last name of an image
  * that is held is refused (ZL_E_BUSY, the holder is named) unless `force`; its content stays in any case. */

@@ -7,11 +7,11 @@
 #include "image/layers.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/thread.h"
 #include "image/unpack.h"
 
 enum { THREADS_MAX = 4 };
@@ -166,19 +166,6 @@ static void *worker_main(void *data)
         return NULL;
 }
 
-/* Threads of ours take no signals: they belong to the program. */
-static int start_thread(pthread_t *thread, struct pool *pool)
-{
-        sigset_t all, old;
-        int r;
-
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(thread, NULL, worker_main, pool);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        return -r;
-}
-
 int zl_layers_run(struct zl_layers_job *job, struct zl_error *err)
 {
         struct pool pool = { .job = job,
@@ -189,7 +176,7 @@ int zl_layers_run(struct zl_layers_job *job, struct zl_error *err)
         int r = 0;
 
         while (started < n) {
-                r = start_thread(&threads[started], &pool);
+                r = zl_thread_start(&threads[started], worker_main, &pool);
                 if (r < 0)
                         break;
                 started++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Questions to the store: lookup, list, inspect. Everything is read afresh; an image of which something is missing is
- * reported as such and counts as absent for a pull.
+ * Questions to the store: lookup, list, inspect. Names are read afresh, as are images that were not looked up lately (recent.c); one of which
+ * something is missing is reported as such and counts as absent for a pull.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/strv.h"
 #include "image/store.h"
 #include "oci/image.h"
@@ -70,7 +71,8 @@ static bool is_opaque(const char *dir)
 {
         char value[2];
 
-        return getxattr(dir, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y';
+        return getxattr(dir, zl_process_opaque_xattr(), value, sizeof value) == 1 &&
+               value[0] == 'y';
 }
 
 static int add_layers(struct zl_image_store *store, const struct zl_image_config *config,
@@ -172,8 +174,8 @@ static int load_wasm(struct zl_image_store *store, const struct zl_wasm_info *in
         return 0;
 }
 
-static int load(struct zl_image_store *store, const char *digest, const char *name,
-                struct zl_image **ret, struct zl_error *err)
+static int load_image(struct zl_image_store *store, const char *digest, const char *name,
+                      struct zl_image **ret, struct zl_error *err)
 {
         _cleanup_image_ struct zl_image *image = calloc(1, sizeof *image);
         _cleanup_document_ struct zl_document manifest = { 0 };
@@ -206,6 +208,20 @@ static int load(struct zl_image_store *store, const char *digest, const char *na
         return 0;
 }
 
+int zl_store_load_image(struct zl_image_store *store, const char *digest, const char *name,
+                        struct zl_image **ret, struct zl_error *err)
+{
+        int r;
+
+        *ret = zl_recent_get(store, digest, name);
+        if (*ret)
+                return 0;
+        r = load_image(store, digest, name, ret, err);
+        if (r == 0)
+                zl_recent_put(store, *ret);
+        return r;
+}
+
 int zl_image_lookup(struct zl_image_store *store, const char *name, struct zl_image **ret,
                     struct zl_error *err)
 {
@@ -215,7 +231,7 @@ int zl_image_lookup(struct zl_image_store *store, const char *name, struct zl_im
 
         if (r >= 0)
                 r = zl_index_resolve(store, index, name, &digest, &canonical, err);
-        return r < 0 ? r : load(store, digest, canonical, ret, err);
+        return r < 0 ? r : zl_store_load_image(store, digest, canonical, ret, err);
 }
 
 static int by_reference(const void *a, const void *b)
@@ -250,7 +266,7 @@ int zl_image_list(struct zl_image_store *store, struct zl_image ***ret, size_t *
                 const struct zl_index_entry *entry = value;
 
                 /* A damaged image must not hide the others: it is listed with what is known. */
-                if (load(store, entry->digest, name, &images[n], NULL) < 0) {
+                if (load_image(store, entry->digest, name, &images[n], NULL) < 0) {
                         images[n] = calloc(1, sizeof *images[n]);
                         if (!images[n] || zl_replace_str(&images[n]->reference, name) < 0 ||
                             zl_replace_str(&images[n]->digest, entry->digest) < 0) {

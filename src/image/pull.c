@@ -287,7 +287,7 @@ static int look(struct pull *p, const char *platform, struct present *ret, struc
         ret->local = entry && entry->local;
         if (zl_replace_str(&ret->source, entry ? entry->source : ret->digest) < 0)
                 return zl_fail_oom(err);
-        if (zl_image_lookup(p->store, ret->digest, &image, NULL) < 0)
+        if (zl_store_load_image(p->store, ret->digest, name, &image, NULL) < 0)
                 return 0; /* something of it is missing: as good as absent */
         have = (struct zl_platform){ image->os, image->architecture, image->variant, NULL };
         ret->usable = !platform || zl_platform_match(&p->platform, &have) > 0;

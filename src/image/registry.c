@@ -29,6 +29,7 @@ struct zl_registry {
         char *name; /* as in the reference, for messages and credentials */
         char *base; /* "https://host:port" */
         char *repository;
+        char *scope; /* what a token is asked for, where the registry does not say */
         bool loopback, plain;
         struct zl_credentials credentials;
         pthread_mutex_t lock;
@@ -52,6 +53,12 @@ void zl_manifest_text_done(struct zl_manifest_text *m)
         *m = (struct zl_manifest_text){ 0 };
 }
 
+/* Docker Hub has its search elsewhere than its images. */
+static const char *search_host(const struct zl_reference *ref)
+{
+        return zl_streq(ref->registry, "docker.io") ? "index.docker.io" : zl_reference_host(ref);
+}
+
 int zl_registry_open(const struct zl_reference *ref, const struct zl_registry_options *options,
                      struct zl_registry **ret, struct zl_error *err)
 {
@@ -65,10 +72,14 @@ int zl_registry_open(const struct zl_reference *ref, const struct zl_registry_op
         reg->plain = reg->loopback || options->plain_http;
         reg->name = strdup(ref->registry);
         reg->repository = strdup(ref->repository);
-        if (asprintf(&reg->base, "%s://%s", reg->plain ? "http" : "https", zl_reference_host(ref)) <
-            0)
+        if (asprintf(&reg->base, "%s://%s", reg->plain ? "http" : "https",
+                     options->all_of_it ? search_host(ref) : zl_reference_host(ref)) < 0)
                 reg->base = NULL;
-        if (!reg->name || !reg->repository || !reg->base)
+        if (options->all_of_it)
+                reg->scope = strdup("registry:catalog:*");
+        else if (asprintf(&reg->scope, "repository:%s:pull", ref->repository) < 0)
+                reg->scope = NULL;
+        if (!reg->name || !reg->repository || !reg->base || !reg->scope)
                 return zl_fail_oom(err);
         if (options->username && *options->username) {
                 if (zl_replace_str(&reg->credentials.username, options->username) < 0 ||
@@ -93,6 +104,7 @@ void zl_registry_close(struct zl_registry *reg)
         free(reg->name);
         free(reg->base);
         free(reg->repository);
+        free(reg->scope);
         free(reg);
 }
 
@@ -120,15 +132,11 @@ static void set_authorization(struct zl_registry *reg, char *value)
 static int token_url(struct zl_registry *reg, const struct zl_challenge *c, char **ret,
                      struct zl_error *err)
 {
-        _cleanup_free_ char *scope = NULL, *service = NULL, *escaped_scope = NULL;
+        _cleanup_free_ char *service = NULL, *escaped_scope = NULL;
         int n;
 
-        if (asprintf(&scope, "repository:%s:pull", reg->repository) < 0) {
-                scope = NULL;
-                return zl_fail_oom(err);
-        }
         service = zl_http_escape(c->service ? c->service : "");
-        escaped_scope = zl_http_escape(c->scope && *c->scope ? c->scope : scope);
+        escaped_scope = zl_http_escape(c->scope && *c->scope ? c->scope : reg->scope);
         n = service && escaped_scope
                     ? asprintf(ret, "%s%cservice=%s&scope=%s", c->realm,
                                strchr(c->realm, '?') ? '&' : '?', service, escaped_scope)
@@ -306,9 +314,9 @@ static int request_once(struct zl_registry *reg, struct zl_http *http, struct zl
         }
 }
 
-/* zl-size: the state of one request, passed on unchanged */
-static int request(struct zl_registry *reg, struct zl_http *http, struct zl_http_request *q,
-                   const char *what, struct zl_http_response *answer, struct zl_error *err)
+/* The same with retries. */
+static int request_any(struct zl_registry *reg, struct zl_http *http, struct zl_http_request *q,
+                       struct zl_http_response *answer, struct zl_error *err)
 {
         for (int attempt = 1;; attempt++) {
                 int r = request_once(reg, http, q, answer, err);
@@ -318,10 +326,51 @@ static int request(struct zl_registry *reg, struct zl_http *http, struct zl_http
                 if (again && attempt < TRIES_MAX &&
                     zl_http_wait(http, attempt, answer->retry_after))
                         continue;
-                if (r < 0)
-                        return r;
-                return answer->status == 200 ? 0 : fail_status(reg, what, answer, err);
+                return r;
         }
+}
+
+/* zl-size: the state of one request, passed on unchanged */
+static int request(struct zl_registry *reg, struct zl_http *http, struct zl_http_request *q,
+                   const char *what, struct zl_http_response *answer, struct zl_error *err)
+{
+        int r = request_any(reg, http, q, answer, err);
+
+        return r < 0 || answer->status == 200 ? r : fail_status(reg, what, answer, err);
+}
+
+/* zl-size: registry, connection, question, bound, answer, error */
+int zl_registry_get(struct zl_registry *reg, struct zl_http *http, const char *path, size_t max,
+                    struct zl_http_response *ret, struct zl_error *err)
+{
+        struct zl_http_request q = { .body_max = max };
+        _cleanup_free_ char *url = NULL;
+
+        if (asprintf(&url, "%s%s", reg->base, path) < 0) {
+                url = NULL;
+                return zl_fail_oom(err);
+        }
+        q.url = url;
+        return request_any(reg, http, &q, ret, err);
+}
+
+int zl_registry_refusal(struct zl_registry *reg, const char *what,
+                        const struct zl_http_response *answer, struct zl_error *err)
+{
+        enum zl_code code = answer->status == 404 || answer->status == 405   ? ZL_E_UNSUPPORTED
+                            : answer->status >= 500 || answer->status == 429 ? ZL_E_NETWORK
+                                                                             : ZL_E_PROTOCOL;
+        char said[300];
+        int r;
+
+        describe(answer, said, sizeof said);
+        if (answer->status != 401 && answer->status != 403)
+                return zl_fail(err, code, 0, "registry %s answered %ld for its %s%s", reg->name,
+                               answer->status, what, said);
+        r = zl_fail(err, ZL_E_UNAUTHORIZED, 0, "registry %s refuses access to its %s%s", reg->name,
+                    what, said);
+        zl_error_hint(err, "it may let nobody have that, or needs other credentials");
+        return r;
 }
 
 static char *make_url(struct zl_registry *reg, const char *kind, const char *name)

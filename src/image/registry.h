@@ -14,12 +14,20 @@ struct zl_registry;
 struct zl_registry_options {
         bool plain_http;
         const char *username, *password; /* NULL: from the Docker configuration file */
+        bool all_of_it; /* for its catalog and its search, not for one repository */
 };
 
 int zl_registry_open(const struct zl_reference *ref, const struct zl_registry_options *options,
                      struct zl_registry **ret, struct zl_error *err);
 void zl_registry_close(struct zl_registry *registry);
 ZL_DEFINE_CLEANUP(struct zl_registry *, zl_registry_closep, zl_registry_close)
+
+/* Asks for "/PATH?QUERY", with authentication and retries. Whatever is answered is success: look at its status. */
+int zl_registry_get(struct zl_registry *registry, struct zl_http *http, const char *path,
+                    size_t max, struct zl_http_response *ret, struct zl_error *err);
+/* What such a status says about `what` of the registry, as an error. */
+int zl_registry_refusal(struct zl_registry *registry, const char *what,
+                        const struct zl_http_response *answer, struct zl_error *err);
 
 struct zl_manifest_text {
         char *text, *media_type;

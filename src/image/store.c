@@ -101,6 +101,7 @@ int zl_image_store_open(const char *path, const struct zl_image_store_options *o
 
         if (!store)
                 return zl_fail_oom(err);
+        zl_recent_init(store);
         store->fd = store->layers_fd = store->meta_fd = -EBADF;
         store->holds_fd = store->locks_fd = store->tmp_fd = -EBADF;
         store->limits = options && options->limits ? *options->limits : zl_image_limits_default;
@@ -130,12 +131,16 @@ void zl_image_store_close(struct zl_image_store *store)
 {
         if (!store)
                 return;
+        if (store->ahead)
+                zl_store_tmp_done(store->ahead);
+        free(store->ahead);
         zl_close(store->fd);
         zl_close(store->layers_fd);
         zl_close(store->meta_fd);
         zl_close(store->holds_fd);
         zl_close(store->locks_fd);
         zl_close(store->tmp_fd);
+        zl_recent_done(store);
         free(store->path);
         free(store);
 }

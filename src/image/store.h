@@ -14,9 +14,13 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/hash.h"
 #include "base/map.h"
 #include "image/image.h"
+
+struct zl_store_tmp;
 
 struct zl_image_store {
         char *path;
@@ -24,7 +28,18 @@ struct zl_image_store {
         int layers_fd, meta_fd, holds_fd, locks_fd, tmp_fd;
         bool plain_http;
         struct zl_image_limits limits;
+        pthread_mutex_t lock; /* guards what is below */
+        struct zl_image *recent[8];
+        size_t recent_next;         /* is replaced next */
+        struct zl_store_tmp *ahead; /* where the next hold's file is made, or NULL */
+        bool has_hold;              /* it is */
 };
+
+/* recent.c: an image that was looked up before, the caller's; NULL if it is not remembered or something of it is missing. */
+struct zl_image *zl_recent_get(struct zl_image_store *store, const char *digest, const char *name);
+void zl_recent_put(struct zl_image_store *store, const struct zl_image *image);
+void zl_recent_init(struct zl_image_store *store);
+void zl_recent_done(struct zl_image_store *store);
 
 /* Takes the lock of the whole store; closing the descriptor releases it. */
 int zl_store_lock(struct zl_image_store *store, bool exclusive, struct zl_error *err);
@@ -74,6 +89,13 @@ int zl_store_layer_tar_size(struct zl_image_store *store, const char *diff_id, u
 /* Waits for the right to make the layer; closing the descriptor gives it back. `cancel` may be NULL. */
 int zl_store_lock_layer(struct zl_image_store *store, const char *diff_id, const int *cancel,
                         struct zl_error *err);
+
+/* ---- lookup.c ---------------------------------------------------------------------------------------- */
+
+/* The image of a manifest that is known already; `name` (may be NULL) becomes its reference. ZL_E_CORRUPT or ZL_E_NOT_FOUND if something
+ * of it is missing. */
+int zl_store_load_image(struct zl_image_store *store, const char *digest, const char *name,
+                        struct zl_image **ret, struct zl_error *err);
 
 /* ---- index ------------------------------------------------------------------------------------------- */
 

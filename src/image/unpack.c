@@ -31,8 +31,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/process.h"
 
-#define OPAQUE_XATTR "trusted.overlay.opaque"
 #define WHITEOUT_PREFIX ".wh."
 #define OPAQUE_NAME ".wh..wh..opq"
 enum { FLUSH_BYTES = 8 << 20, PATH_BYTES_MAX = 4095 };
@@ -229,7 +229,7 @@ static int set_opaque(int dirfd, const char *name)
         _cleanup_close_ int fd = openat(dirfd, name,
                                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-        if (fd < 0 || fsetxattr(fd, OPAQUE_XATTR, "y", 1, 0) < 0)
+        if (fd < 0 || fsetxattr(fd, zl_process_opaque_xattr(), "y", 1, 0) < 0)
                 return -errno;
         return 0;
 }
@@ -440,7 +440,7 @@ static int whiteout(struct zl_unpack *u, const char *base, struct zl_error *err)
         int r = 0;
 
         if (zl_streq(base, OPAQUE_NAME)) {
-                if (fsetxattr(u->parent, OPAQUE_XATTR, "y", 1, 0) < 0)
+                if (fsetxattr(u->parent, zl_process_opaque_xattr(), "y", 1, 0) < 0)
                         return zl_fail_errno(err, errno,
                                              "cannot mark the directory of %.300s opaque", u->path);
                 return 0;

@@ -21,11 +21,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/forbid.h"
 #include "base/path.h"
 #include "linux/cgroup_internal.h"
-#include "linux/dir.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
@@ -306,11 +306,12 @@ static void enable_on_the_way(struct zl_cgroup *cg, char *path)
 
 static int make_group(struct zl_cgroup *cg, struct zl_hierarchy *h)
 {
-        _cleanup_free_ char *path = zl_path_join(h->dir, cg->path);
-        int r = 0;
+        char path
+                [PATH_MAX]; /* not from musl's allocator, which maps and unmaps a page for it, for each hierarchy */
+        int n = snprintf(path, sizeof path, "%s/%s", h->dir, cg->path), r = 0;
 
-        if (!path)
-                return -ENOMEM;
+        if (n < 0 || (size_t)n >= sizeof path)
+                return -ENAMETOOLONG;
         /* Somebody may remove an empty parent between our two steps: then both are taken again. */
         for (int tries = 0; tries < 16; tries++) {
                 r = mkdirat(cg->root_fd, path, 0755) < 0 ? -errno : 0;
@@ -513,6 +514,29 @@ int zl_cgroup_find_delegated(char **ret)
         }
         *ret = strdup(own);
         return *ret ? 0 : -ENOMEM;
+}
+
+static bool read_text(const char *path, const char *name, char **ret)
+{
+        _cleanup_free_ char *file = NULL;
+
+        if (asprintf(&file, CGROUP_ROOT "%s/%s", path, name) < 0) {
+                file = NULL;
+                return false;
+        }
+        return zl_read_file_at(AT_FDCWD, file, ZL_CGROUP_TEXT_MAX, ret, NULL) == 0;
+}
+
+bool zl_cgroup_hands_on(const char *path, const char *controller)
+{
+        _cleanup_free_ char *there = NULL, *handed = NULL, *processes = NULL;
+        size_t len = strlen(controller);
+
+        if (!read_text(path, "cgroup.controllers", &there) || !list_has(there, controller, len) ||
+            !read_text(path, "cgroup.subtree_control", &handed))
+                return false;
+        return list_has(handed, controller, len) ||
+               (read_text(path, "cgroup.procs", &processes) && !*processes);
 }
 
 int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,

@@ -42,6 +42,8 @@ int zl_cgroup_make(struct zl_cgroup *cg, struct zl_error *err);
 /* For a caller without privileges on version 2: the group below which he may make others and move his processes into them. That beside
  * which he is (whose children can have limits), or else his own. NULL in `*ret`: there is none. The caller frees. -ENOMEM. */
 int zl_cgroup_find_delegated(char **ret);
+/* Can groups below that one have limits of `controller`? Not if it holds processes itself, as the caller's own does. */
+bool zl_cgroup_hands_on(const char *path, const char *controller);
 /* Forgets the handle; the group stays. NULL is allowed. */
 void zl_cgroup_free(struct zl_cgroup *cg);
 ZL_DEFINE_CLEANUP(struct zl_cgroup *, zl_cgroup_freep, zl_cgroup_free)
@@ -80,6 +82,9 @@ int zl_cgroup_doors_enter(const struct zl_cgroup_doors *doors);
 
 /* Figures; those of missing controllers are 0. Fills all but the net_ members. */
 int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error *err);
+
+/* Of these, and by few questions, what is left to say of a group at its end: all processor time, and the peak of the memory. */
+void zl_cgroup_totals(struct zl_cgroup *cg, uint64_t *ret_cpu_usec, uint64_t *ret_memory_peak);
 
 /* A file of the group in the hierarchy of a controller ("memory"; NULL: any that tells about processes). The caller frees. -ENOENT where there
  * is no such controller or file. */

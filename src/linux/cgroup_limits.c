@@ -98,6 +98,23 @@ static int name_controller(const struct zl_cgroup *cg, const char *file, int r,
                 file, name);
 }
 
+/* Of several lines ("8:0 rbps=1", "8:16 rbps=1" of io.max) the kernel takes one at a time. */
+static int write_lines(struct zl_cgroup *cg, const char *file, const char *value,
+                       struct zl_error *err)
+{
+        _cleanup_free_ char *text = strdup(value);
+        char *save = NULL, *line = text ? strtok_r(text, "\n", &save) : NULL;
+        int r = 0;
+
+        if (!text)
+                return zl_fail_oom(err);
+        if (!line)
+                return zl_cgroup_write(cg, &cg->h[0], file, value, err);
+        for (; line && r == 0; line = strtok_r(NULL, "\n", &save))
+                r = zl_cgroup_write(cg, &cg->h[0], file, line, err);
+        return r;
+}
+
 static int apply_unified(struct zl_cgroup *cg, const struct zl_str_map *unified,
                          struct zl_error *err)
 {
@@ -114,7 +131,7 @@ static int apply_unified(struct zl_cgroup *cg, const struct zl_str_map *unified,
                         return zl_fail(
                                 err, ZL_E_UNSUPPORTED, 0,
                                 "invalid configuration: linux.resources.unified needs cgroup version 2");
-                r = zl_cgroup_write(cg, &cg->h[0], file, unified->items[i].value, err);
+                r = write_lines(cg, file, unified->items[i].value, err);
                 if (r < 0)
                         return name_controller(cg, file, r, err);
         }
@@ -234,14 +251,19 @@ static void throttles(const struct zl_oci_block_io *b, struct throttle ret[4])
                                     "blkio.throttle.write_iops_device", "wiops" };
 }
 
+static bool has_file(struct zl_cgroup *cg, const struct zl_hierarchy *h, const char *file)
+{
+        int fd = zl_cgroup_open_file(cg, h, file, O_WRONLY);
+
+        zl_close(fd);
+        return fd >= 0;
+}
+
 /* With the BFQ scheduler the files have another name; whichever is there. */
 static const char *bfq_or(struct zl_cgroup *cg, const struct zl_hierarchy *h, const char *plain,
                           const char *bfq)
 {
-        int fd = zl_cgroup_open_file(cg, h, plain, O_WRONLY);
-
-        zl_close(fd);
-        return fd >= 0 ? plain : bfq;
+        return has_file(cg, h, plain) ? plain : bfq;
 }
 
 static int blkio_v1(struct zl_cgroup *cg, const struct zl_oci_block_io *b, struct zl_error *err)
@@ -275,6 +297,7 @@ static int blkio_v1(struct zl_cgroup *cg, const struct zl_oci_block_io *b, struc
         return r;
 }
 
+/* What is used and, where the kernel counts it (5.7), what is reserved, as the specification says. */
 static int hugetlb(struct zl_cgroup *cg, const struct zl_oci_resources *res, struct zl_error *err)
 {
         const struct zl_hierarchy *h = NULL;
@@ -287,12 +310,14 @@ static int hugetlb(struct zl_cgroup *cg, const struct zl_oci_resources *res, str
                 if (!limit->page_size || strpbrk(limit->page_size, "/."))
                         return zl_fail(err, ZL_E_INVALID, 0,
                                        "linux.resources.hugepageLimits[%zu]: bad pageSize", i);
-                snprintf(file, sizeof file, "hugetlb.%s.%s", limit->page_size,
-                         cg->v2 ? "max" : "limit_in_bytes");
                 snprintf(value, sizeof value, "%" PRIu64, limit->limit);
                 r = need(cg, "hugetlb", &h, err);
-                if (r == 0)
-                        r = zl_cgroup_write(cg, h, file, value, err);
+                for (int rsvd = 0; rsvd < 2 && r == 0; rsvd++) {
+                        snprintf(file, sizeof file, "hugetlb.%s.%s%s", limit->page_size,
+                                 rsvd ? "rsvd." : "", cg->v2 ? "max" : "limit_in_bytes");
+                        if (!rsvd || has_file(cg, h, file))
+                                r = zl_cgroup_write(cg, h, file, value, err);
+                }
         }
         return r;
 }
@@ -440,22 +465,45 @@ int zl_cgroup_apply_v1(struct zl_cgroup *cg, const struct zl_oci_resources *res,
 
 /* --- version 2 ------------------------------------------------------------------------------------------ */
 
+/* Before anything is changed. checkBeforeUpdate: a limit below what is in use is refused, as version 1 always does, and nobody is killed
+ * for it. */
+static int check_memory(struct zl_cgroup *cg, const struct zl_hierarchy *h,
+                        const struct zl_oci_memory *m, struct zl_error *err)
+{
+        const struct {
+                const char *what;
+                bool has;
+                int64_t value;
+        } limits[] = { { "memory+swap", m->has_swap, m->swap },
+                       { "memory", m->has_limit, m->limit } };
+        uint64_t use = m->check_before_update ? zl_cgroup_read_u64(cg, h, "memory.current", 0) : 0;
+
+        if (m->has_swap && m->swap > 0 && (!m->has_limit || m->limit < 0 || m->swap < m->limit))
+                return zl_fail(err, ZL_E_INVALID, 0,
+                               "linux.resources.memory.swap: memory+swap must not be below "
+                               "the memory limit");
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(limits); i++)
+                if (limits[i].has && limits[i].value > 0 && (uint64_t)limits[i].value < use)
+                        return zl_fail(err, ZL_E_STATE, EBUSY,
+                                       "rejecting %s limit %" PRId64 ": cgroup %s uses %" PRIu64
+                                       " bytes",
+                                       limits[i].what, limits[i].value, cg->shown_path, use);
+        return 0;
+}
+
 static int memory_v2(struct zl_cgroup *cg, const struct zl_oci_memory *m, struct zl_error *err)
 {
         const struct zl_hierarchy *h = NULL;
         int r = need(cg, "memory", &h, err);
 
+        if (r == 0)
+                r = check_memory(cg, h, m, err);
         if (r == 0 && m->has_limit && m->limit)
                 r = put_max(cg, h, "memory.max", m->limit, err);
         if (r == 0 && m->has_swap && !m->swap && !m->has_limit)
                 r = put_max(cg, h, "memory.swap.max", 0, err);
-        if (r == 0 && m->has_swap && m->swap) {
-                if (m->swap > 0 && (!m->has_limit || m->limit < 0 || m->swap < m->limit))
-                        return zl_fail(err, ZL_E_INVALID, 0,
-                                       "linux.resources.memory.swap: memory+swap must not be below "
-                                       "the memory limit");
+        if (r == 0 && m->has_swap && m->swap)
                 r = put_max(cg, h, "memory.swap.max", m->swap < 0 ? -1 : m->swap - m->limit, err);
-        }
         /* As on version 1, and as runc: no limit is none on swap either, where the kernel counts it. */
         if (r == 0 && m->has_limit && m->limit < 0 && !m->has_swap)
                 (void)put_max(cg, h, "memory.swap.max", -1, NULL);
@@ -472,10 +520,29 @@ static int64_t weight_of(uint64_t shares)
         return (int64_t)ceil(pow(10, (l * l + 125 * l) / 612 - 7.0 / 34));
 }
 
+/* One file has both: an update of one keeps the other. */
+static int quota_v2(struct zl_cgroup *cg, const struct zl_hierarchy *h, const struct zl_oci_cpu *c,
+                    struct zl_error *err)
+{
+        _cleanup_free_ char *present = NULL;
+        char text[64], quota[24] = "max";
+        uint64_t period = 100000;
+
+        if (zl_cgroup_read(cg, h, "cpu.max", &present) == 0)
+                (void)sscanf(present, "%23s %" SCNu64, quota, &period);
+        if (c->has_quota && c->quota)
+                snprintf(quota, sizeof quota, "max");
+        if (c->has_quota && c->quota > 0)
+                snprintf(quota, sizeof quota, "%" PRId64, c->quota);
+        if (c->has_period && c->period)
+                period = c->period;
+        snprintf(text, sizeof text, "%s %" PRIu64, quota, period);
+        return zl_cgroup_write(cg, h, "cpu.max", text, err);
+}
+
 static int cpu_v2(struct zl_cgroup *cg, const struct zl_oci_cpu *c, struct zl_error *err)
 {
         const struct zl_hierarchy *h = NULL;
-        char text[64], quota[24] = "max";
         int r = 0;
 
         if ((c->has_realtime_period && c->realtime_period) ||
@@ -489,13 +556,8 @@ static int cpu_v2(struct zl_cgroup *cg, const struct zl_oci_cpu *c, struct zl_er
                 r = put_i64(cg, h, "cpu.idle", c->idle, err);
         if (r == 0 && c->has_shares && c->shares)
                 r = put_i64(cg, h, "cpu.weight", weight_of(c->shares), err);
-        if (r == 0 && ((c->has_quota && c->quota) || (c->has_period && c->period))) {
-                if (c->has_quota && c->quota > 0)
-                        snprintf(quota, sizeof quota, "%" PRId64, c->quota);
-                snprintf(text, sizeof text, "%s %" PRIu64, quota,
-                         c->has_period && c->period ? c->period : 100000);
-                r = zl_cgroup_write(cg, h, "cpu.max", text, err);
-        }
+        if (r == 0 && ((c->has_quota && c->quota) || (c->has_period && c->period)))
+                r = quota_v2(cg, h, c, err);
         if (r == 0 && c->has_burst)
                 r = put_i64(cg, h, "cpu.max.burst", (int64_t)c->burst, err);
         return r;

@@ -68,9 +68,6 @@ static void stats_v1(struct zl_cgroup *cg, struct zl_stats *s)
         uint64_t quota = zl_cgroup_read_u64(cg, cpu, "cpu.cfs_quota_us", 0);
         uint64_t period = zl_cgroup_read_u64(cg, cpu, "cpu.cfs_period_us", 0);
 
-        s->cpu_usec = zl_cgroup_read_u64(cg, zl_cgroup_controller(cg, "cpuacct"), "cpuacct.usage",
-                                         0) /
-                      1000;
         if (cpu && zl_cgroup_read(cg, cpu, "cpu.stat", &cpu_stat) == 0)
                 s->cpu_throttled_usec = zl_cgroup_stat_value(cpu_stat, "throttled_time", 0) / 1000;
         if (period && quota && quota < UINT64_C(1) << 62)
@@ -79,7 +76,6 @@ static void stats_v1(struct zl_cgroup *cg, struct zl_stats *s)
                 s->memory_bytes = working_set(
                         zl_cgroup_read_u64(cg, memory, "memory.usage_in_bytes", 0), mem_stat,
                         "total_inactive_file");
-        s->memory_peak = zl_cgroup_read_u64(cg, memory, "memory.max_usage_in_bytes", 0);
         s->memory_limit = limit_v1(
                 zl_cgroup_read_u64(cg, memory, "memory.limit_in_bytes", UINT64_MAX));
         s->pids = zl_cgroup_read_u64(cg, pids, "pids.current", 0);
@@ -94,22 +90,36 @@ static void stats_v2(struct zl_cgroup *cg, struct zl_stats *s)
         _cleanup_free_ char *cpu_stat = NULL, *cpu_max = NULL, *mem_stat = NULL, *io = NULL;
         unsigned long long quota, period;
 
-        if (zl_cgroup_read(cg, h, "cpu.stat", &cpu_stat) == 0) {
-                s->cpu_usec = zl_cgroup_stat_value(cpu_stat, "usage_usec", 0);
+        if (zl_cgroup_read(cg, h, "cpu.stat", &cpu_stat) == 0)
                 s->cpu_throttled_usec = zl_cgroup_stat_value(cpu_stat, "throttled_usec", 0);
-        }
         if (zl_cgroup_read(cg, h, "cpu.max", &cpu_max) == 0 &&
             sscanf(cpu_max, "%llu %llu", &quota, &period) == 2 && period)
                 s->cpu_limit = (double)quota / (double)period;
         if (zl_cgroup_read(cg, h, "memory.stat", &mem_stat) == 0)
                 s->memory_bytes = working_set(zl_cgroup_read_u64(cg, h, "memory.current", 0),
                                               mem_stat, "inactive_file");
-        s->memory_peak = zl_cgroup_read_u64(cg, h, "memory.peak", 0);
         s->memory_limit = zl_cgroup_read_u64(cg, h, "memory.max", UINT64_MAX);
         s->pids = zl_cgroup_read_u64(cg, h, "pids.current", 0);
         s->pids_limit = zl_cgroup_read_u64(cg, h, "pids.max", UINT64_MAX);
         if (zl_cgroup_read(cg, h, "io.stat", &io) == 0)
                 io_v2(io, s);
+}
+
+void zl_cgroup_totals(struct zl_cgroup *cg, uint64_t *ret_cpu_usec, uint64_t *ret_memory_peak)
+{
+        const struct zl_hierarchy *memory = zl_cgroup_controller(cg, "memory");
+        _cleanup_free_ char *cpu_stat = NULL;
+
+        *ret_memory_peak = zl_cgroup_read_u64(
+                cg, memory, cg->v2 ? "memory.peak" : "memory.max_usage_in_bytes", 0);
+        if (!cg->v2)
+                *ret_cpu_usec = zl_cgroup_read_u64(cg, zl_cgroup_controller(cg, "cpuacct"),
+                                                   "cpuacct.usage", 0) /
+                                1000;
+        else if (zl_cgroup_read(cg, &cg->h[0], "cpu.stat", &cpu_stat) == 0)
+                *ret_cpu_usec = zl_cgroup_stat_value(cpu_stat, "usage_usec", 0);
+        else
+                *ret_cpu_usec = 0;
 }
 
 int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error *err)
@@ -124,6 +134,7 @@ int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error 
                 stats_v2(cg, &s);
         else
                 stats_v1(cg, &s);
+        zl_cgroup_totals(cg, &s.cpu_usec, &s.memory_peak);
         s.oom_kills = zl_cgroup_oom_kills(cg);
         *ret = s;
         return 0;

@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/forbid.h"
+#include "base/process.h"
 #include "base/strv.h"
 
 /* <sys/mount.h> and <linux/mount.h> do not like each other on all systems; the kernel's header has the newer names. */
@@ -113,6 +114,7 @@ static const struct {
         { "tmpcopyup", offsetof(struct zl_mount_options, copy_up) },
         { "idmap", offsetof(struct zl_mount_options, idmap) },
         { "ridmap", offsetof(struct zl_mount_options, ridmap) },
+        { "copy-symlink", offsetof(struct zl_mount_options, copy_symlink) },
         { "src-nofollow", offsetof(struct zl_mount_options, source_nofollow) },
         { "dest-nofollow", offsetof(struct zl_mount_options, dest_nofollow) },
 };
@@ -414,6 +416,8 @@ static int overlay_by_fd(int target_fd, const struct zl_overlay_plan *o)
         r = o->upper ? sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", o->upper) : 0;
         if (r == 0 && o->work)
                 r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", o->work);
+        if (r == 0 && !zl_process_is_in_first_userns())
+                r = sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL);
         return r < 0 ? r : finish_context(fs, target_fd, 0);
 }
 
@@ -453,16 +457,18 @@ char *zl_overlay_options(char *const *lower_dirs, const char *upper, const char 
                 zl_buf_puts(&buf, ",workdir=");
                 put_escaped(&buf, work);
         }
+        if (!zl_process_is_in_first_userns())
+                zl_buf_puts(&buf, ",userxattr");
         return zl_buf_take(&buf);
 }
 
-static int open_tree_clone(int source_fd, bool recursive)
+static int open_tree_clone(int source_fd, const char *path, bool recursive)
 {
         int fd;
 
         if (zl_forbidden("mount_api"))
                 return -ENOSYS;
-        fd = (int)syscall(SYS_open_tree, source_fd, "",
+        fd = (int)syscall(SYS_open_tree, source_fd, path,
                           (unsigned)(AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
                                      (recursive ? AT_RECURSIVE : 0)));
         return fd < 0 ? -errno : fd;
@@ -470,7 +476,7 @@ static int open_tree_clone(int source_fd, bool recursive)
 
 int zl_mount_bind_on(int target_fd, int source_fd, bool recursive)
 {
-        int fd = open_tree_clone(source_fd, recursive), r;
+        int fd = open_tree_clone(source_fd, "", recursive), r;
 
         if (fd == -ENOSYS)
                 return classic_bind(target_fd, source_fd, recursive);
@@ -478,6 +484,34 @@ int zl_mount_bind_on(int target_fd, int source_fd, bool recursive)
                 return fd;
         r = attach(fd, target_fd);
         if (r < 0) {
+                zl_close(fd);
+                return r;
+        }
+        return fd;
+}
+
+static int classic_bind_at(int dir_fd, const char *name, const char *source)
+{
+        _cleanup_close_ int from = openat(AT_FDCWD, source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int target = -EBADF;
+
+        if (from < 0)
+                return -errno;
+        target = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return target < 0 ? -errno : classic_bind(target, from, false);
+}
+
+int zl_mount_bind_at(int dir_fd, const char *name, const char *source)
+{
+        int fd = open_tree_clone(AT_FDCWD, source, false);
+
+        if (fd == -ENOSYS)
+                return classic_bind_at(dir_fd, name, source);
+        if (fd < 0)
+                return fd;
+        if (syscall(SYS_move_mount, fd, "", dir_fd, name, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+                int r = -errno;
+
                 zl_close(fd);
                 return r;
         }
@@ -498,7 +532,7 @@ static int set_attributes(int fd, struct mount_attr *attr, bool recursive)
 int zl_mount_clone_idmapped(int source_fd, bool recursive, int userns_fd, bool map_recursive)
 {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
-        int fd = open_tree_clone(source_fd, recursive), r;
+        int fd = open_tree_clone(source_fd, "", recursive), r;
 
         if (fd < 0)
                 return fd;
@@ -512,7 +546,7 @@ int zl_mount_clone_idmapped(int source_fd, bool recursive, int userns_fd, bool m
 
 int zl_mount_clone(int source_fd, bool recursive)
 {
-        return open_tree_clone(source_fd, recursive);
+        return open_tree_clone(source_fd, "", recursive);
 }
 
 int zl_mount_detached_tmpfs(const char *data)

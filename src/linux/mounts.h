@@ -19,6 +19,7 @@ struct zl_mount_options {
         bool bind, rbind;
         bool copy_up; /* tmpfs is filled with what it covers */
         bool idmap, ridmap;
+        bool copy_symlink; /* a source that is a symbolic link is made anew instead of mounted */
         bool source_nofollow, dest_nofollow;
         char *data; /* the rest, joined by commas; NULL if none. malloc()ed */
 };
@@ -51,6 +52,10 @@ char *zl_overlay_options(char *const *lower_dirs, const char *upper, const char 
 /* Mounts what `source_fd` (O_PATH) is, with (`recursive`) everything below it, on `target_fd`. Returns a descriptor of the new mount's
  * root or a negative errno. */
 int zl_mount_bind_on(int target_fd, int source_fd, bool recursive);
+
+/* The same of the directory at the path `source`, on the directory `name` in `dir_fd`: for places where nobody else can exchange
+ * names. Half the calls. */
+int zl_mount_bind_at(int dir_fd, const char *name, const char *source);
 
 /* Changes flags of the mount whose root is `fd`: MS_RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW and the atime family. */
 int zl_mount_set_flags(int fd, unsigned long set, unsigned long clear, bool recursive);

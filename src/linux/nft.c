@@ -124,6 +124,20 @@ void zl_nft_add_map(struct zl_nft *nft, const char *map, uint32_t key_type, uint
         zl_nl_end(&nft->buf, at);
 }
 
+void zl_nft_add_counter_map(struct zl_nft *nft, const char *map, uint32_t key_type,
+                            uint32_t key_len)
+{
+        size_t at = begin(nft, NFT_MSG_NEWSET, NLM_CREATE);
+
+        zl_nl_put_str(&nft->buf, NFTA_SET_NAME, map);
+        zl_nl_put_be32(&nft->buf, NFTA_SET_FLAGS, NFT_SET_OBJECT);
+        zl_nl_put_be32(&nft->buf, NFTA_SET_KEY_TYPE, key_type);
+        zl_nl_put_be32(&nft->buf, NFTA_SET_KEY_LEN, key_len);
+        zl_nl_put_be32(&nft->buf, NFTA_SET_OBJ_TYPE, NFT_OBJECT_COUNTER);
+        zl_nl_put_be32(&nft->buf, NFTA_SET_ID, ++nft->set_id);
+        zl_nl_end(&nft->buf, at);
+}
+
 static void put_value(struct zl_buf *buf, uint16_t type, const void *data, size_t len)
 {
         size_t nest = zl_nl_nest(buf, type);
@@ -172,6 +186,16 @@ void zl_nft_add_element(struct zl_nft *nft, const char *map, const void *key, si
 
         put_value(&nft->buf, NFTA_SET_ELEM_KEY, key, len);
         put_verdict(&nft->buf, NFTA_SET_ELEM_DATA, NFT_GOTO, chain);
+        end_element(nft, &e);
+}
+
+void zl_nft_add_counter_element(struct zl_nft *nft, const char *map, const void *key, size_t len,
+                                const char *counter)
+{
+        const struct element e = begin_element(nft, NFT_MSG_NEWSETELEM, map);
+
+        put_value(&nft->buf, NFTA_SET_ELEM_KEY, key, len);
+        zl_nl_put_str(&nft->buf, NFTA_SET_ELEM_OBJREF, counter);
         end_element(nft, &e);
 }
 
@@ -288,6 +312,16 @@ void zl_nft_ct(struct zl_nft *nft, enum nft_ct_keys key, uint32_t reg)
         SIMPLE(nft, "ct", { NFTA_CT_KEY, key }, { NFTA_CT_DREG, reg });
 }
 
+void zl_nft_label(struct zl_nft *nft, const uint8_t label[ZL_NFT_LABEL_SIZE])
+{
+        struct expression e = expression(nft, "immediate");
+
+        zl_nl_put_be32(&nft->buf, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+        put_value(&nft->buf, NFTA_IMMEDIATE_DATA, label, ZL_NFT_LABEL_SIZE);
+        expression_end(nft, e);
+        SIMPLE(nft, "ct", { NFTA_CT_KEY, NFT_CT_LABELS }, { NFTA_CT_SREG, NFT_REG_1 });
+}
+
 void zl_nft_payload(struct zl_nft *nft, enum nft_payload_bases base, uint32_t offset, uint32_t len,
                     uint32_t reg)
 {
@@ -354,6 +388,15 @@ void zl_nft_named_counter(struct zl_nft *nft, const char *name)
 
         zl_nl_put_be32(&nft->buf, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
         zl_nl_put_str(&nft->buf, NFTA_OBJREF_IMM_NAME, name);
+        expression_end(nft, e);
+}
+
+void zl_nft_counter_of(struct zl_nft *nft, const char *map, uint32_t reg)
+{
+        struct expression e = expression(nft, "objref");
+
+        zl_nl_put_be32(&nft->buf, NFTA_OBJREF_SET_SREG, reg);
+        zl_nl_put_str(&nft->buf, NFTA_OBJREF_SET_NAME, map);
         expression_end(nft, e);
 }
 

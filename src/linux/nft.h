@@ -54,11 +54,18 @@ void zl_nft_delete_element(struct zl_nft *nft, const char *map, const void *key,
 void zl_nft_add_counter(struct zl_nft *nft, const char *name);
 void zl_nft_delete_counter(struct zl_nft *nft, const char *name);
 
+/* A map of keys to counters with a name. */
+void zl_nft_add_counter_map(struct zl_nft *nft, const char *map, uint32_t key_type,
+                            uint32_t key_len);
+void zl_nft_add_counter_element(struct zl_nft *nft, const char *map, const void *key, size_t len,
+                                const char *counter);
+
 enum { /* nft's numbers of types, six bits each where several are joined */
        ZL_NFT_TYPE_IPV4 = 7,
        ZL_NFT_TYPE_IPV6 = 8,
        ZL_NFT_TYPE_PROTO = 12,
        ZL_NFT_TYPE_SERVICE = 13,
+       ZL_NFT_TYPE_CT_DIRECTION = 27,
        ZL_NFT_TYPE_IFNAME = 41,
 };
 #define ZL_NFT_JOIN(a, b) ((uint32_t)(a) << 6 | (b))
@@ -73,6 +80,9 @@ void zl_nft_delete_rule(struct zl_nft *nft, const char *chain, uint64_t handle);
 
 void zl_nft_meta(struct zl_nft *nft, enum nft_meta_keys key, uint32_t reg);
 void zl_nft_ct(struct zl_nft *nft, enum nft_ct_keys key, uint32_t reg);
+/* Marks the connection for as long as it lasts; NFT_CT_LABELS reads it back. Uses register 1. */
+enum { ZL_NFT_LABEL_SIZE = 16 };
+void zl_nft_label(struct zl_nft *nft, const uint8_t label[ZL_NFT_LABEL_SIZE]);
 void zl_nft_payload(struct zl_nft *nft, enum nft_payload_bases base, uint32_t offset, uint32_t len,
                     uint32_t reg);
 void zl_nft_fib_type(struct zl_nft *nft,
@@ -83,6 +93,8 @@ void zl_nft_mask(struct zl_nft *nft, uint32_t reg, const void *mask, size_t len)
 void zl_nft_lookup_verdict(struct zl_nft *nft, const char *set, uint32_t reg);
 void zl_nft_counter(struct zl_nft *nft);
 void zl_nft_named_counter(struct zl_nft *nft, const char *name);
+/* Counts with the counter of the key that begins at `reg`; without one the rule ends. */
+void zl_nft_counter_of(struct zl_nft *nft, const char *map, uint32_t reg);
 void zl_nft_verdict(struct zl_nft *nft, int verdict); /* ZL_NF_ACCEPT, ZL_NF_DROP, NFT_RETURN */
 void zl_nft_masquerade(struct zl_nft *nft);
 
@@ -111,6 +123,9 @@ int zl_nft_list_base_chains(struct zl_nl *nl, zl_nft_each_chain *each, void *dat
 typedef int zl_nft_each_rule(uint64_t handle, const void *expressions, size_t len, void *data);
 int zl_nft_list_rules(struct zl_nl *nl, const struct zl_nft_base_chain *chain,
                       zl_nft_each_rule *each, void *data);
-typedef int zl_nft_each_counter(const char *name, uint64_t packets, void *data);
+struct zl_nft_count {
+        uint64_t packets, bytes;
+};
+typedef int zl_nft_each_counter(const char *name, const struct zl_nft_count *count, void *data);
 int zl_nft_list_counters(struct zl_nl *nl, uint8_t family, const char *table,
                          zl_nft_each_counter *each, void *data);

@@ -19,6 +19,16 @@ static uint32_t number_in(const void *attrs, size_t len, uint16_t type, uint32_t
         return ntohl(v);
 }
 
+static uint64_t big_number_in(const void *attrs, size_t len, uint16_t type)
+{
+        const void *p = zl_nl_find_in(attrs, len, type, sizeof(uint64_t), NULL);
+        uint64_t v = 0;
+
+        if (p)
+                memcpy(&v, p, sizeof(v));
+        return be64toh(v);
+}
+
 /* NULL if it is missing or does not end. */
 static const char *text_of(const struct nlmsghdr *m, uint16_t type)
 {
@@ -129,17 +139,14 @@ static int take_counter(const struct nlmsghdr *m, void *data)
         const struct counters *c = data;
         const char *table = text_of(m, NFTA_OBJ_TABLE), *name = text_of(m, NFTA_OBJ_NAME);
         size_t len = 0;
-        const void *counts = zl_nl_find(m, sizeof(struct nfgenmsg), NFTA_OBJ_DATA, 1, &len),
-                   *packets;
-        uint64_t number;
+        const void *counts = zl_nl_find(m, sizeof(struct nfgenmsg), NFTA_OBJ_DATA, 1, &len);
+        struct zl_nft_count count = { 0 };
 
         if (!table || !name || !counts || strcmp(table, c->table) != 0)
                 return 0;
-        packets = zl_nl_find_in(counts, len, NFTA_COUNTER_PACKETS, sizeof(number), NULL);
-        if (!packets)
-                return 0;
-        memcpy(&number, packets, sizeof(number));
-        return c->each(name, be64toh(number), c->data);
+        count.packets = big_number_in(counts, len, NFTA_COUNTER_PACKETS);
+        count.bytes = big_number_in(counts, len, NFTA_COUNTER_BYTES);
+        return c->each(name, &count, c->data);
 }
 
 int zl_nft_list_counters(struct zl_nl *nl, uint8_t family, const char *table,

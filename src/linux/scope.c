@@ -14,20 +14,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/path.h"
-#include "linux/cgroup_internal.h"
+#include "base/process.h"
 #include "linux/dbus.h"
-#include "linux/userns.h"
+#include "linux/scope_internal.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define MANAGER SYSTEMD ".Manager"
 #define ANNOTATION "org.systemd.property."
-enum { BODY_MAX = 64 << 10, CPUS_MAX = 8192 };
+enum { BODY_MAX = 64 << 10 };
 
 struct zl_scope {
         struct zl_dbus *bus;
@@ -39,7 +41,7 @@ struct zl_scope {
 /* Root of the machine, not of a user namespace? */
 static bool is_system(void)
 {
-        return geteuid() == 0 && zl_userns_is_initial();
+        return geteuid() == 0 && zl_process_is_in_first_userns();
 }
 
 /* The first address of the form "unix:path=…" in a list of the bus. */
@@ -175,12 +177,21 @@ static int take_names(struct zl_scope *s, const char *text, const char *id, stru
         return 0;
 }
 
-static int check_version(struct zl_error *err)
+/* Version 2 alone, or hierarchies of version 1 of which systemd has one; those are not delegated to users. */
+static int check_layout(struct zl_error *err)
 {
+        struct statfs fs;
+
         if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
                 return 0;
+        if (is_system() && statfs("/sys/fs/cgroup/systemd", &fs) == 0 &&
+            fs.f_type == CGROUP_SUPER_MAGIC)
+                return 0;
         zl_fail(err, ZL_E_UNSUPPORTED, 0,
-                "the systemd cgroup driver needs cgroup version 2 alone on /sys/fs/cgroup");
+                is_system()
+                        ? "the systemd cgroup driver: systemd has no hierarchy in /sys/fs/cgroup"
+                        : "the systemd cgroup driver of a user needs cgroup version 2 alone on "
+                          "/sys/fs/cgroup");
         zl_error_hint(err, "--cgroup-manager cgroupfs works here");
         return -EOPNOTSUPP;
 }
@@ -190,7 +201,7 @@ int zl_scope_plan(const char *cgroups_path, const char *id, struct zl_scope **re
 {
         _cleanup_(zl_scope_freep) struct zl_scope *s = calloc(1, sizeof *s);
         _cleanup_free_ char *tree = NULL, *parent = NULL;
-        int r = s ? check_version(err) : zl_fail_oom(err);
+        int r = s ? check_layout(err) : zl_fail_oom(err);
 
         if (r == 0)
                 r = take_names(s, cgroups_path, id, err);
@@ -250,8 +261,7 @@ const char *zl_scope_path(const struct zl_scope *s)
 
 /* --- properties --------------------------------------------------------------------------------------------- */
 
-/* One element of a(sv) up to its value. */
-static void put_property(struct zl_buf *b, const char *name, const char *signature)
+void zl_scope_put_property(struct zl_buf *b, const char *name, const char *signature)
 {
         zl_dbus_put_align(b, 8);
         zl_dbus_put_string(b, name);
@@ -260,19 +270,19 @@ static void put_property(struct zl_buf *b, const char *name, const char *signatu
 
 static void put_bool(struct zl_buf *b, const char *name, bool value)
 {
-        put_property(b, name, "b");
+        zl_scope_put_property(b, name, "b");
         zl_dbus_put_u32(b, value);
 }
 
-static void put_text(struct zl_buf *b, const char *name, const char *value)
+void zl_scope_put_text(struct zl_buf *b, const char *name, const char *value)
 {
-        put_property(b, name, "s");
+        zl_scope_put_property(b, name, "s");
         zl_dbus_put_string(b, value);
 }
 
-static void put_number(struct zl_buf *b, const char *name, uint64_t value)
+void zl_scope_put_number(struct zl_buf *b, const char *name, uint64_t value)
 {
-        put_property(b, name, "t");
+        zl_scope_put_property(b, name, "t");
         zl_dbus_put_u64(b, value);
 }
 
@@ -295,7 +305,7 @@ static int put_annotation(struct zl_buf *b, const char *key, const char *value)
                         name = NULL;
                         return -ENOMEM;
                 }
-                put_number(b, name, seconds * 1000000);
+                zl_scope_put_number(b, name, seconds * 1000000);
                 return zl_buf_error(b);
         }
         zl_dbus_put_string(b, key);
@@ -371,22 +381,23 @@ static void put_start(const struct zl_scope *s, struct zl_buf *b, pid_t pid,
 {
         size_t pids;
 
-        put_text(b, "Description", description);
-        put_text(b, "Slice", s->slice);
+        zl_scope_put_text(b, "Description", description);
+        zl_scope_put_text(b, "Slice", s->slice);
         put_bool(b, "Delegate", true);
         put_bool(b, "DefaultDependencies", false);
         put_bool(b, "MemoryAccounting", true);
         put_bool(b, "CPUAccounting", true);
         put_bool(b, "IOAccounting", true);
         put_bool(b, "TasksAccounting", true);
-        put_property(b, "PIDs", "au");
+        zl_scope_put_property(b, "PIDs", "au");
         pids = zl_dbus_array_begin(b, 4);
         zl_dbus_put_u32(b, (uint32_t)pid);
         zl_dbus_array_end(b, pids, 4);
 }
 
 int zl_scope_start(struct zl_scope *s, pid_t pid, const char *description,
-                   const struct zl_str_map *annotations, struct zl_error *err)
+                   const struct zl_str_map *annotations, const struct zl_oci_resources *resources,
+                   struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(BODY_MAX);
         _cleanup_free_ char *refusal = NULL;
@@ -398,6 +409,8 @@ int zl_scope_start(struct zl_scope *s, pid_t pid, const char *description,
         place = zl_dbus_array_begin(&b, 8);
         put_start(s, &b, pid, description);
         r = put_annotations(&b, annotations, err);
+        if (r == 0 && resources && access("/sys/fs/cgroup/cgroup.controllers", F_OK) < 0)
+                r = zl_scope_put_devices(&b, resources, err);
         if (r < 0)
                 return r;
         zl_dbus_array_end(&b, place, 8);
@@ -457,77 +470,6 @@ int zl_scope_stop(struct zl_scope *s, struct zl_error *err)
 
 /* --- limits ------------------------------------------------------------------------------------------------- */
 
-/* "0-3,7" as a set of bits, the lowest first. */
-static void put_set(struct zl_buf *b, const char *name, const char *list)
-{
-        uint8_t bits[CPUS_MAX / 8] = { 0 };
-        size_t place, n = 0;
-
-        for (const char *p = list; *p >= '0' && *p <= '9';) {
-                char *end;
-                unsigned long first = strtoul(p, &end, 10), last = first;
-
-                if (*end == '-')
-                        last = strtoul(end + 1, &end, 10);
-                for (; first <= last && first < CPUS_MAX; first++) {
-                        bits[first / 8] |= (uint8_t)(1 << first % 8);
-                        n = ZL_MAX(n, first / 8 + 1);
-                }
-                p = end + (*end == ',');
-        }
-        put_property(b, name, "ay");
-        place = zl_dbus_array_begin(b, 1);
-        zl_buf_put(b, bits, n);
-        zl_dbus_array_end(b, place, 1);
-}
-
-static void put_quota(struct zl_buf *b, const char *text)
-{
-        unsigned long long quota, period = 100000;
-        uint64_t per_second = UINT64_MAX;
-
-        /* systemd counts microseconds per second, in steps of 10 ms. */
-        if (sscanf(text, "%llu %llu", &quota, &period) == 2 && period)
-                per_second = (quota * 1000000 / period + 9999) / 10000 * 10000;
-        else
-                sscanf(text, "max %llu", &period);
-        put_number(b, "CPUQuotaPerSecUSec", per_second);
-        put_number(b, "CPUQuotaPeriodUSec", period);
-}
-
-static void put_limits(struct zl_buf *b, struct zl_cgroup *cg)
-{
-        static const struct {
-                const char *file, *property;
-        } numbers[] = {
-                { "memory.max", "MemoryMax" }, { "memory.high", "MemoryHigh" },
-                { "memory.low", "MemoryLow" }, { "memory.min", "MemoryMin" },
-                { "memory.swap.max", "MemorySwapMax" }, { "pids.max", "TasksMax" },
-                { "cpu.weight", "CPUWeight" },
-        }, sets[] = {
-                { "cpuset.cpus", "AllowedCPUs" }, { "cpuset.mems", "AllowedMemoryNodes" },
-        };
-        _cleanup_free_ char *quota = NULL;
-        const struct zl_hierarchy *h = zl_cgroup_any(cg);
-
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(numbers); i++) {
-                _cleanup_free_ char *text = NULL;
-
-                if (zl_cgroup_read(cg, h, numbers[i].file, &text) == 0)
-                        put_number(b, numbers[i].property,
-                                   zl_startswith(text, "max") ? UINT64_MAX
-                                                              : strtoull(text, NULL, 10));
-        }
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(sets); i++) {
-                _cleanup_free_ char *text = NULL;
-
-                if (zl_cgroup_read(cg, h, sets[i].file, &text) == 0)
-                        put_set(b, sets[i].property, text);
-        }
-        if (zl_cgroup_read(cg, h, "cpu.max", &quota) == 0)
-                put_quota(b, quota);
-}
-
 int zl_scope_tell_limits(struct zl_scope *s, struct zl_cgroup *cg, struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf b = ZL_BUF_INIT(BODY_MAX);
@@ -537,7 +479,7 @@ int zl_scope_tell_limits(struct zl_scope *s, struct zl_cgroup *cg, struct zl_err
         zl_dbus_put_string(&b, s->unit);
         zl_dbus_put_u32(&b, true); /* until the next boot, which it does not live to see */
         place = zl_dbus_array_begin(&b, 8);
-        put_limits(&b, cg);
+        zl_scope_put_limits(&b, cg);
         zl_dbus_array_end(&b, place, 8);
         call = manager_call("SetUnitProperties", "sba(sv)", &b);
         return zl_dbus_call(s->bus, &call, NULL, NULL, err);

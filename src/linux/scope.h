@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Control groups that systemd makes (the "systemd driver"): a transient scope per container, delegated to us, so that systemd does not
- * count it as a stranger in its tree and shows it in `systemctl`. Version 2 only.
+ * count it as a stranger in its tree and shows it in `systemctl`. On version 1 systemd has a hierarchy of its own and makes the group in those
+ * of the controllers that it knows; the others are ours to make, under the same path.
  *
  * The system's systemd for root, that of the user for everybody else and for root of a user namespace. Calls block until systemd has
  * done its job, at most 30 s each. A handle belongs to one thread at a time.
@@ -28,9 +29,11 @@ ZL_DEFINE_CLEANUP(struct zl_scope *, zl_scope_freep, zl_scope_free)
 const char *zl_scope_path(const struct zl_scope *scope);
 
 /* Makes the scope, with this process in it. `annotations` with the prefix "org.systemd.property." become properties of the unit; their
- * values are in the text form of GVariant: 'text', true, uint64 7, ['a', 'b']. ZL_E_EXISTS if there is a unit of that name. */
+ * values are in the text form of GVariant: 'text', true, uint64 7, ['a', 'b']. The device rules of `resources` (may be NULL) are told on
+ * version 1. ZL_E_EXISTS if there is a unit of that name. */
 int zl_scope_start(struct zl_scope *scope, pid_t pid, const char *description,
-                   const struct zl_str_map *annotations, struct zl_error *err);
+                   const struct zl_str_map *annotations, const struct zl_oci_resources *resources,
+                   struct zl_error *err);
 /* Has systemd move a process into the scope: for a user whose processes are outside of his systemd's tree (a login session) the kernel
  * does not. */
 int zl_scope_attach(struct zl_scope *scope, pid_t pid, struct zl_error *err);

@@ -12,8 +12,8 @@
 
 #include "base/fd.h"
 
-/* "zlSCMP1\0" */
-#define MAGIC UINT64_C(0x0031504d43536c7a)
+/* "zlSCMP2\0"; what 1 stood for was longer. */
+#define MAGIC UINT64_C(0x0032504d43536c7a)
 
 struct header {
         uint64_t magic;

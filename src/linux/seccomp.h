@@ -27,6 +27,9 @@ void zl_seccomp_program_done(struct zl_seccomp_program *prog);
 int zl_seccomp_compile(const struct zl_oci_seccomp *config, struct zl_seccomp_program *ret,
                        struct zl_error *err);
 
+/* Makes a program that answers as before and is shorter, where it can; zl_seccomp_compile() has done it. Returns 0 or -ENOMEM. */
+int zl_seccomp_use_ranges(struct zl_seccomp_program *prog);
+
 /* A program as bytes in a file (memfd, cache): written with a header that is checked when read. */
 int zl_seccomp_program_write_fd(const struct zl_seccomp_program *prog, int fd);
 int zl_seccomp_program_read_fd(int fd, struct zl_seccomp_program *ret, struct zl_error *err);

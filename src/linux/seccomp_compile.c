@@ -339,7 +339,7 @@ static int build(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config, uint3
 {
         int r = flags_of(config->flags, &prog->flags, err);
 
-        /* Binary search instead of one long list: the filter is asked at every system call. */
+        /* Binary search instead of one long list: quicker to look through for zl_seccomp_use_ranges(), and where that leaves it as it is. */
         seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
         if (r == 0)
                 r = add_architectures(ctx, config->architectures, err);
@@ -347,9 +347,12 @@ static int build(scmp_filter_ctx ctx, const struct zl_oci_seccomp *config, uint3
                 r = add_rules(ctx, config, default_action, &prog->notify, err);
         if (r == 0)
                 r = export_program(ctx, prog, err);
-        if (r < 0 || !is_errno_but_enosys(default_action))
+        if (r < 0)
                 return r;
-        r = answer_newer(ctx, config, prog);
+        if (is_errno_but_enosys(default_action))
+                r = answer_newer(ctx, config, prog);
+        if (r == 0)
+                r = zl_seccomp_use_ranges(prog);
         return r < 0 ? zl_fail_errno(err, -r, "cannot complete the seccomp filter") : 0;
 }
 

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,8 +22,6 @@
 #include "base/process.h"
 #include "base/strv.h"
 
-/* PROC_USER_INIT_INO of the kernel. */
-#define INITIAL_INO 0xEFFFFFFDU
 enum { SAID_MAX = 4096, FILE_MAX = 1 << 20 };
 
 /* What is different for the two kinds of ids. */
@@ -34,13 +31,6 @@ static const struct kind {
 } uids = { "linux.uidMappings", "uid_map", "newuidmap", "/etc/subuid", CAP_SETUID },
   gids = { "linux.gidMappings", "gid_map", "newgidmap", "/etc/subgid", CAP_SETGID };
 
-bool zl_userns_is_initial(void)
-{
-        struct stat st;
-
-        return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == INITIAL_INO;
-}
-
 bool zl_userns_is_without_groups(void)
 {
         _cleanup_free_ char *text = NULL;
@@ -49,8 +39,7 @@ bool zl_userns_is_without_groups(void)
                zl_startswith(text, "deny");
 }
 
-/* Effective, in our own user namespace. */
-static bool has_capability(int capability)
+bool zl_userns_has_capability(int capability)
 {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct data[2] = { { 0 } };
@@ -66,13 +55,14 @@ static bool is_own_alone(const struct zl_oci_id_map *maps, size_t n, uint32_t id
 
 bool zl_userns_denies_groups(const struct zl_userns_maps *maps)
 {
-        return (!has_capability(CAP_SETGID) && is_own_alone(maps->gids, maps->n_gids, getegid())) ||
+        return (!zl_userns_has_capability(CAP_SETGID) &&
+                is_own_alone(maps->gids, maps->n_gids, getegid())) ||
                zl_userns_is_without_groups();
 }
 
 bool zl_userns_must_show(void)
 {
-        return !has_capability(CAP_SETUID) || !has_capability(CAP_SETGID);
+        return !zl_userns_has_capability(CAP_SETUID) || !zl_userns_has_capability(CAP_SETGID);
 }
 
 char *zl_userns_map_text(const struct zl_oci_id_map *maps, size_t n)
@@ -205,7 +195,7 @@ static int map_directly(pid_t pid, const struct kind *kind, const struct zl_oci_
         if (r == -ENOMEM)
                 return zl_fail_oom(err);
         zl_fail_errno(err, -r, "%s: cannot write them", kind->what);
-        if (r == -EPERM && !zl_userns_is_initial())
+        if (r == -EPERM && !zl_process_is_in_first_userns())
                 zl_error_hint(err,
                               "only ids that exist in our own user namespace can be mapped: "
                               "see /proc/self/%s",
@@ -218,7 +208,7 @@ static int write_map(pid_t pid, const struct kind *kind, const struct zl_oci_id_
 {
         bool own = is_own_alone(maps, n, kind == &uids ? geteuid() : getegid());
 
-        if (!own && !has_capability(kind->capability))
+        if (!own && !zl_userns_has_capability(kind->capability))
                 return map_by_helper(pid, kind, maps, n, err);
         return map_directly(pid, kind, maps, n, err);
 }
@@ -227,7 +217,8 @@ int zl_userns_write_maps(pid_t pid, const struct zl_userns_maps *maps, struct zl
 {
         int r = 0;
 
-        if (!has_capability(CAP_SETGID) && is_own_alone(maps->gids, maps->n_gids, getegid()))
+        if (!zl_userns_has_capability(CAP_SETGID) &&
+            is_own_alone(maps->gids, maps->n_gids, getegid()))
                 r = write_proc(pid, "setgroups", "deny");
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot deny setgroups in the new user namespace");
@@ -265,11 +256,32 @@ static void take_line(struct own *own, char *line, const char *name, const char 
         add(own, from, n);
 }
 
+/* Our name in /etc/passwd ("NAME:PASSWORD:UID:…"); the caller frees. NULL if it is not there: who is known to a directory service only needs lines with his number.
+ * Not by getpwuid(3), for which a static glibc loads modules of whatever glibc the machine has. */
+static char *own_name(const char *number)
+{
+        _cleanup_free_ char *text = NULL;
+        char *save = NULL;
+
+        if (zl_read_file_at(AT_FDCWD, "/etc/passwd", FILE_MAX, &text, NULL) < 0)
+                return NULL;
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                char *password = strchr(line, ':');
+                char *uid = password ? strchr(password + 1, ':') : NULL;
+
+                if (!uid++)
+                        continue;
+                *password = uid[strcspn(uid, ":")] = 0;
+                if (zl_streq(uid, number))
+                        return strdup(line);
+        }
+        return NULL;
+}
+
 static int take_subordinate(struct own *own, const struct kind *kind, struct zl_error *err)
 {
-        _cleanup_free_ char *text = NULL, *helper = find_helper(kind->helper);
-        char number[16], buffer[4096], *save = NULL;
-        struct passwd entry, *found = NULL;
+        _cleanup_free_ char *text = NULL, *name = NULL, *helper = find_helper(kind->helper);
+        char number[16], *save = NULL;
         int r = zl_read_file_at(AT_FDCWD, kind->subordinate, FILE_MAX, &text, NULL);
 
         if (!helper || r == -ENOENT)
@@ -277,10 +289,9 @@ static int take_subordinate(struct own *own, const struct kind *kind, struct zl_
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot read %s", kind->subordinate);
         snprintf(number, sizeof number, "%u", getuid());
-        if (getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found) != 0)
-                found = NULL;
+        name = own_name(number);
         for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-                take_line(own, line, found ? found->pw_name : NULL, number);
+                take_line(own, line, name, number);
         return 0;
 }
 
@@ -307,7 +318,7 @@ static int take_all(struct own *own, const struct kind *kind, struct zl_error *e
 
 static int own_maps(struct own *own, const struct kind *kind, uint32_t id, struct zl_error *err)
 {
-        if (has_capability(kind->capability))
+        if (zl_userns_has_capability(kind->capability))
                 return take_all(own, kind, err);
         add(own, id, 1);
         return take_subordinate(own, kind, err);

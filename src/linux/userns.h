@@ -37,8 +37,8 @@ struct zl_userns_maps {
         size_t n_gids;
 };
 
-/* Are we in the user namespace that the machine began with? */
-bool zl_userns_is_initial(void);
+/* Is it effective, in the user namespace that we are in? */
+bool zl_userns_has_capability(int capability);
 /* Is setgroups(2) denied where we are, and so in whatever namespace we make? */
 bool zl_userns_is_without_groups(void);
 

@@ -67,6 +67,7 @@ void zl_monitor_close(struct zl_monitor *monitor)
         if (!monitor)
                 return;
         zl_close(monitor->fd);
+        zl_monitor_reap(monitor);
         zl_buf_done(&monitor->out);
         zl_buf_done(&monitor->in);
         free(monitor);

@@ -4,7 +4,7 @@
  *
  * One monitor process per start of a workload. Directories, both the caller's:
  *
- *   STATE_DIR  lasts:  bundle/config.json (or anywhere else), log/ (written by the monitor), exit.json, monitor.log (its
+ *   STATE_DIR  lasts:  config.json (or anywhere else), log/ (written by the monitor), exit.json, monitor.log (its
  *                      own complaints, if there are any)
  *   RUN_DIR    a reboot may wipe it: monitor.sock, monitor.pid (locked as long as the monitor lives and the exit is not
  *                      yet on record)
@@ -65,6 +65,12 @@ struct zl_monitor_launch {
         /* Its process runs already and waits to be told what to do (`zlayer-wasm spare`). It becomes a workload by
          * zl_monitor_adopt(); until then it ends when the connection of the launch is closed. */
         bool spare;
+        /* From zl_monitor_start_ahead(); taken over, also on failure. NULL: the program is started now. */
+        struct zl_monitor *ahead;
+        /* Called while the monitor is at work: what the caller has to do anyway. If it fails so does the launch, but there is a monitor then,
+         * which has to be stopped. NULL: nothing. */
+        int (*meanwhile)(void *data, struct zl_error *err);
+        void *meanwhile_data;
 };
 #define ZL_MONITOR_LAUNCH_INIT                                                                     \
         ((struct zl_monitor_launch){ .generation = 1,                                              \
@@ -75,7 +81,14 @@ struct zl_monitor_launch {
 
 struct zl_monitor; /* a connection */
 
-/* Starts `program` and waits until the container is created: everything is set up, the command does not run yet. An
+/* Starts `program` before it is known what it is to launch, so that it gets ready meanwhile. It has touched nothing, and
+ * ends when `*ret` is closed. `name` NULL: it is not even known for whom; such a one has the time to make a network namespace, too. */
+int zl_monitor_start_ahead(const char *program, const char *name, struct zl_monitor **ret,
+                           struct zl_error *err);
+/* Does such a one wait still, or a spare? */
+bool zl_monitor_is_waiting(const struct zl_monitor *monitor);
+
+/* Starts `program` (or tells launch->ahead) and waits until the container is created: everything is set up, the command does not run yet. An
  * older exit.json is then gone. On failure the container's own error is returned and nothing is left behind. `*ret` (may
  * be NULL) is a connection to the new monitor, ready for zl_monitor_start(). The monitor is no child of the caller. */
 int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launch,

@@ -8,6 +8,10 @@
 #define ZL_MONITOR_SOCKET "monitor.sock"
 #define ZL_MONITOR_PID_FILE "monitor.pid"
 
+/* The arguments of a monitor that waits: this word in the place of a name, and so many blanks as room for one. */
+#define ZL_MONITOR_WAITING "waiting"
+enum { ZL_MONITOR_NAME_ROOM = 192 };
+
 enum { ZL_MONITOR_TIMEOUT_MSEC = 60 * 1000 };
 
 /* What stands in the pid file: the pid as a line of text, and from ZL_MONITOR_NOTE_AT the present state for those who do not
@@ -16,6 +20,7 @@ enum { ZL_MONITOR_NOTE_AT = 32, ZL_MONITOR_NOTE_MAX = 1024 };
 
 struct zl_monitor {
         int fd;
+        pid_t first; /* of one that was just started: ends at once, and is waited for before the first answer; 0: none */
         uint32_t serial;
         int timeout_msec;  /* how long an answer may take */
         bool over;         /* a stream of events has told its last */
@@ -27,6 +32,9 @@ struct zl_monitor {
 
 /* Takes over `fd`, also on failure. */
 int zl_monitor_new(int fd, struct zl_monitor **ret, struct zl_error *err);
+
+/* Waits for m->first. */
+void zl_monitor_reap(struct zl_monitor *m);
 
 /* Begins a message in m->out. */
 void zl_monitor_begin(struct zl_monitor *m, enum zl_wire_type type);

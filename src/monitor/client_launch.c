@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,12 +43,17 @@ static int make_env(char *env[KEPT + 1])
         return 0;
 }
 
+/* name NULL: one that waits, with room for a name. */
 static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
 {
-        char *argv[] = { (char *)"zlayer-monitor", (char *)(uintptr_t)name, NULL };
+        char room[ZL_MONITOR_NAME_ROOM + 1] = "";
+        char *argv[] = { (char *)"zlayer-monitor",
+                         (char *)(uintptr_t)(name ? name : ZL_MONITOR_WAITING), name ? NULL : room,
+                         NULL };
         char *env[KEPT + 1] = { NULL };
         int r = make_env(env);
 
+        memset(room, ' ', sizeof(room) - 1);
         if (r >= 0)
                 r = zl_spawn_detached(program, argv, env, fd, ret_pid);
         for (size_t i = 0; i < KEPT; i++)
@@ -55,10 +61,44 @@ static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
         return r;
 }
 
-static void reap(pid_t pid)
+void zl_monitor_reap(struct zl_monitor *m)
 {
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        while (m->first > 0 && waitpid(m->first, NULL, 0) < 0 && errno == EINTR)
                 ;
+        m->first = 0;
+}
+
+int zl_monitor_start_ahead(const char *program, const char *name, struct zl_monitor **ret,
+                           struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *m = NULL;
+        _cleanup_close_ int theirs = -EBADF;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return zl_fail_errno(err, errno, "cannot make a socket");
+        theirs = pair[1];
+        r = zl_monitor_new(pair[0], &m, err);
+        if (r < 0)
+                return r;
+        r = spawn(program, name, theirs, &m->first);
+        if (r < 0) {
+                m->first = 0;
+                return zl_fail(err, ZL_E_CONFIGURATION, -r, "cannot run the monitor %s", program);
+        }
+        /* For one that may wait long. */
+        if (!name)
+                zl_monitor_reap(m);
+        *ret = zl_take_ptr(m);
+        return 0;
+}
+
+bool zl_monitor_is_waiting(const struct zl_monitor *m)
+{
+        struct pollfd p = { .fd = m->fd, .events = POLLIN };
+
+        /* It says nothing before it is asked; that its end is closed can be read. */
+        return poll(&p, 1, 0) == 0;
 }
 
 static int send_launch(struct zl_monitor *m, const struct zl_monitor_launch *launch,
@@ -87,33 +127,12 @@ static int check_launch(const char *program, const struct zl_monitor_launch *lau
         return 0;
 }
 
-int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launch,
-                      struct zl_monitor **ret, struct zl_error *err)
+static int receive_answer(struct zl_monitor *m, const char *program,
+                          const struct zl_monitor_launch *launch, struct zl_error *err)
 {
-        _cleanup_(zl_monitor_closep) struct zl_monitor *m = NULL;
-        _cleanup_close_ int theirs = -EBADF;
-        int pair[2], r;
-        pid_t pid;
-
-        r = check_launch(program, launch, err);
-        if (r < 0)
-                return r;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return zl_fail_errno(err, errno, "cannot make a socket");
-        theirs = pair[1];
-        r = zl_monitor_new(pair[0], &m, err);
-        if (r >= 0)
-                r = send_launch(m, launch, err);
-        if (r < 0)
-                return r;
-        r = spawn(program, launch->name, theirs, &pid);
-        if (r < 0)
-                return zl_fail(err, ZL_E_CONFIGURATION, -r, "cannot run the monitor %s", program);
-        theirs = zl_close(theirs);
-        /* The answer comes from the second process; the first ends at once. */
-        reap(pid);
         /* Hooks may take long, and a mount may hang: no limit. The monitor's death is noticed. */
-        r = zl_monitor_receive(m, -1, NULL, err);
+        int r = zl_monitor_receive(m, -1, NULL, err);
+
         if (r < 0) {
                 zl_error_prefix(err, "monitor of %s", launch->name);
                 return r;
@@ -122,9 +141,34 @@ int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launc
                 return zl_wire_get_error(&m->wire, err);
         if (m->head.type != ZL_WIRE_OK || zl_wire_finish(&m->wire) < 0)
                 return zl_fail(err, ZL_E_PROTOCOL, 0, "%s is not our monitor", program);
-        if (ret)
-                *ret = zl_take_ptr(m);
         return 0;
+}
+
+int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launch,
+                      struct zl_monitor **ret, struct zl_error *err)
+{
+        _cleanup_(zl_monitor_closep) struct zl_monitor *m = launch->ahead;
+        _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+        int r = check_launch(program, launch, err), did = 0;
+
+        if (r == 0 && !m)
+                r = zl_monitor_start_ahead(program, launch->name, &m, err);
+        if (r == 0)
+                r = send_launch(m, launch, err);
+        if (r < 0)
+                return r;
+        /* The answer comes from the second process; the first ends at once. */
+        zl_monitor_reap(m);
+        /* Also if that fails the answer is waited for: then it can be stopped. */
+        if (launch->meanwhile)
+                did = launch->meanwhile(launch->meanwhile_data, &why);
+        r = receive_answer(m, program, launch, err);
+        if (r == 0 && did < 0)
+                zl_error_move(err, &why);
+        r = r < 0 ? r : did;
+        if (r == 0 && ret)
+                *ret = zl_take_ptr(m);
+        return r;
 }
 
 int zl_monitor_is_alive(int run_dir_fd, pid_t *ret_pid, struct zl_error *err)

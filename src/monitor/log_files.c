@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names of log files, shared by writer and reader: which numbers a directory holds.
- *
- * The directory is read with getdents64 into a small buffer on the stack: opendir() would take 32 KiB from the heap of
- * a monitor that wants to be small.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "monitor/log_writer.h"
 
@@ -30,35 +26,30 @@ uint32_t zl_log_file_number(const char *name)
         return zl_streq(again, name) ? number : 0;
 }
 
+struct range {
+        uint32_t first, last;
+};
+
+static int widen(void *data, const char *name, unsigned char type _unused_)
+{
+        struct range *range = data;
+        uint32_t number = zl_log_file_number(name);
+
+        if (number && (!range->first || number < range->first))
+                range->first = number;
+        range->last = ZL_MAX(range->last, number);
+        return 0;
+}
+
 int zl_log_file_range(int log_dir_fd, uint32_t *ret_first, uint32_t *ret_last)
 {
-        uint32_t first = 0, last = 0;
-        _Alignas(struct dirent64) char entries[2048];
         _cleanup_close_ int fd = openat(log_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct range range = { 0 };
+        int r = fd < 0 ? -errno : zl_dir_each(fd, widen, &range);
 
-        if (fd < 0)
-                return -errno;
-        for (;;) {
-                long n = syscall(SYS_getdents64, fd, entries, sizeof(entries));
-
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
-                for (long pos = 0; pos < n;) {
-                        const struct dirent64 *entry = (const void *)(entries + pos);
-                        uint32_t number = zl_log_file_number(entry->d_name);
-
-                        pos += entry->d_reclen;
-                        if (!number)
-                                continue;
-                        if (!first || number < first)
-                                first = number;
-                        if (number > last)
-                                last = number;
-                }
-        }
-        *ret_first = first;
-        *ret_last = last;
+        if (r < 0)
+                return r;
+        *ret_first = range.first;
+        *ret_last = range.last;
         return 0;
 }

@@ -148,14 +148,22 @@ int zl_log_writer_open(struct zl_log_writer *w, int state_dir_fd, uint32_t gener
         r = zl_log_file_range(w->dir_fd, &first, &last);
         if (r >= 0 && (!last || continue_file(w, last) < 0))
                 r = begin_file(w, last + 1);
-        if (r >= 0)
-                r = put_generation(w, ZL_LOG_START);
         if (r < 0) {
                 w->fd = zl_close(w->fd);
                 w->dir_fd = zl_close(w->dir_fd);
                 return zl_fail_errno(err, -r, "cannot begin the log in %s/", ZL_LOG_DIR_NAME);
         }
         remove_old(w, first);
+        return 0;
+}
+
+int zl_log_writer_begin(struct zl_log_writer *w, struct zl_error *err)
+{
+        int r = put_generation(w, ZL_LOG_START);
+
+        if (r < 0)
+                return zl_fail_errno(err, -r, "cannot begin the log in %s/", ZL_LOG_DIR_NAME);
+        w->has_begun = true;
         return 0;
 }
 
@@ -221,7 +229,7 @@ void zl_log_writer_put(struct zl_log_writer *w, int stream, const void *data, ui
 
 void zl_log_writer_close(struct zl_log_writer *w)
 {
-        if (w->fd >= 0) {
+        if (w->fd >= 0 && w->has_begun) {
                 if (w->dropped_untold)
                         tell_dropped(w);
                 put_generation(w, ZL_LOG_END);

@@ -5,7 +5,10 @@
  */
 #include "monitor/record.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -13,7 +16,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 
-enum { DOCUMENT_MAX = 64 * 1024, REASON_MAX = 4096 };
+enum { DOCUMENT_MAX = 64 * 1024, REASON_MAX = 4096, BLANK_SIZE = 4096 };
 
 void zl_exit_record_done(struct zl_exit_record *record)
 {
@@ -58,6 +61,66 @@ static const char *bool_text(bool b)
         return b ? "true" : "false";
 }
 
+/* ---- a file that was made ahead ---------------------------------------------------------------------------------- */
+
+static int sync_dir(int dir, const char *path)
+{
+        _cleanup_close_ int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int zl_exit_record_prepare(int state_dir_fd)
+{
+        _cleanup_close_ int fd = openat(state_dir_fd, ZL_EXIT_RECORD_NAME,
+                                        O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        char blank[BLANK_SIZE];
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        memset(blank, ' ', sizeof(blank));
+        r = zl_write_full(fd, blank, sizeof(blank));
+        if (r == 0 && (fchmod(fd, 0640) < 0 || fsync(fd) < 0))
+                r = -errno;
+        return r < 0 ? r : sync_dir(state_dir_fd, ".");
+}
+
+/* A descriptor, or a negative errno if there is none that is blank. */
+static int open_blank(int state_dir_fd)
+{
+        _cleanup_close_ int fd = openat(state_dir_fd, ZL_EXIT_RECORD_NAME,
+                                        O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        char first;
+
+        if (fd < 0)
+                return -errno;
+        return pread(fd, &first, 1, 0) == 1 && first == ' ' ? zl_take_fd(fd) : -EEXIST;
+}
+
+/* In one write, into a block that the disk has: a reader, or the disk after a power cut, has all of it or a blank. The directory may have been
+ * renamed since that was made; whoever did so has mostly waited for it meanwhile. */
+static int fill_blank(int fd, int state_dir_fd, const struct zl_buf *buf)
+{
+        ssize_t n = pwrite(fd, buf->data, buf->len, 0);
+
+        if (n < 0 || fdatasync(fd) < 0)
+                return -errno;
+        return (size_t)n == buf->len ? sync_dir(state_dir_fd, "..") : -EIO;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------- */
+
+static int put_record(int state_dir_fd, const struct zl_buf *buf)
+{
+        _cleanup_close_ int blank = buf->len < BLANK_SIZE ? open_blank(state_dir_fd) : -EFBIG;
+
+        if (blank >= 0)
+                return fill_blank(blank, state_dir_fd, buf);
+        return zl_write_file_at(state_dir_fd, ZL_EXIT_RECORD_NAME, buf->data, buf->len, 0640,
+                                ZL_WRITE_SYNC);
+}
+
 int zl_exit_record_save(int state_dir_fd, const struct zl_exit_record *record, struct zl_error *err)
 {
         _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(DOCUMENT_MAX);
@@ -84,8 +147,7 @@ int zl_exit_record_save(int state_dir_fd, const struct zl_exit_record *record, s
                     record->oom_kills, record->log_bytes, record->log_dropped);
         if (zl_buf_error(&buf))
                 return zl_fail_oom(err);
-        r = zl_write_file_at(state_dir_fd, ZL_EXIT_RECORD_NAME, buf.data, buf.len, 0640,
-                             ZL_WRITE_SYNC);
+        r = put_record(state_dir_fd, &buf);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot write the exit record %s",
                                      ZL_EXIT_RECORD_NAME);
@@ -94,6 +156,10 @@ int zl_exit_record_save(int state_dir_fd, const struct zl_exit_record *record, s
 
 int zl_exit_record_remove(int state_dir_fd, struct zl_error *err)
 {
+        _cleanup_close_ int blank = open_blank(state_dir_fd);
+
+        if (blank >= 0)
+                return 0;
         if (unlinkat(state_dir_fd, ZL_EXIT_RECORD_NAME, 0) < 0 && errno != ENOENT)
                 return zl_fail_errno(err, errno, "cannot remove the old exit record %s",
                                      ZL_EXIT_RECORD_NAME);

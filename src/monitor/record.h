@@ -5,6 +5,8 @@
  * It is durable (file and directory are synced) before anybody is told of the end, so whoever learns of an end can
  * read it, also after a crash of any process or of the machine. The writer is the monitor; when a monitor was killed,
  * whoever finds that out (the runtime's recover) writes it in its place.
+ *
+ * Its file may have been made ahead, blank and on the disk already: then the end writes one block, and waits for no more.
  */
 #pragma once
 
@@ -40,8 +42,11 @@ void zl_exit_record_done(struct zl_exit_record *record);
 int zl_exit_record_save(int state_dir_fd, const struct zl_exit_record *record,
                         struct zl_error *err);
 
-/* Reads it. ZL_E_NOT_FOUND (-ENOENT) if there is none, ZL_E_CORRUPT if it is not one. The caller releases `*ret`. */
+/* Makes a blank one, on the disk with its name when this returns. Blocks for the disk. 0 or a negative errno. */
+int zl_exit_record_prepare(int state_dir_fd);
+
+/* Reads it. ZL_E_NOT_FOUND (-ENOENT) if there is none or a blank one, ZL_E_CORRUPT if it is not one. The caller releases `*ret`. */
 int zl_exit_record_load(int state_dir_fd, struct zl_exit_record *ret, struct zl_error *err);
 
-/* Removes it; missing is success. */
+/* Removes it; missing is success, and a blank one stays. */
 int zl_exit_record_remove(int state_dir_fd, struct zl_error *err);

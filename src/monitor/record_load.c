@@ -95,6 +95,9 @@ int zl_exit_record_load(int state_dir_fd, struct zl_exit_record *ret, struct zl_
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot read the exit record %s",
                                      ZL_EXIT_RECORD_NAME);
+        if (len > 0 && text[strspn(text, " ")] == 0) /* made ahead, and not needed yet */
+                return zl_fail_errno(err, ENOENT, "the exit record %s is blank",
+                                     ZL_EXIT_RECORD_NAME);
         r = zl_json_parse(text, len, ZL_EXIT_RECORD_NAME, &json, err);
         if (r < 0) {
                 zl_error_recode(err, ZL_E_CORRUPT);

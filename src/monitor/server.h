@@ -11,6 +11,7 @@
  *   server_exec.c    commands run inside
  *   server_keep.c    instances of a WebAssembly workload that keeps some ready
  *   server_spare.c   a process that waits for its module
+ *   server_wait.c    a monitor that was started before there is anything to do
  */
 #pragma once
 
@@ -139,6 +140,8 @@ struct zl_server {
         struct zl_server_exec *execs;
         struct zl_source keeper; /* the workload's process, if it keeps instances ready */
         uint32_t keep_most, keep_serial;
+        int network_ns_fd; /* made while we waited, for the container to come; negative: none */
+        int mount_ns_fd; /* the container's, so that it does not end before that is told; negative: that is not wanted */
         int spare_fd; /* to a process that waits for what it shall run; negative: there is none */
         struct zl_conn
                 *owner; /* of a spare that nobody has adopted: it ends with this connection */
@@ -246,3 +249,11 @@ int zl_server_spare_adopt(struct zl_server *s, const char *name, char *const *ar
 int zl_server_spare_start(struct zl_server *s, struct zl_error *err);
 /* The connection is about to go: nobody will ever adopt it. */
 void zl_server_spare_orphan(struct zl_server *s, const struct zl_conn *conn);
+
+/* ---- server_wait.c ---------------------------------------------------------------------------------------------------------- */
+
+/* Of a monitor that was started as one that waits (argv says so): does what can be done before it knows for whom. Otherwise, and where that
+ * fails, nothing. */
+void zl_server_wait_prepare(struct zl_server *s, int argc, char **argv);
+/* It is this workload's from now on: ps shows it. */
+void zl_server_wait_done(int argc, char **argv, const char *name);

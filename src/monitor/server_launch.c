@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/socket.h"
 #include "linux/seccomp.h"
 #include "monitor/main.h"
@@ -167,6 +168,37 @@ static int take_terminal(struct zl_server *s, const struct zl_monitor_launch *la
         return 0;
 }
 
+struct log_opening {
+        struct zl_server *s;
+        const struct zl_monitor_launch *launch;
+};
+
+/* Its files are made while the container builds its mounts; if that fails they stay, and hold nothing of it. */
+static int open_log(void *data, struct zl_error *err)
+{
+        struct log_opening *o = data;
+        const struct zl_monitor_launch *launch = o->launch;
+        int r;
+
+        if (o->s->logs || launch->no_log)
+                return 0;
+        r = zl_log_writer_open(&o->s->log, o->s->state_dir_fd, launch->generation,
+                               launch->log_max_size ? launch->log_max_size : 10U << 20,
+                               launch->log_max_files ? launch->log_max_files : 5, err);
+        o->s->logs = r >= 0;
+        return r;
+}
+
+/* The last process of a mount namespace waits for an RCU grace period before it has ended. Where no writable layer is to be free by then,
+ * we are the last. */
+static void hold_mounts(struct zl_server *s)
+{
+        char path[48];
+
+        snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)s->pid);
+        s->mount_ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
                   const struct zl_oci_config *config, struct zl_error *err)
 {
@@ -175,6 +207,7 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
                                              .upper = launch->upper_dir,
                                              .work = launch->work_dir };
         struct zl_seccomp_program seccomp = { 0 };
+        struct log_opening opening = { s, launch };
         _cleanup_(pipes_done) struct pipes pipes = { { -1, -1, -1 }, { -1, -1, -1 } };
         int r = 0;
 
@@ -204,12 +237,18 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
         options.no_pivot = launch->no_pivot;
         options.no_new_keyring = launch->no_new_keyring;
         options.systemd_cgroup = launch->systemd_cgroup;
+        options.network_ns_fd = s->network_ns_fd;
+        options.rootless = !zl_process_is_in_first_userns();
+        options.meanwhile = open_log;
+        options.meanwhile_data = &opening;
         r = zl_container_create(&options, &s->container, err);
         zl_seccomp_program_done(&seccomp);
         if (r < 0)
                 return r;
         s->pid = zl_container_pid(s->container);
         s->record.created_at = zl_now_realtime();
+        if (!launch->lower_dirs)
+                hold_mounts(s);
         if (s->terminal)
                 return take_terminal(s, launch, config->process->console_size, err);
         s->input.fd = zl_take_fd(pipes.ours[0]);
@@ -226,7 +265,8 @@ static int load_and_create(struct zl_server *s, const struct zl_monitor_launch *
 
         if (bundle < 0)
                 return bundle;
-        r = zl_oci_config_load_at(bundle, "config.json", &s->config, err);
+        /* We compile no filter: it came with the request, or an external program makes it. */
+        r = zl_oci_config_load_without_calls_at(bundle, "config.json", &s->config, err);
         if (r >= 0)
                 r = zl_oci_config_compact(&s->config, err);
         return r < 0 ? r : create(s, launch, s->config, err);
@@ -269,6 +309,7 @@ static int check_launch(const struct zl_monitor_launch *launch, struct zl_error 
 
 int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, struct zl_error *err)
 {
+        struct log_opening opening = { s, launch };
         int r = check_launch(launch, err);
 
         s->name = strdup(launch->name);
@@ -284,12 +325,10 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
                 r = listen_in_run_dir(s, err);
         if (r >= 0)
                 r = load_and_create(s, launch, err);
-        if (r >= 0 && !launch->no_log) {
-                r = zl_log_writer_open(&s->log, s->state_dir_fd, launch->generation,
-                                       launch->log_max_size ? launch->log_max_size : 10U << 20,
-                                       launch->log_max_files ? launch->log_max_files : 5, err);
-                s->logs = r >= 0;
-        }
+        if (r >= 0)
+                r = open_log(&opening, err);
+        if (r >= 0 && s->logs)
+                r = zl_log_writer_begin(&s->log, err);
         if (r >= 0)
                 r = watch_streams(s, err);
         if (r >= 0)
@@ -356,7 +395,8 @@ static int server_init(struct zl_server *s)
 {
         s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         s->lock_fd = s->terminal_fd = s->state_dir_fd = s->run_dir_fd = s->listener.fd =
-                s->signals.fd = s->keeper.fd = s->spare_fd = -EBADF;
+                s->signals.fd = s->keeper.fd = s->spare_fd = s->network_ns_fd = s->mount_ns_fd =
+                        -EBADF;
         s->input.fd = s->outputs[0].source.fd = s->outputs[1].source.fd = -EBADF;
         s->listener.ready = zl_server_accept;
         s->message = ZL_BUF_INIT(2 * ZL_WIRE_MAX);
@@ -381,8 +421,12 @@ int zl_monitor_main(int argc, char **argv)
                                        "workload, and not by hand\n");
                 return 2;
         }
-        if (become_daemon() < 0 || server_init(s) < 0 || receive_launch(s, &launch) < 0)
+        if (become_daemon() < 0 || server_init(s) < 0)
                 return EXIT_FAILURE;
+        zl_server_wait_prepare(s, argc, argv);
+        if (receive_launch(s, &launch) < 0)
+                return EXIT_FAILURE;
+        zl_server_wait_done(argc, argv, launch.name);
         zl_fd_set_cloexec(LAUNCH_FD, true);
         zl_log_set(ZL_LOG_INFO, log_sink, s);
         r = zl_server_launch(s, &launch, &err);
@@ -401,6 +445,8 @@ int zl_monitor_main(int argc, char **argv)
         if (launch.spare)
                 s->owner = s->conns;
         zl_conn_send_ok(s, s->conns, 1);
+        /* The container's by now, or of no use: then the kernel has it to take down, for which nobody waits. */
+        s->network_ns_fd = zl_close(s->network_ns_fd);
         s->dirty = true;
         return zl_server_loop(s);
 }

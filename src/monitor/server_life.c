@@ -201,14 +201,11 @@ static void fill_record(struct zl_server *s)
 {
         struct zl_cgroup *cgroup = zl_container_cgroup(s->container);
         struct zl_exit_record *record = &s->record;
-        struct zl_stats stats = { 0 };
 
-        if (cgroup && zl_cgroup_stats(cgroup, &stats, NULL) >= 0) {
-                record->memory_peak = stats.memory_peak;
-                record->cpu_usec = stats.cpu_usec;
-        }
-        if (cgroup)
+        if (cgroup) {
+                zl_cgroup_totals(cgroup, &record->cpu_usec, &record->memory_peak);
                 record->oom_kills = zl_cgroup_oom_kills(cgroup);
+        }
         record->oom = record->oom_kills > 0;
         /* PID 1 of our own can tell a signal only as 128 + n, which a command may also return by itself. It was the signal if
          * somebody sent it. */
@@ -254,6 +251,7 @@ static void tell_end(struct zl_server *s)
                         zl_conn_send(s, c);
                 }
         }
+        s->mount_ns_fd = zl_close(s->mount_ns_fd);
         s->linger_until = now + ZL_SERVER_LINGER_NSEC;
         s->flush_until = now + ZL_SERVER_FLUSH_NSEC;
 }

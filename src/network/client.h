@@ -45,8 +45,9 @@ int zl_net_client_ready(const struct zl_net *net, const char *name, bool ready,
 /* As not ready, and waits for the end of its connections, at most so long. Success if it is in no network. */
 int zl_net_client_drain(const struct zl_net *net, const char *name, int64_t timeout_nsec,
                         struct zl_error *err);
-/* Connections of each published port and balanced address since it is there: an array of objects with service ("DEPLOYMENT.SERVICE"),
- * address ("": all of the host), port, udp, connections. Starts nothing: -ENOENT (no error filled) without a network. */
+/* Traffic of each published port and balanced address since it is there: an array of objects with service ("DEPLOYMENT.SERVICE"),
+ * address ("": all of the host), port, udp, connections; in_bytes and in_packets that went to the containers, out_bytes and out_packets
+ * that came back (not told by an older process, or where the kernel has no labels). Starts nothing: -ENOENT (no error filled) without a network. */
 int zl_net_client_ports(const struct zl_net *net, json_t **ret, struct zl_error *err);
 /* What a container has, from the record on disk: starts nothing. -ENOENT (no error filled) if it is in no network. */
 int zl_net_client_get(const struct zl_net *net, const char *name, struct zl_net_info *ret,

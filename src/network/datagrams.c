@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each client of a front has a session: a socket of its own that is connected to the target, so that an answer is known to be its.
- * An answer leaves by the front's socket, from the very address that the client wrote to (IP_PKTINFO).
+ * Each client of a gate has a session: a socket of its own that is connected to the target, so that an answer is known to be its.
+ * An answer leaves by the gate's socket, from the very address that the client wrote to (IP_PKTINFO).
  *
  * What may go wrong: many clients. There are SESSIONS_MAX sessions, and never so many that others lack descriptors; the one that has
  * been silent longest gives way. A target that is gone refuses: its session ends, and the next datagram begins a new one.
@@ -22,7 +22,7 @@ enum { SESSIONS_MAX = 1024, BATCH = 32, DATAGRAM_MAX = 65536, CONTROL_MAX = 64 }
 struct session {
         struct zl_net_source source; /* first: connected to the target */
         struct session *next;        /* the one that spoke before */
-        struct zl_net_source *front;
+        struct zl_net_gate *gate;
         union zl_sockaddr client;
         socklen_t client_len;
         /* Which address of the host the client wrote to, as the kernel told it. */
@@ -66,6 +66,12 @@ static void touch(struct zl_net_server *s, struct session *session)
                 s->datagrams_at = session->used_at + SILENCE_NSEC;
 }
 
+static void count(struct zl_nft_count *c, size_t len)
+{
+        c->packets++;
+        c->bytes += len;
+}
+
 static void answer_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
         struct session *session = (struct session *)source;
@@ -85,10 +91,11 @@ static void answer_ready(struct zl_net_server *s, struct zl_net_source *source, 
                 return;
         }
         touch(s, session);
-        sendmsg(session->front->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sendmsg(session->gate->socket.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                count(&session->gate->out, (size_t)n);
 }
 
-static struct session *begin(struct zl_net_server *s, struct zl_net_source *front,
+static struct session *begin(struct zl_net_server *s, struct zl_net_gate *gate,
                              const struct msghdr *m, zl_net_choose *choose)
 {
         const union zl_sockaddr *client = m->msg_name;
@@ -98,7 +105,7 @@ static struct session *begin(struct zl_net_server *s, struct zl_net_source *fron
         struct session *session;
         socklen_t len;
 
-        if (!choose(s, front, six, &target, &len))
+        if (!choose(s, gate, six, &target, &len))
                 return NULL;
         if (s->sessions && (s->n_sessions >= SESSIONS_MAX || !zl_net_relay_has_room(s))) {
                 struct session **at = &s->sessions;
@@ -119,7 +126,7 @@ static struct session *begin(struct zl_net_server *s, struct zl_net_source *fron
                 free(session);
                 return NULL;
         }
-        session->front = front;
+        session->gate = gate;
         session->client = *client;
         session->client_len = m->msg_namelen;
         session->control_len = ZL_MIN((size_t)m->msg_controllen, sizeof(session->control));
@@ -128,37 +135,39 @@ static struct session *begin(struct zl_net_server *s, struct zl_net_source *fron
         return session;
 }
 
-static struct session *find(struct zl_net_server *s, const struct zl_net_source *front,
+static struct session *find(struct zl_net_server *s, const struct zl_net_gate *gate,
                             const struct msghdr *m)
 {
         for (struct session *i = s->sessions; i; i = i->next)
-                if (i->front == front && i->client_len == m->msg_namelen &&
+                if (i->gate == gate && i->client_len == m->msg_namelen &&
                     memcmp(&i->client, m->msg_name, m->msg_namelen) == 0)
                         return i;
         return NULL;
 }
 
-static void carry(struct zl_net_server *s, struct zl_net_source *front, const struct msghdr *m,
+static void carry(struct zl_net_server *s, struct zl_net_gate *gate, const struct msghdr *m,
                   size_t len, zl_net_choose *choose)
 {
         /* The second try is for a target that has gone since. */
         for (int i = 0; i < 2; i++) {
-                struct session *session = find(s, front, m);
+                struct session *session = find(s, gate, m);
 
                 if (!session)
-                        session = begin(s, front, m, choose);
+                        session = begin(s, gate, m, choose);
                 if (!session)
                         return;
                 touch(s, session);
-                if (send(session->source.fd, m->msg_iov->iov_base, len, MSG_NOSIGNAL) >= 0 ||
-                    errno == EAGAIN)
+                if (send(session->source.fd, m->msg_iov->iov_base, len, MSG_NOSIGNAL) >= 0) {
+                        count(&gate->in, len);
+                        return;
+                }
+                if (errno == EAGAIN)
                         return;
                 end(s, session);
         }
 }
 
-void zl_net_datagrams_take(struct zl_net_server *s, struct zl_net_source *front,
-                           zl_net_choose *choose)
+void zl_net_datagrams_take(struct zl_net_server *s, struct zl_net_gate *gate, zl_net_choose *choose)
 {
         _cleanup_free_ char *data = malloc(DATAGRAM_MAX);
 
@@ -172,18 +181,18 @@ void zl_net_datagrams_take(struct zl_net_server *s, struct zl_net_source *front,
                                     .msg_iovlen = 1,
                                     .msg_control = control,
                                     .msg_controllen = sizeof(control) };
-                ssize_t n = recvmsg(front->fd, &m, MSG_DONTWAIT);
+                ssize_t n = recvmsg(gate->socket.fd, &m, MSG_DONTWAIT);
 
                 if (n < 0)
                         return;
-                carry(s, front, &m, (size_t)n, choose);
+                carry(s, gate, &m, (size_t)n, choose);
         }
 }
 
-void zl_net_datagrams_drop(struct zl_net_server *s, const struct zl_net_source *front)
+void zl_net_datagrams_drop(struct zl_net_server *s, const struct zl_net_gate *gate)
 {
         for (struct session **at = &s->sessions; *at;)
-                if ((*at)->front == front)
+                if ((*at)->gate == gate)
                         end_at(s, at);
                 else
                         at = &(*at)->next;

@@ -147,15 +147,14 @@ static void set_deadline(struct zl_dns_server *s, struct pending *q)
 }
 
 /* A socket to the resolver, with the connection made or on its way. */
-static int open_towards(const struct zl_resolver *resolver, int type)
+static int open_towards(const struct zl_dns_server *s, const struct zl_resolver *resolver, int type)
 {
         union zl_sockaddr address;
         socklen_t len = zl_ip_to_sockaddr(&resolver->address, resolver->port, &address);
-        _cleanup_close_ int fd = socket(address.any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                                        0);
+        _cleanup_close_ int fd = s->make_socket(s->make_data, address.any.sa_family, type);
 
         if (fd < 0)
-                return -errno;
+                return fd;
         if (address.any.sa_family == AF_INET6)
                 address.in6.sin6_scope_id = resolver->scope;
         if (connect(fd, &address.any, len) < 0 && errno != EINPROGRESS)
@@ -168,7 +167,7 @@ static void tcp_ready(struct zl_dns_server *s, struct zl_dns_source *source, uin
 
 static int open_source(struct zl_dns_server *s, struct pending *q, int type)
 {
-        int fd = open_towards(&s->conf.resolvers[q->resolver], type);
+        int fd = open_towards(s, &s->conf.resolvers[q->resolver], type);
         bool tcp = type == SOCK_STREAM;
 
         if (fd < 0)

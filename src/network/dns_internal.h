@@ -89,6 +89,8 @@ struct zl_dns_client {
 struct zl_dns_server {
         struct zl_names *names;
         int epoll_fd;
+        zl_dns_make_socket *make_socket;
+        void *make_data;
         struct zl_dns_source timer;
         struct zl_dns_source resolv; /* inotify */
         char *resolv_path;           /* NULL: none is followed */

@@ -372,6 +372,19 @@ size_t zl_dns_server_unlisten(struct zl_dns_server *s, const char *network)
 
 /* ---- the server ------------------------------------------------------------------------------------- */
 
+static int make_socket(void *data, int family, int type)
+{
+        int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        return fd < 0 ? -errno : fd;
+}
+
+void zl_dns_server_set_sockets(struct zl_dns_server *s, zl_dns_make_socket *make, void *data)
+{
+        s->make_socket = make;
+        s->make_data = data;
+}
+
 int zl_dns_server_new(struct zl_names *names, struct zl_dns_server **ret, struct zl_error *err)
 {
         _cleanup_dns_server_ struct zl_dns_server *s = calloc(1, sizeof(*s));
@@ -380,6 +393,7 @@ int zl_dns_server_new(struct zl_names *names, struct zl_dns_server **ret, struct
                 return zl_fail_oom(err);
         s->names = names;
         s->resolv.fd = -EBADF;
+        s->make_socket = make_socket;
         zl_dns_link_init(&s->sockets);
         zl_dns_link_init(&s->conns);
         zl_dns_link_init(&s->pending);

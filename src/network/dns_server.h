@@ -62,6 +62,9 @@ struct zl_dns_stats {
 
 /* The table stays the caller's and must outlive the server. */
 int zl_dns_server_new(struct zl_names *names, struct zl_dns_server **ret, struct zl_error *err);
+/* How sockets towards resolvers are made (close-on-exec, not blocking; a negative errno). Without this call, by socket(2). */
+typedef int zl_dns_make_socket(void *data, int family, int type);
+void zl_dns_server_set_sockets(struct zl_dns_server *server, zl_dns_make_socket *make, void *data);
 void zl_dns_server_free(struct zl_dns_server *server);
 ZL_DEFINE_CLEANUP(struct zl_dns_server *, zl_dns_server_freep, zl_dns_server_free)
 #define _cleanup_dns_server_ _cleanup_(zl_dns_server_freep)

@@ -11,6 +11,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -130,38 +131,15 @@ int zl_net_make_hostname(const struct zl_net_files *in, char **ret, struct zl_er
 
 /* ---- resolv.conf --------------------------------------------------------------------------------- */
 
-static bool is_loopback(const char *address)
+/* Does a list of words begin with an address of the loopback device? */
+static bool is_loopback(const char *words)
 {
+        char address[128];
         struct zl_ip ip;
 
-        return zl_ip_parse(address, &ip) == 0 && zl_ip_is_loopback(&ip);
-}
-
-static bool begins_with_word(const char *line, const char *keyword)
-{
-        const char *rest = zl_startswith(line, keyword);
-
-        return rest && isblank((unsigned char)*rest);
-}
-
-/* The word behind `keyword` at the beginning of a line of `len` bytes, copied to `word`; false if the line says something
- * else or the word does not fit. */
-static bool line_value(const char *line, size_t len, const char *keyword, char *word, size_t size)
-{
-        size_t i = strlen(keyword), begin;
-
-        if (!begins_with_word(line, keyword))
-                return false;
-        while (i < len && isblank((unsigned char)line[i]))
-                i++;
-        begin = i;
-        while (i < len && !isspace((unsigned char)line[i]) && line[i] != '#' && line[i] != ';')
-                i++;
-        if (i == begin || i - begin >= size)
-                return false;
-        memcpy(word, line + begin, i - begin);
-        word[i - begin] = 0;
-        return true;
+        return snprintf(address, sizeof(address), "%.*s", (int)strcspn(words, " \t\r\n#;"), words) <
+                       (int)sizeof(address) &&
+               zl_ip_parse(address, &ip) == 0 && zl_ip_is_loopback(&ip);
 }
 
 /* Our domain and then what the host searches. */
@@ -185,7 +163,7 @@ static void put_host_resolv(struct zl_buf *buf, const struct zl_net_files *in, b
         const char *end;
 
         for (const char *line = in->host_resolv; line && *line; line = *end ? end + 1 : end) {
-                char word[128];
+                const char *server = zl_resolv_conf_words(line, "nameserver");
                 size_t len;
 
                 end = strchrnul(line, '\n');
@@ -193,15 +171,13 @@ static void put_host_resolv(struct zl_buf *buf, const struct zl_net_files *in, b
                 if (len == 0 || line[0] == '#' || line[0] == ';')
                         continue;
                 if (in->search &&
-                    (begins_with_word(line, "search") || begins_with_word(line, "domain")))
+                    (zl_resolv_conf_words(line, "search") || zl_resolv_conf_words(line, "domain")))
                         continue;
-                if (line_value(line, len, "nameserver", word, sizeof(word))) {
-                        if (!with_servers)
-                                continue;
-                        if (!in->host_network && is_loopback(word)) {
-                                ++*ret_dropped;
-                                continue;
-                        }
+                if (server && !with_servers)
+                        continue;
+                if (server && !in->host_network && is_loopback(server)) {
+                        ++*ret_dropped;
+                        continue;
                 }
                 zl_buf_put(buf, line, len);
                 zl_buf_putc(buf, '\n');

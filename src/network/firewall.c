@@ -8,6 +8,13 @@
  *   postrouting          masquerade what leaves a network, and what comes back into the one it came from (a container that
  *                        reaches a neighbour, or itself, by a published port: the answer has to pass here, too)
  *   forward              answers and published ports; within a network all; into a network nothing else
+ *   forward, input,      what goes to a container by a front, and what comes back, is counted for the front
+ *   output
+ *
+ * Counting costs every packet, so it has to be one rule and one look into a map, however many fronts there are, and before that which accepts
+ * answers, so that it costs hardly more. Conntrack keeps for us by which front a connection came: a label of 128 bits, set with
+ * the target. (Its mark has one user only, who may well be another, and the address that the client wrote to would
+ * be two looks and four times the price.) Labels of others on the same connection make it one that is not counted.
  *
  * Loopback addresses are left out: a packet of 127.0.0.1 cannot be sent out of another link without route_localnet, which would
  * open the host's loopback services to its neighbours. Who holds the port forwards those by hand.
@@ -21,8 +28,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fnv.h"
+#include "base/forbid.h"
+
 enum { PRIORITY_DSTNAT = -100, PRIORITY_SRCNAT = 100, PRIORITY_FILTER = 0, PORT_OFFSET = 2 };
 enum { WATCH_BUFFER = 64 * 1024 };
+enum { ORIGINAL, REPLY }; /* directions of a connection: IP_CT_DIR_… */
 enum { SOURCE_4 = 12, DESTINATION_4 = 16, SOURCE_6 = 8, DESTINATION_6 = 24 };
 
 /* Key of a map of fronts: address if it has one, protocol, port, each in four bytes of its own. */
@@ -44,7 +55,8 @@ static struct key front_key(const struct zl_firewall_front *f)
         return key;
 }
 
-void zl_firewall_front_name(const struct zl_firewall_front *f, char ret[ZL_FIREWALL_NAME_MAX])
+void zl_firewall_front_name(const struct zl_firewall_front *f, const char *what,
+                            char ret[ZL_FIREWALL_NAME_MAX])
 {
         char address[ZL_IP_TEXT_MAX];
 
@@ -52,9 +64,31 @@ void zl_firewall_front_name(const struct zl_firewall_front *f, char ret[ZL_FIREW
         for (char *p = address; *p; p++)
                 if (*p == ':')
                         *p = '_';
-        snprintf(ret, ZL_FIREWALL_NAME_MAX, "to-%s%s%s-%u", f->udp ? "udp" : "tcp",
+        snprintf(ret, ZL_FIREWALL_NAME_MAX, "%s-%s%s%s-%u", what, f->udp ? "udp" : "tcp",
                  *address ? "-" : "", address, f->port);
 }
+
+/* What all connections have that come by a front, in this life of the table and the next ones: half of the bits are left to others. */
+struct label {
+        uint8_t bytes[ZL_NFT_LABEL_SIZE + 4];
+};
+
+static struct label front_label(const struct zl_firewall_front *f, uint8_t direction)
+{
+        struct label label = { .bytes = { [ZL_NFT_LABEL_SIZE] = direction } };
+        char name[ZL_FIREWALL_NAME_MAX];
+        uint64_t h;
+
+        zl_firewall_front_name(f, "to", name);
+        h = zl_fnv(ZL_FNV_INIT, name, strlen(name));
+        memcpy(label.bytes + ZL_NFT_LABEL_SIZE - sizeof(h), &h, sizeof(h));
+        return label;
+}
+
+static const struct {
+        const char *what; /* for zl_firewall_front_name() */
+        uint8_t direction;
+} ways[] = { { "in", ORIGINAL }, { "out", REPLY } };
 
 /* ---- pieces of rules ------------------------------------------------------------------------------ */
 
@@ -197,8 +231,22 @@ static void masquerade(struct zl_nft *nft, const char *bridge, const struct zl_n
         zl_nft_rule_end(nft);
 }
 
-static void put_forward(struct zl_nft *nft, const struct zl_firewall_network *networks, size_t n)
+/* Behind the last byte of the label stands the direction. */
+static void put_count(struct zl_nft *nft, const char *chain)
 {
+        zl_nft_rule(nft, chain);
+        zl_nft_ct(nft, NFT_CT_LABELS, NFT_REG32_00);
+        zl_nft_ct(nft, NFT_CT_DIRECTION, NFT_REG32_00 + ZL_NFT_LABEL_SIZE / 4);
+        zl_nft_counter_of(nft, "counts", NFT_REG32_00);
+        zl_nft_verdict(nft, ZL_NF_ACCEPT);
+        zl_nft_rule_end(nft);
+}
+
+static void put_forward(const struct zl_firewall *fw, struct zl_nft *nft,
+                        const struct zl_firewall_network *networks, size_t n)
+{
+        if (!fw->lacks_labels)
+                put_count(nft, "forward");
         /* The kernel's numbers of the states: established and related. */
         zl_nft_rule(nft, "forward");
         is_any_bit(nft, NFT_CT_STATE, 1U << 1 | 1U << 2);
@@ -218,7 +266,8 @@ static void put_forward(struct zl_nft *nft, const struct zl_firewall_network *ne
         }
 }
 
-static void put_networks(struct zl_nft *nft, const struct zl_firewall_network *networks, size_t n)
+static void put_networks(const struct zl_firewall *fw, struct zl_nft *nft,
+                         const struct zl_firewall_network *networks, size_t n)
 {
         zl_nft_flush_chain(nft, "postrouting");
         zl_nft_flush_chain(nft, "forward");
@@ -227,14 +276,16 @@ static void put_networks(struct zl_nft *nft, const struct zl_firewall_network *n
                 masquerade(nft, networks[i].bridge, &networks[i].four);
                 masquerade(nft, networks[i].bridge, &networks[i].six);
         }
-        put_forward(nft, networks, n);
+        put_forward(fw, nft, networks, n);
 }
 
 /* ---- fronts --------------------------------------------------------------------------------------- */
 
-static void put_targets(struct zl_nft *nft, const char *chain, const struct zl_firewall_front *f,
-                        bool four)
+static void put_targets(const struct zl_firewall *fw, struct zl_nft *nft,
+                        const struct zl_firewall_front *f, bool four)
 {
+        const struct label label = front_label(f, ORIGINAL);
+        char chain[ZL_FIREWALL_NAME_MAX];
         uint8_t family = four ? ZL_NF_IPV4 : ZL_NF_IPV6;
         size_t size = zl_nft_target_size(family), n = 0;
         _cleanup_free_ uint8_t *targets = calloc(f->n_targets + 1, size);
@@ -256,36 +307,84 @@ static void put_targets(struct zl_nft *nft, const char *chain, const struct zl_f
         }
         if (n == 0)
                 return;
+        zl_firewall_front_name(f, "to", chain);
         zl_nft_rule(nft, chain);
         is_family(nft, four);
         is_byte(nft, NFT_META_L4PROTO, f->udp ? IPPROTO_UDP : IPPROTO_TCP);
+        if (!fw->lacks_labels)
+                zl_nft_label(nft, label.bytes);
         zl_nft_balance(nft, family, targets, n);
         zl_nft_rule_end(nft);
 }
 
-static void put_front(struct zl_nft *nft, const struct zl_firewall_front *f)
+static void put_counters(const struct zl_firewall *fw, struct zl_nft *nft,
+                         const struct zl_firewall_front *f)
+{
+        char name[ZL_FIREWALL_NAME_MAX];
+
+        zl_firewall_front_name(f, "to", name);
+        zl_nft_add_counter(nft, name);
+        for (size_t i = 0; !fw->lacks_labels && i < ZL_ARRAY_SIZE(ways); i++) {
+                const struct label label = front_label(f, ways[i].direction);
+
+                zl_firewall_front_name(f, ways[i].what, name);
+                zl_nft_add_counter(nft, name);
+                zl_nft_add_counter_element(nft, "counts", label.bytes, sizeof(label.bytes), name);
+        }
+}
+
+static void remove_counters(const struct zl_firewall *fw, struct zl_nft *nft,
+                            const struct zl_firewall_front *f)
+{
+        char name[ZL_FIREWALL_NAME_MAX];
+
+        zl_firewall_front_name(f, "to", name);
+        zl_nft_delete_counter(nft, name);
+        for (size_t i = 0; !fw->lacks_labels && i < ZL_ARRAY_SIZE(ways); i++) {
+                const struct label label = front_label(f, ways[i].direction);
+
+                zl_nft_delete_element(nft, "counts", label.bytes, sizeof(label.bytes));
+                zl_firewall_front_name(f, ways[i].what, name);
+                zl_nft_delete_counter(nft, name);
+        }
+}
+
+static void put_front(const struct zl_firewall *fw, struct zl_nft *nft,
+                      const struct zl_firewall_front *f)
 {
         struct key key = front_key(f);
         char chain[ZL_FIREWALL_NAME_MAX];
 
-        zl_firewall_front_name(f, chain);
+        zl_firewall_front_name(f, "to", chain);
         if (!f->is_known)
-                zl_nft_add_counter(nft, chain);
+                put_counters(fw, nft, f);
         zl_nft_add_chain(nft, chain);
         zl_nft_flush_chain(nft, chain);
         zl_nft_rule(nft, chain);
         zl_nft_named_counter(nft, chain);
         zl_nft_rule_end(nft);
         if (!f->address.family || f->address.family == AF_INET)
-                put_targets(nft, chain, f, true);
+                put_targets(fw, nft, f, true);
         if (!f->address.family || f->address.family == AF_INET6)
-                put_targets(nft, chain, f, false);
+                put_targets(fw, nft, f, false);
         zl_nft_add_element(nft, key.map, key.bytes, key.len, chain);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------ */
 
-static void put_table(struct zl_nft *nft)
+/* nft does not know a label in a map: whoever lists the table sees it as an address. */
+static void put_counting(struct zl_nft *nft)
+{
+        const uint32_t type = ZL_NFT_JOIN(ZL_NFT_TYPE_IPV6, ZL_NFT_TYPE_CT_DIRECTION);
+
+        zl_nft_add_counter_map(nft, "counts", type, sizeof(struct label));
+        zl_nft_add_base_chain(nft, "count-input", "filter", ZL_NF_INPUT, PRIORITY_FILTER);
+        zl_nft_add_base_chain(nft, "count-output", "filter", ZL_NF_OUTPUT, PRIORITY_FILTER);
+        put_count(nft, "count-input");
+        put_count(nft, "count-output");
+}
+
+static void put_table(const struct zl_firewall *fw, struct zl_nft *nft)
 {
         const uint32_t tail = ZL_NFT_JOIN(ZL_NFT_TYPE_PROTO, ZL_NFT_TYPE_SERVICE);
 
@@ -301,6 +400,8 @@ static void put_table(struct zl_nft *nft)
         zl_nft_add_map(nft, "six", (uint32_t)ZL_NFT_TYPE_IPV6 << 12 | tail, 24);
         put_loopback_return(nft, "output");
         put_dispatches(nft, "output");
+        if (!fw->lacks_labels)
+                put_counting(nft);
 }
 
 int zl_firewall_open(const char *table, struct zl_firewall *ret, struct zl_error *err)
@@ -314,9 +415,28 @@ void zl_firewall_close(struct zl_firewall *fw)
         zl_nl_close(&fw->nl);
 }
 
+/* A rule that is taken back at once. */
+static int probe_labels(struct zl_firewall *fw)
+{
+        static const uint8_t label[ZL_NFT_LABEL_SIZE] = { 1 };
+        _cleanup_nft_ struct zl_nft nft;
+
+        zl_nft_begin(&nft, ZL_NF_INET, fw->table);
+        zl_nft_add_table(&nft);
+        zl_nft_add_chain(&nft, "probe");
+        zl_nft_rule(&nft, "probe");
+        zl_nft_label(&nft, label);
+        zl_nft_rule_end(&nft);
+        zl_nft_flush_chain(&nft, "probe");
+        zl_nft_delete_chain(&nft, "probe");
+        return zl_nft_commit(&nft, &fw->nl, NULL);
+}
+
 int zl_firewall_probe(struct zl_firewall *fw, struct zl_error *err)
 {
         _cleanup_nft_ struct zl_nft nft;
+
+        fw->lacks_labels = zl_forbidden("ct-labels") || probe_labels(fw) < 0;
 
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
         zl_nft_add_table(&nft);
@@ -330,10 +450,10 @@ int zl_firewall_build(struct zl_firewall *fw, const struct zl_firewall_network *
         _cleanup_nft_ struct zl_nft nft;
 
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
-        put_table(&nft);
-        put_networks(&nft, networks, n_networks);
+        put_table(fw, &nft);
+        put_networks(fw, &nft, networks, n_networks);
         for (size_t i = 0; i < n_fronts; i++)
-                put_front(&nft, &fronts[i]);
+                put_front(fw, &nft, &fronts[i]);
         return zl_nft_commit(&nft, &fw->nl, err);
 }
 
@@ -343,7 +463,7 @@ int zl_firewall_set_networks(struct zl_firewall *fw, const struct zl_firewall_ne
         _cleanup_nft_ struct zl_nft nft;
 
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
-        put_networks(&nft, networks, n);
+        put_networks(fw, &nft, networks, n);
         return zl_nft_commit(&nft, &fw->nl, err);
 }
 
@@ -354,7 +474,7 @@ int zl_firewall_set_fronts(struct zl_firewall *fw, const struct zl_firewall_fron
 
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
         for (size_t i = 0; i < n; i++)
-                put_front(&nft, &fronts[i]);
+                put_front(fw, &nft, &fronts[i]);
         return zl_nft_commit(&nft, &fw->nl, err);
 }
 
@@ -365,17 +485,16 @@ int zl_firewall_remove_front(struct zl_firewall *fw, const struct zl_firewall_fr
         _cleanup_nft_ struct zl_nft nft;
         char chain[ZL_FIREWALL_NAME_MAX];
 
-        zl_firewall_front_name(front, chain);
+        zl_firewall_front_name(front, "to", chain);
         zl_nft_begin(&nft, ZL_NF_INET, fw->table);
         zl_nft_delete_element(&nft, key.map, key.bytes, key.len);
         zl_nft_flush_chain(&nft, chain);
         zl_nft_delete_chain(&nft, chain);
-        zl_nft_delete_counter(&nft, chain);
+        remove_counters(fw, &nft, front);
         return zl_nft_commit(&nft, &fw->nl, err);
 }
 
-int zl_firewall_counts(struct zl_firewall *fw,
-                       int (*each)(const char *name, uint64_t connections, void *data), void *data)
+int zl_firewall_counts(struct zl_firewall *fw, zl_nft_each_counter *each, void *data)
 {
         return zl_nft_list_counters(&fw->nl, ZL_NF_INET, fw->table, each, data);
 }

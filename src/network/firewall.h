@@ -39,6 +39,7 @@ struct zl_firewall_front {
 struct zl_firewall {
         struct zl_nl nl;
         char table[32];
+        bool lacks_labels; /* the kernel does: connections are counted only */
 };
 
 int zl_firewall_open(const char *table, struct zl_firewall *ret, struct zl_error *err);
@@ -56,12 +57,13 @@ int zl_firewall_set_networks(struct zl_firewall *fw, const struct zl_firewall_ne
 /* Adds fronts or gives them other targets; connections that are there keep theirs. */
 int zl_firewall_set_fronts(struct zl_firewall *fw, const struct zl_firewall_front *fronts, size_t n,
                            struct zl_error *err);
-/* What a front is called in the table: its chain, and its counter. */
+/* What a front is called in the table. `what` is "to" for its chain and the counter of what began a connection there, "in" for the
+ * counter of all that went to its targets, "out" for that of all that came back. */
 enum { ZL_FIREWALL_NAME_MAX = 80 };
-void zl_firewall_front_name(const struct zl_firewall_front *front, char ret[ZL_FIREWALL_NAME_MAX]);
-/* Calls `each` with the name of each front and the connections that were led on by it. 0 or a negative errno. */
-int zl_firewall_counts(struct zl_firewall *fw,
-                       int (*each)(const char *name, uint64_t connections, void *data), void *data);
+void zl_firewall_front_name(const struct zl_firewall_front *front, const char *what,
+                            char ret[ZL_FIREWALL_NAME_MAX]);
+/* Calls `each` with the counters of all fronts. 0, a negative errno, or what `each` returned. */
+int zl_firewall_counts(struct zl_firewall *fw, zl_nft_each_counter *each, void *data);
 int zl_firewall_remove_front(struct zl_firewall *fw, const struct zl_firewall_front *front,
                              struct zl_error *err);
 /* A descriptor that becomes readable when rules change; zl_firewall_look() reads it empty and tells what others did. The caller

@@ -9,7 +9,8 @@
  *   {"op":"drain","name":…,"timeout":NSEC}                       as not ready; the answer waits for the end of its connections
  *   {"op":"keep","name":…}                                        a network made by hand
  *   {"op":"remove","name":…}                                      and its end
- *   {"op":"ports"}                                               an array of {service, address, port, udp, connections}
+ *   {"op":"ports"}                                               an array of {service, address, port, udp, connections, in_bytes,
+ *                                                                in_packets, out_bytes, out_packets}
  */
 #pragma once
 

@@ -6,12 +6,17 @@
  *
  * A target is tried by the family of the client first: a server that listens for one of them only is found by both.
  *
+ * Bytes are counted as they are read, without any header. Packets are the segments that the kernel has counted on the client's socket.
+ *
  * What may go wrong: relays eat all descriptors, and no container could be attached any more. A part of them is kept back; a client
  * beyond that waits in the queue of the listening socket.
  */
 #include "network/relay.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,16 +40,52 @@ struct half {
 };
 
 struct relay {
+        struct relay *next, **at; /* of the server's list, and what points to this one */
         struct zl_net_server *server;
-        bool connecting; /* the second half */
+        struct zl_net_gate *gate; /* NULL: gone */
+        uint32_t segments[2];     /* of the client's socket that are counted: in, out */
+        bool connecting;          /* the second half */
         struct zl_ip targets[2];
-        int next; /* of the targets */
+        int next_target;
         uint16_t port;
         struct half halves[2];
 };
 
+/* Both numbers of the kernel have 32 bits. */
+static void count_segments(struct relay *r)
+{
+        struct tcp_info info = { 0 };
+        socklen_t len = sizeof(info);
+
+        if (!r->gate ||
+            getsockopt(r->halves[0].source.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+            len < offsetof(struct tcp_info, tcpi_segs_in) + sizeof(info.tcpi_segs_in))
+                return;
+        r->gate->in.packets += info.tcpi_segs_in - r->segments[0];
+        r->gate->out.packets += info.tcpi_segs_out - r->segments[1];
+        r->segments[0] = info.tcpi_segs_in;
+        r->segments[1] = info.tcpi_segs_out;
+}
+
+void zl_net_relays_count(struct zl_net_server *s)
+{
+        for (struct relay *r = s->relays; r; r = r->next)
+                count_segments(r);
+}
+
+void zl_net_relays_forget(struct zl_net_server *s, const struct zl_net_gate *gate)
+{
+        for (struct relay *r = s->relays; r; r = r->next)
+                if (r->gate == gate)
+                        r->gate = NULL;
+}
+
 static void end(struct relay *r)
 {
+        count_segments(r);
+        *r->at = r->next;
+        if (r->next)
+                r->next->at = r->at;
         r->server->n_relays--;
         zl_close(r->halves[0].source.fd);
         zl_close(r->halves[1].source.fd);
@@ -116,6 +157,14 @@ static int push_kept(struct half *h)
         return 0;
 }
 
+static void count(const struct half *h, size_t n)
+{
+        struct zl_net_gate *gate = h->relay->gate;
+
+        if (gate)
+                (h == &h->relay->halves[0] ? &gate->in : &gate->out)->bytes += n;
+}
+
 static int carry(struct half *h)
 {
         char *buffer = h->relay->server->relay_buffer;
@@ -129,6 +178,7 @@ static int carry(struct half *h)
                 if (n < 0)
                         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
                 h->ended = n == 0;
+                count(h, (size_t)n);
                 sent = push(h, buffer, (size_t)n);
                 if (sent < 0)
                         return (int)sent;
@@ -164,8 +214,8 @@ static int connect_next(struct relay *r)
         struct half *out = &r->halves[1];
         int e = -ECONNREFUSED;
 
-        while (r->next < 2 && r->targets[r->next].family) {
-                const struct zl_ip *ip = &r->targets[r->next++];
+        while (r->next_target < 2 && r->targets[r->next_target].family) {
+                const struct zl_ip *ip = &r->targets[r->next_target++];
                 union zl_sockaddr sa;
                 socklen_t len = zl_ip_to_sockaddr(ip, r->port, &sa);
 
@@ -203,8 +253,20 @@ bool zl_net_relay_has_room(const struct zl_net_server *s)
                files.rlim_cur - ZL_MIN(files.rlim_cur / 2, (rlim_t)KEPT_BACK_MAX);
 }
 
-int zl_net_relay_start(struct zl_net_server *s, int fd, const struct zl_ip targets[2],
-                       uint16_t port)
+static void enlist(struct relay *r)
+{
+        struct zl_net_server *s = r->server;
+
+        r->at = &s->relays;
+        r->next = s->relays;
+        if (r->next)
+                r->next->at = &r->next;
+        s->relays = r;
+        s->n_relays++;
+}
+
+int zl_net_relay_start(struct zl_net_server *s, struct zl_net_gate *gate, int fd,
+                       const struct zl_ip targets[2], uint16_t port)
 {
         struct relay *r;
         int e;
@@ -215,6 +277,7 @@ int zl_net_relay_start(struct zl_net_server *s, int fd, const struct zl_ip targe
         if (!r)
                 return -ENOMEM;
         r->server = s;
+        r->gate = gate;
         r->connecting = true;
         memcpy(r->targets, targets, sizeof(r->targets));
         r->port = port;
@@ -228,6 +291,6 @@ int zl_net_relay_start(struct zl_net_server *s, int fd, const struct zl_ip targe
                 return e;
         }
         r->halves[0].source.fd = fd;
-        s->n_relays++;
+        enlist(r);
         return 0;
 }

@@ -76,6 +76,13 @@ static int set_options(char *words, struct zl_resolv_conf *conf)
         return 0;
 }
 
+const char *zl_resolv_conf_words(const char *line, const char *keyword)
+{
+        const char *rest = zl_startswith(line, keyword);
+
+        return rest && *rest && strchr(blanks, *rest) ? rest + strspn(rest, blanks) : NULL;
+}
+
 static int take_line(char *line, struct zl_resolv_conf *conf)
 {
         static const struct {
@@ -89,11 +96,10 @@ static int take_line(char *line, struct zl_resolv_conf *conf)
         };
 
         for (size_t i = 0; i < ZL_ARRAY_SIZE(keywords); i++) {
-                size_t len = strlen(keywords[i].keyword);
+                const char *words = zl_resolv_conf_words(line, keywords[i].keyword);
 
-                if (strncmp(line, keywords[i].keyword, len) == 0 && line[len] &&
-                    strchr(blanks, line[len]))
-                        return keywords[i].take(line + len, conf);
+                if (words)
+                        return keywords[i].take(line + (words - line), conf);
         }
         return 0;
 }

@@ -34,5 +34,7 @@ struct zl_resolv_conf {
 /* Lines and options that are not understood are skipped, as every resolver does. 0 or -ENOMEM; fill `ret` with
  * ZL_RESOLV_CONF_INIT before. A text without any resolver gives none: nothing is put in their place. */
 int zl_resolv_conf_parse(const char *text, struct zl_resolv_conf *ret);
+/* The words behind a keyword at the beginning of a line; NULL: the line says something else. */
+const char *zl_resolv_conf_words(const char *line, const char *keyword);
 void zl_resolv_conf_done(struct zl_resolv_conf *conf);
 #define _cleanup_resolv_conf_ _cleanup_(zl_resolv_conf_done)

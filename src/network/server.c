@@ -354,6 +354,8 @@ static int start(struct zl_net_server *s, const char *pool, struct zl_error *err
                         return zl_fail_errno(err, -r, "cannot make %s/%s", s->dir, rooms[i]);
         }
         choose_names(s);
+        if (r == 0 && zl_outside_is_needed())
+                r = zl_outside_move(s->dir, &s->outside_fd, err);
         if (r == 0)
                 r = open_all(s, err);
         /* Without rules nothing is begun: a kernel or a right that is missing is noticed here. The table of an earlier life stays
@@ -479,7 +481,9 @@ static int become_daemon(void)
 
 int zl_net_main(int argc, char **argv)
 {
-        static struct zl_net_server s = { .lock_fd = -EBADF, .route = ZL_NL_INIT };
+        static struct zl_net_server s = { .lock_fd = -EBADF,
+                                          .outside_fd = -EBADF,
+                                          .route = ZL_NL_INIT };
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         struct stat st;
         int r;

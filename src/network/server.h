@@ -24,6 +24,7 @@
 #include "network/dns_server.h"
 #include "network/firewall.h"
 #include "network/ip.h"
+#include "network/outside.h"
 
 enum {
         ZL_NET_SUBNET_BITS = 20,
@@ -41,6 +42,13 @@ struct zl_net_front;
 struct zl_net_source {
         int fd;
         void (*ready)(struct zl_net_server *s, struct zl_net_source *source, uint32_t events);
+};
+
+/* The socket of a published port, and what was carried by hand that came in by it: the kernel counts the rest. */
+struct zl_net_gate {
+        struct zl_net_source socket; /* first */
+        uint64_t connections;
+        struct zl_nft_count in, out; /* to the targets, and back */
 };
 
 struct zl_net_network {
@@ -88,6 +96,7 @@ struct zl_net_server {
         const char *dir, *memory_dir; /* for messages */
         int memory_fd;                /* of <root_dir>/networks */
         int dir_fd, lock_fd, epoll_fd, netns_fd, log_fd;
+        int outside_fd; /* where the host is, if we are not there (network/outside.h); else -EBADF */
         struct zl_net_source listener;
         struct zl_nl route;
         struct zl_firewall firewall;
@@ -103,6 +112,7 @@ struct zl_net_server {
         int64_t accept_at; /* when the listeners that were put aside listen again; 0: none was */
         uint32_t mtu;      /* of the uplink; 0: the kernel's own choice */
         int64_t mtu_at;
+        struct relay *relays; /* of relay.c */
         size_t n_relays;
         char *relay_buffer;       /* of relay.c */
         struct session *sessions; /* of datagrams.c */
@@ -184,9 +194,9 @@ int zl_net_service_load(struct zl_net_network *n, const char *name, unsigned hos
 int zl_net_service_enter(struct zl_net_server *s, struct zl_net_attachment *a,
                          struct zl_error *err);
 void zl_net_service_leave(struct zl_net_server *s, struct zl_net_attachment *a);
-/* The addresses of a bridge that was just made or found. */
 /* All services of a record of a network. */
 void zl_net_services_load(struct zl_net_network *n, const json_t *document);
+/* Their addresses, on a bridge that was just made or found. */
 void zl_net_services_raise(struct zl_net_server *s, struct zl_net_network *n);
 
 /* ---- server_attach.c -------------------------------------------------------------------------------- */
@@ -201,6 +211,8 @@ int zl_net_attachment_load(struct zl_net_server *s, json_t *document, int pidfd,
 /* The link, addresses and routes. */
 int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
                 struct zl_error *err);
+/* Removes what a container may still have of an earlier link. */
+void zl_net_pull(int netns);
 void zl_net_detach(struct zl_net_server *s, struct zl_net_attachment *a);
 void zl_net_attachment_free(struct zl_net_attachment *a);
 int zl_net_save(struct zl_net_server *s, const char *room, const char *name, const json_t *document,
@@ -238,7 +250,7 @@ void zl_net_front_free(struct zl_net_front *f);
 /* The listeners that were put aside listen again. */
 void zl_net_ports_resume(struct zl_net_server *s);
 
-/* How many connections each front has led on: an array for the protocol. */
+/* What each front has led on: an array for the protocol. */
 int zl_net_ports_count(struct zl_net_server *s, json_t **ret, struct zl_error *err);
 /* Whether anybody who is ready is behind a port of it. */
 bool zl_net_ports_has_ready(struct zl_net_server *s, const struct zl_net_attachment *a);

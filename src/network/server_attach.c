@@ -103,6 +103,14 @@ int zl_net_plug(struct zl_net_server *s, struct zl_net_attachment *a, int netns,
         return r < 0 ? r : zl_link_setup(&inside, &setup, err);
 }
 
+void zl_net_pull(int netns)
+{
+        _cleanup_nl_ struct zl_nl inside = ZL_NL_INIT;
+
+        if (zl_netns_call(netns, open_inside, &inside, NULL) == 0)
+                zl_link_delete(&inside, CONTAINER_LINK, NULL);
+}
+
 static void unplug(struct zl_net_server *s, const struct zl_net_attachment *a)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;

@@ -5,6 +5,10 @@
  * not received. The answer to who waits comes when there are none at its published ports, when nobody else could serve instead (then
  * new ones come still), when the container is gone, or when the time is over.
  *
+ * One that the rules have led to it just before they were changed need not have arrived: its first packet stands in a queue of the
+ * kernel, and on a machine with too much to do it stands there for tens of milliseconds. So there has to be none in several looks one after
+ * the other. Looks are counted, not time: where packets have to wait for a processor, so do we.
+ *
  * The table is looked at every few milliseconds while somebody waits: nothing tells the end of a connection that nobody has taken.
  */
 #include <netinet/tcp.h>
@@ -16,6 +20,7 @@
 #include "network/sockets.h"
 
 #define PAUSE_NSEC (20 * ZL_NSEC_PER_MSEC)
+enum { QUIET_LOOKS = 6 };
 
 /* In which something may be under way. */
 #define BUSY_STATES                                                                                \
@@ -27,6 +32,7 @@ struct zl_net_drain {
         struct zl_net_source *request;
         char *name; /* of the container */
         int64_t until;
+        unsigned quiet; /* looks without a connection */
 };
 
 static void drain_free(struct zl_net_drain *d)
@@ -76,7 +82,8 @@ static bool is_over(struct zl_net_server *s, struct zl_net_drain *d, int64_t now
         if (r < 0)
                 zl_warn("%s: cannot look at its connections (errno %d), nobody waits for them",
                         d->name, -r);
-        return r <= 0;
+        d->quiet = r == 0 ? d->quiet + 1 : 0;
+        return r < 0 || d->quiet >= QUIET_LOOKS;
 }
 
 void zl_net_drain_look(struct zl_net_server *s)

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "linux/dir.h"
 #include "network/server.h"
 
 enum { FILE_NAME_MAX = 96 };

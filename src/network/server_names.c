@@ -19,6 +19,14 @@ static void names_ready(struct zl_net_server *s, struct zl_net_source *source, u
         zl_dns_server_dispatch(s->dns);
 }
 
+/* The host's resolvers are asked where the host is: some listen on its loopback only. */
+static int make_socket(void *data, int family, int type)
+{
+        const struct zl_net_server *s = data;
+
+        return zl_outside_socket(s->outside_fd, family, type);
+}
+
 int zl_net_names_open(struct zl_net_server *s, struct zl_error *err)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
@@ -30,6 +38,7 @@ int zl_net_names_open(struct zl_net_server *s, struct zl_error *err)
         r = zl_dns_server_new(s->names, &s->dns, err);
         if (r < 0)
                 return r;
+        zl_dns_server_set_sockets(s->dns, make_socket, s);
         if (zl_dns_server_follow(s->dns, RESOLV_CONF, &why) < 0)
                 zl_log_error(ZL_LOG_WARNING, &why, "only names of containers are resolved");
         s->dns_source = (struct zl_net_source){ .fd = zl_dns_server_fd(s->dns),

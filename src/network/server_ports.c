@@ -26,8 +26,8 @@
 enum { BACKLOG = 512, PORTS_MAX = 1024 };
 
 struct zl_net_front {
-        struct zl_net_source socket; /* first */
-        struct zl_ip address;        /* AF_UNSPEC: all */
+        struct zl_net_gate gate; /* first */
+        struct zl_ip address;    /* AF_UNSPEC: all */
         uint16_t port;
         bool udp;
         bool balanced;     /* at the address of a service: no socket */
@@ -35,7 +35,6 @@ struct zl_net_front {
         char service[130]; /* "DEPLOYMENT.SERVICE" that it belongs to */
         size_t users;
         bool in_kernel;
-        uint64_t relayed; /* connections of the relay */
         char key[96];
 };
 
@@ -43,7 +42,7 @@ void zl_net_front_free(struct zl_net_front *f)
 {
         if (!f)
                 return;
-        zl_close(f->socket.fd);
+        zl_close(f->gate.socket.fd);
         free(f);
 }
 
@@ -179,24 +178,62 @@ int zl_net_ports_list(struct zl_net_server *s, struct zl_firewall_front **ret, s
 
 /* ---- counts --------------------------------------------------------------------------------------- */
 
-static int add_count(const char *name, uint64_t connections, void *data)
+static int add_count(const char *name, const struct zl_nft_count *count, void *data)
 {
-        return zl_json_set(data, name, json_integer((json_int_t)connections));
+        return zl_json_set(
+                data, name,
+                json_pack("[I,I]", (json_int_t)count->packets, (json_int_t)count->bytes));
 }
 
-static int describe_front(const struct zl_net_front *f, const json_t *counts, json_t *list)
+static struct zl_nft_count find_count(const json_t *counts, const struct zl_firewall_front *f,
+                                      const char *what)
+{
+        char name[ZL_FIREWALL_NAME_MAX];
+        const json_t *pair;
+
+        zl_firewall_front_name(f, what, name);
+        pair = json_object_get(counts, name);
+        return (struct zl_nft_count){
+                (uint64_t)json_integer_value(json_array_get(pair, 0)),
+                (uint64_t)json_integer_value(json_array_get(pair, 1)),
+        };
+}
+
+static int put_sum(json_t *object, const char *bytes, const char *packets,
+                   const struct zl_nft_count *a, const struct zl_nft_count *b)
+{
+        int r = zl_json_set(object, bytes, json_integer((json_int_t)(a->bytes + b->bytes)));
+
+        return r < 0 ? r
+                     : zl_json_set(object, packets,
+                                   json_integer((json_int_t)(a->packets + b->packets)));
+}
+
+static int describe_front(const struct zl_net_server *s, const struct zl_net_front *f,
+                          const json_t *counts, json_t *list)
 {
         const struct zl_firewall_front front = { .address = f->address,
                                                  .port = f->port,
                                                  .udp = f->udp };
-        char chain[ZL_FIREWALL_NAME_MAX], address[ZL_IP_TEXT_MAX];
+        const struct zl_net_gate *g = &f->gate;
+        struct zl_nft_count to = find_count(counts, &front, "to"),
+                            in = find_count(counts, &front, "in"),
+                            out = find_count(counts, &front, "out");
+        char address[ZL_IP_TEXT_MAX];
+        json_t *object = json_pack("{s:s,s:s,s:i,s:b,s:I}", "service", f->service, "address",
+                                   zl_ip_format(&f->address, address), "port", (int)f->port, "udp",
+                                   (int)f->udp, "connections",
+                                   (json_int_t)(to.packets + g->connections));
 
-        zl_firewall_front_name(&front, chain);
-        return json_array_append_new(
-                list, json_pack("{s:s,s:s,s:i,s:b,s:I}", "service", f->service, "address",
-                                zl_ip_format(&f->address, address), "port", (int)f->port, "udp",
-                                (int)f->udp, "connections",
-                                (json_int_t)f->relayed + zl_json_int(counts, chain, 0)));
+        if (json_array_append_new(list, object) < 0)
+                return -ENOMEM;
+        /* Half of it would be a wrong figure. */
+        if (s->firewall.lacks_labels)
+                return 0;
+        return put_sum(object, "in_bytes", "in_packets", &in, &g->in) < 0 ||
+                               put_sum(object, "out_bytes", "out_packets", &out, &g->out) < 0
+                       ? -ENOMEM
+                       : 0;
 }
 
 int zl_net_ports_count(struct zl_net_server *s, json_t **ret, struct zl_error *err)
@@ -211,8 +248,9 @@ int zl_net_ports_count(struct zl_net_server *s, json_t **ret, struct zl_error *e
         do
                 r = counts && list ? zl_firewall_counts(&s->firewall, add_count, counts) : -ENOMEM;
         while (r == -EINTR);
+        zl_net_relays_count(s);
         while (r == 0 && zl_map_next(s->fronts, &pos, &name, &value))
-                r = describe_front(value, counts, list) < 0 ? -ENOMEM : 0;
+                r = describe_front(s, value, counts, list);
         if (r < 0) {
                 json_decref(list);
                 return zl_fail_errno(err, -r, "cannot read the counters of ports");
@@ -261,27 +299,27 @@ static void front_ready(struct zl_net_server *s, struct zl_net_source *source, u
         }
         both[0] = by_six(&peer) ? t.six : t.four;
         both[1] = by_six(&peer) ? t.four : t.six;
-        f->relayed++;
-        if (zl_net_relay_start(s, fd, both, t.port) < 0)
+        f->gate.connections++;
+        if (zl_net_relay_start(s, &f->gate, fd, both, t.port) < 0)
                 zl_close(fd);
 }
 
-static bool choose_for_datagram(struct zl_net_server *s, struct zl_net_source *front, bool six,
+static bool choose_for_datagram(struct zl_net_server *s, struct zl_net_gate *gate, bool six,
                                 union zl_sockaddr *ret, socklen_t *ret_len)
 {
-        struct zl_net_front *f = (struct zl_net_front *)front;
+        const struct zl_net_front *f = (struct zl_net_front *)gate;
         struct zl_firewall_target t;
 
         if (!choose_target(s, f, &t))
                 return false;
-        f->relayed++;
+        gate->connections++;
         *ret_len = zl_ip_to_sockaddr(six ? &t.six : &t.four, t.port, ret);
         return true;
 }
 
 static void datagram_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
-        zl_net_datagrams_take(s, source, choose_for_datagram);
+        zl_net_datagrams_take(s, (struct zl_net_gate *)source, choose_for_datagram);
 }
 
 void zl_net_ports_resume(struct zl_net_server *s)
@@ -294,31 +332,30 @@ void zl_net_ports_resume(struct zl_net_server *s)
                 struct zl_net_front *f = value;
 
                 if (!f->balanced)
-                        zl_net_source_watch(s, &f->socket, true);
+                        zl_net_source_watch(s, &f->gate.socket, true);
         }
 }
 
 /* ---- sockets -------------------------------------------------------------------------------------- */
 
 /* Bound to all addresses of both families where there are both. */
-static int bind_front(struct zl_net_front *f)
+static int bind_front(const struct zl_net_server *s, struct zl_net_front *f)
 {
         const int one = 1, zero = 0;
         bool any = f->address.family == AF_UNSPEC;
         struct zl_ip address = any ? (struct zl_ip){ .family = AF_INET6 } : f->address;
         union zl_sockaddr sa;
         socklen_t len = sizeof(sa);
-        int fd = socket(address.family,
-                        (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int type = f->udp ? SOCK_DGRAM : SOCK_STREAM;
+        int fd = zl_outside_socket(s->outside_fd, address.family, type);
 
-        if (fd < 0 && any && errno == EAFNOSUPPORT) {
+        if (fd == -EAFNOSUPPORT && any) {
                 address.family = AF_INET;
-                fd = socket(AF_INET,
-                            (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                fd = zl_outside_socket(s->outside_fd, AF_INET, type);
         }
         if (fd < 0)
-                return -errno;
-        f->socket.fd = fd;
+                return fd;
+        f->gate.socket.fd = fd;
         if (address.family == AF_INET6)
                 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, any ? &zero : &one, sizeof(one));
         if (!f->udp)
@@ -345,22 +382,27 @@ static void make_key(struct zl_net_front *f)
                  zl_ip_format(&f->address, address));
 }
 
-static int refuse(const struct zl_net_front *wish, int why, struct zl_error *err)
+static int refuse(const struct zl_net_server *s, const struct zl_net_front *wish, int why,
+                  struct zl_error *err)
 {
         const char *proto = wish->udp ? "udp" : "tcp";
         char owner[64];
         int r;
 
-        if (why == -EADDRINUSE && zl_port_owner(wish->port, wish->udp, owner, sizeof(owner)))
+        /* Who has it is looked up where we are. */
+        if (why == -EADDRINUSE && s->outside_fd < 0 &&
+            zl_port_owner(wish->port, wish->udp, owner, sizeof(owner)))
                 r = zl_fail(err, ZL_E_BUSY, -why,
                             "%s: cannot have %s port %u of the host, %s has it", wish->field, proto,
                             wish->port, owner);
         else
                 r = zl_fail(err, ZL_E_BUSY, -why, "%s: cannot have %s port %u of the host",
                             wish->field, proto, wish->port);
-        zl_error_hint(
-                err,
-                "choose another host_port, or 0 for any free one; `ss -lnp` tells who has which");
+        zl_error_hint(err, "%s",
+                      why == -EACCES ? "ports below 1024 (net.ipv4.ip_unprivileged_port_start) are "
+                                       "root's alone"
+                                     : "choose another host_port, or 0 for any free one; `ss -lnp` "
+                                       "tells who has which");
         return r;
 }
 
@@ -383,16 +425,16 @@ static int front_get(struct zl_net_server *s, const struct zl_net_front *wish,
         if (!f)
                 return zl_fail_oom(err);
         *f = *wish;
-        r = f->balanced ? 0 : bind_front(f);
+        r = f->balanced ? 0 : bind_front(s, f);
         if (r == 0) {
                 make_key(f);
-                r = f->balanced ? 0 : zl_net_source_add(s, &f->socket);
+                r = f->balanced ? 0 : zl_net_source_add(s, &f->gate.socket);
         }
         if (r == 0)
                 r = zl_map_put(s->fronts, f->key, f);
         if (r < 0) {
                 zl_net_front_free(f);
-                return refuse(wish, r, err);
+                return refuse(s, wish, r, err);
         }
         *ret = f;
         return 0;
@@ -406,14 +448,14 @@ static int read_wish(const struct zl_net_attachment *a, const json_t *p, struct 
         const char *ip = zl_json_str(p, "ip", "");
         struct zl_ident ident = { 0 };
 
-        *ret = (struct zl_net_front){ .socket = { .fd = -EBADF, .ready = front_ready },
+        *ret = (struct zl_net_front){ .gate.socket = { .fd = -EBADF, .ready = front_ready },
                                       .port = (uint16_t)zl_json_int(p, "host", 0),
                                       .udp = zl_json_bool(p, "udp", false),
                                       .field = zl_json_bool(p, "endpoint", false)
                                                        ? "endpoints"
                                                        : "port_mappings" };
         if (ret->udp)
-                ret->socket.ready = datagram_ready;
+                ret->gate.socket.ready = datagram_ready;
         zl_ident_parse(a->name, &ident);
         snprintf(ret->service, sizeof(ret->service), "%s.%s", ident.deployment, ident.service);
         if (*ip && !zl_streq(ip, "0.0.0.0") && !zl_streq(ip, "::") &&
@@ -498,7 +540,8 @@ static void close_front(struct zl_net_server *s, struct zl_net_front *f)
         /* Not there: an attach that failed before its rules were made. */
         if (r < 0 && r != -ENOENT)
                 zl_log_error(ZL_LOG_WARNING, &why, "port %u", f->port);
-        zl_net_datagrams_drop(s, &f->socket);
+        zl_net_datagrams_drop(s, &f->gate);
+        zl_net_relays_forget(s, &f->gate);
         zl_map_remove(s->fronts, f->key);
 }
 

@@ -149,13 +149,16 @@ static int recover_links(struct zl_net_server *s, char ***ret, struct zl_error *
         return 0;
 }
 
-/* A container whose link is not there: its creator got no answer and gives it up, or somebody removed the link. */
+/* A container whose link is not there: its creator got no answer and gives it up, or somebody removed the link, or it was in the network
+ * namespace of an earlier life (network/outside.h), which takes a while to go: its end in the container may be there yet. */
 static void plug_again(struct zl_net_server *s, struct zl_net_attachment *a)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
         _cleanup_close_ int netns = zl_pid_netns((pid_t)zl_json_int(a->document, "pid", 0),
                                                  a->pid.fd);
 
+        if (netns >= 0)
+                zl_net_pull(netns);
         if (netns < 0 || zl_net_plug(s, a, netns, &why) < 0) {
                 zl_log_error(ZL_LOG_WARNING, &why, "%s has no network any more", a->name);
                 zl_net_detach(s, a);

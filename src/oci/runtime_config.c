@@ -377,11 +377,15 @@ static const struct zl_field config_fields[] = {
         PTR(config, "linux", linux_, linux__type),
 };
 TYPE(config);
+static const struct zl_type without_calls_type = ZL_TYPE_STRUCT(
+        struct zl_oci_config, "config", config_fields, .ignore_unknown = true,
+        .passed_over = "syscalls");
 
 /* --- functions -------------------------------------------------------------------------------------------------- */
 
-int zl_oci_config_parse(const char *text, size_t len, const char *what, struct zl_oci_config **ret,
-                        struct zl_error *err)
+/* zl-size: zl_oci_config_parse() by one of two tables */
+static int parse(const struct zl_type *type, const char *text, size_t len, const char *what,
+                 struct zl_oci_config **ret, struct zl_error *err)
 {
         struct zl_arena *arena = zl_arena_new(0);
         struct zl_oci_config *config;
@@ -390,7 +394,7 @@ int zl_oci_config_parse(const char *text, size_t len, const char *what, struct z
         if (!arena)
                 return zl_fail_oom(err);
         config = zl_arena_alloc(arena, sizeof *config);
-        r = config ? zl_schema_read_json(&config_type, text, len, what, arena, config, err)
+        r = config ? zl_schema_read_json(type, text, len, what, arena, config, err)
                    : zl_fail_oom(err);
         if (r < 0) {
                 zl_arena_free(arena);
@@ -401,8 +405,14 @@ int zl_oci_config_parse(const char *text, size_t len, const char *what, struct z
         return 0;
 }
 
-int zl_oci_config_load_at(int dirfd, const char *path, struct zl_oci_config **ret,
-                          struct zl_error *err)
+int zl_oci_config_parse(const char *text, size_t len, const char *what, struct zl_oci_config **ret,
+                        struct zl_error *err)
+{
+        return parse(&config_type, text, len, what, ret, err);
+}
+
+static int load_at(const struct zl_type *type, int dirfd, const char *path,
+                   struct zl_oci_config **ret, struct zl_error *err)
 {
         _cleanup_free_ char *text = NULL;
         size_t len;
@@ -410,7 +420,19 @@ int zl_oci_config_load_at(int dirfd, const char *path, struct zl_oci_config **re
 
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot read %s", path);
-        return zl_oci_config_parse(text, len, path, ret, err);
+        return parse(type, text, len, path, ret, err);
+}
+
+int zl_oci_config_load_at(int dirfd, const char *path, struct zl_oci_config **ret,
+                          struct zl_error *err)
+{
+        return load_at(&config_type, dirfd, path, ret, err);
+}
+
+int zl_oci_config_load_without_calls_at(int dirfd, const char *path, struct zl_oci_config **ret,
+                                        struct zl_error *err)
+{
+        return load_at(&without_calls_type, dirfd, path, ret, err);
 }
 
 int zl_oci_process_parse(const char *text, size_t len, const char *what, struct zl_arena *arena,

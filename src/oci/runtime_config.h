@@ -362,6 +362,10 @@ int zl_oci_config_parse(const char *text, size_t len, const char *what, struct z
 /* Reads and decodes `path` below dirfd. */
 int zl_oci_config_load_at(int dirfd, const char *path, struct zl_oci_config **ret,
                           struct zl_error *err);
+/* The same for who has no use for linux.seccomp.syscalls, because he gets the filter compiled or another program compiles it: two thirds of
+ * the text are names that then are not read. Not to be written back. */
+int zl_oci_config_load_without_calls_at(int dirfd, const char *path, struct zl_oci_config **ret,
+                                        struct zl_error *err);
 /* The "process" object alone, as `exec --process FILE` reads it, and the "linux.resources" object alone, as `update
  * --resources FILE` reads it. What they return lives in `arena`. */
 int zl_oci_process_parse(const char *text, size_t len, const char *what, struct zl_arena *arena,

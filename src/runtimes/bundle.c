@@ -479,6 +479,18 @@ static void warn_about_wasm(const struct bundle_builder *b, const struct zl_wasm
                                "key-value store and no secrets yet");
 }
 
+static bool is_without_address(const struct bundle_builder *b)
+{
+        const struct zl_service_spec *s = b->spec;
+
+        if (!b->host_network)
+                return s->n_endpoints > 0 && !zl_spec_is_on_bridge(s);
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                if (zl_spec_target_port(&s->endpoints[i]) != s->endpoints[i].port)
+                        return true;
+        return false;
+}
+
 /* Fields that somebody may rely on and that nothing here does yet. */
 static void warn_about_the_rest(const struct bundle_builder *b)
 {
@@ -488,8 +500,11 @@ static void warn_about_the_rest(const struct bundle_builder *b)
                 bundle_warn(b, "port_mappings: ports are published on a bridge only%s",
                             b->host_network ? " (the workload is on the host's network anyway)"
                                             : "");
-        if (s->n_endpoints > 0 && (b->host_network || !zl_spec_is_on_bridge(s)))
-                bundle_warn(b, "endpoints: connections are balanced on a bridge only");
+        /* The agent refuses these (agent/endpoints.h); here may be somebody else. */
+        if (is_without_address(b))
+                bundle_warn(b,
+                            "endpoints: nothing leads to them beside a bridge but, on the host's "
+                            "network, the workload's own ports");
         if (b->in->wasm && (s->privileged || zl_strv_len(s->capabilities) > 0))
                 bundle_warn(b,
                             "%s: a WebAssembly program has no rights on the system, it gets none",
@@ -560,7 +575,9 @@ static int make_frame(struct bundle_builder *b)
                 return zl_fail_oom(b->err);
         c->root->readonly = b->spec->read_only_root_fs;
         r = zl_bundle_hostname(b->spec, b->in->ident, &c->hostname, b->err);
-        return r < 0 ? r : zl_bundle_cgroup(b->in, &c->linux_->cgroups_path, b->err);
+        if (r < 0 || (b->in->facts->rootless && !b->spec->cgroup_parent))
+                return r;
+        return zl_bundle_cgroup(b->in, &c->linux_->cgroups_path, b->err);
 }
 
 int zl_bundle_make(const struct zl_bundle_input *in, struct zl_bundle *ret, struct zl_error *err)
@@ -587,6 +604,7 @@ int zl_bundle_make(const struct zl_bundle_input *in, struct zl_bundle *ret, stru
                 return r;
         }
         warn_about_the_rest(&b);
+        bundle.builtin_filter = b.builtin_filter;
         *ret = bundle;
         return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/ident.h"
 #include "image/image.h"
 #include "oci/runtime_config.h"
+#include "runtimes/seccomp_profile.h"
 
 struct zl_bundle_device {
         char *path; /* inside and outside */
@@ -30,10 +31,13 @@ struct zl_bundle_facts {
         uint64_t files_max;     /* highest limit of open files that we may set */
         bool apparmor, selinux; /* switched on in the kernel */
         bool pids_controller;   /* processes can be limited */
-        bool systemd_cgroup;    /* cgroup paths are SLICE:PREFIX:NAME */
+        bool rootless; /* the engine looks for a cgroup, and does without where it may make none */
+        bool systemd_cgroup; /* cgroup paths are SLICE:PREFIX:NAME */
         /* The device at a host path, or all below it if it is a directory; appends to an array that the caller frees with
          * zl_bundle_devices_free(). -ENOENT, -ENOTBLK if it is neither device nor directory, other errnos. */
         int (*find_devices)(const char *path, struct zl_bundle_device **devices, size_t *n);
+        const char
+                *cdi_dirs; /* where devices by name are described: directories with ":" between */
         /* Reads a profile of the host. */
         int (*read_file)(const char *path, char **ret, size_t *ret_len);
 };
@@ -62,6 +66,9 @@ struct zl_bundle_input {
         /* First process of the containers whose namespaces are joined; 0 where the spec wants none. */
         pid_t pid_of, ipc_of, network_of;
         uint16_t rows, cols;
+        /* Whoever runs it has the filter of the built-in profile already: its hundreds of names are left out, and the configuration
+         * by itself refuses every call. */
+        bool has_builtin_filter;
         bool wasm; /* a WebAssembly program: nothing of a Linux system, no environment but what is asked for, no rights */
         const struct zl_bundle_facts *facts;
         void (*warn)(const char *text, void *data); /* may be NULL */
@@ -70,6 +77,7 @@ struct zl_bundle_input {
 
 struct zl_bundle {
         struct zl_oci_config *config;
+        bool builtin_filter; /* its profile is the built-in one */
         bool init_reaper;
         int stop_signal;
         int64_t grace_nsec;
@@ -77,6 +85,10 @@ struct zl_bundle {
 
 int zl_bundle_make(const struct zl_bundle_input *in, struct zl_bundle *ret, struct zl_error *err);
 void zl_bundle_done(struct zl_bundle *bundle);
+
+/* What a filter for `config` depends on; its strings are theirs. */
+struct zl_seccomp_facts zl_bundle_filter_facts(const struct zl_bundle_facts *facts,
+                                               const struct zl_oci_config *config);
 
 /* The host name inside: the spec's, or SERVICE-rep-N cut to 63 bytes. */
 int zl_bundle_hostname(const struct zl_service_spec *spec, const struct zl_ident *ident, char **ret,

@@ -14,6 +14,7 @@ struct bundle_builder {
         struct zl_oci_config *config;
         struct zl_error *err;
         bool host_network, host_pid, host_ipc;
+        bool builtin_filter;
 };
 
 void bundle_warn(const struct bundle_builder *b, const char *fmt, ...) ZL_PRINTF(2, 3);
@@ -27,6 +28,13 @@ char **bundle_words(const char *text);
 /* A mount with its options in one blank-separated text. */
 int bundle_add_mount(struct bundle_builder *b, const char *destination, const char *type,
                      const char *source, const char *options);
+
+/* A node at `path` and the right to use it. `like` (may be NULL) says owner and mode; else any user inside may use it. One that is there stays. */
+struct zl_cdi_node;
+int bundle_add_device(struct bundle_builder *b, const char *path, const struct zl_bundle_device *d,
+                      const struct zl_cdi_node *like, const char *access);
+/* bundle_cdi.c: what the spec's device `i`, a CDI name, brings along. */
+int bundle_cdi_device(struct bundle_builder *b, size_t i, const char *access);
 
 int bundle_mounts(struct bundle_builder *b);
 int bundle_resources(struct bundle_builder *b);

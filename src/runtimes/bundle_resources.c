@@ -11,6 +11,7 @@
 
 #include "base/parse.h"
 #include "runtimes/bundle_private.h"
+#include "runtimes/cdi.h"
 #include "spec/spec.h"
 
 #define CPU_PERIOD 100000 /* microseconds */
@@ -316,25 +317,38 @@ static int add_rule(struct bundle_builder *b, bool allow, const struct rule *wha
         return 0;
 }
 
-static int add_node(struct bundle_builder *b, const struct zl_bundle_device *d)
+static int add_node(struct bundle_builder *b, const char *path, const struct zl_bundle_device *d,
+                    const struct zl_cdi_node *like)
 {
         struct zl_oci_linux *l = b->config->linux_;
         struct zl_oci_device *node;
         char type[2] = { d->type, 0 };
 
         for (size_t i = 0; i < l->n_devices; i++)
-                if (zl_streq(l->devices[i].path, d->path))
+                if (zl_streq(l->devices[i].path, path))
                         return 0;
         node = BUNDLE_APPEND(l->devices, l->n_devices);
-        if (!node || !(node->type = strdup(type)) || !(node->path = strdup(d->path)))
+        if (!node || !(node->type = strdup(type)) || !(node->path = strdup(path)))
                 return zl_fail_oom(b->err);
         node->has_major = node->has_minor = true;
         node->major = d->major;
         node->minor = d->minor;
         /* Who may use it is decided by the device rules; inside, any user of the workload. */
         node->has_file_mode = node->has_uid = node->has_gid = true;
-        node->file_mode = 0666;
+        node->file_mode = like && like->has_file_mode ? like->file_mode & 07777 : 0666;
+        node->uid = like ? like->uid : 0;
+        node->gid = like ? like->gid : 0;
         return 0;
+}
+
+int bundle_add_device(struct bundle_builder *b, const char *path, const struct zl_bundle_device *d,
+                      const struct zl_cdi_node *like, const char *access)
+{
+        const struct rule rule = { d->type, d->major, d->minor };
+        int r = add_node(b, path, d, like);
+
+        /* A rule without any access would be one for all. */
+        return r < 0 || !*access ? r : add_rule(b, true, &rule, access);
 }
 
 static int add_devices(struct bundle_builder *b, const char *path, const char *access)
@@ -345,13 +359,8 @@ static int add_devices(struct bundle_builder *b, const char *path, const char *a
 
         if (r == 0 && n == 0)
                 r = -ENOTBLK; /* a directory without any */
-        for (size_t i = 0; r == 0 && i < n; i++) {
-                const struct rule rule = { devices[i].type, devices[i].major, devices[i].minor };
-
-                r = add_node(b, &devices[i]);
-                if (r == 0)
-                        r = add_rule(b, true, &rule, access);
-        }
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = bundle_add_device(b, devices[i].path, &devices[i], NULL, access);
         zl_bundle_devices_free(devices, n);
         return r;
 }
@@ -365,6 +374,8 @@ static int spec_device(struct bundle_builder *b, size_t i)
 
         snprintf(access, sizeof(access), "%s%s%s", d->read || none ? "r" : "",
                  d->write || none ? "w" : "", d->mknod ? "m" : "");
+        if (zl_cdi_is_name(d->path))
+                return bundle_cdi_device(b, i, access);
         if (d->path[0] != '/' || strstr(d->path, "/../"))
                 return zl_fail(b->err, ZL_E_INVALID, 0,
                                "devices[%zu].path: \"%s\" is not an absolute path", i, d->path);
@@ -440,7 +451,12 @@ int bundle_devices(struct bundle_builder *b)
                 if (r < 0 && r != -ENOMEM)
                         bundle_warn(b, "privileged: cannot list the devices of the host (%s)",
                                     strerror(-r));
-                return r == -ENOMEM ? zl_fail_oom(b->err) : 0;
+                r = r == -ENOMEM ? zl_fail_oom(b->err) : 0;
+                /* What has a name may be more than nodes. */
+                for (size_t i = 0; r == 0 && i < b->spec->n_devices; i++)
+                        if (zl_cdi_is_name(b->spec->devices[i].path))
+                                r = spec_device(b, i);
+                return r;
         }
         r = add_rule(b, false, &all, "rwm");
         /* Making nodes is harmless, using them is what the rules are for (and what runc allows, too). */

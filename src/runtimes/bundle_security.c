@@ -258,15 +258,21 @@ static int read_option(struct bundle_builder *b, const char *text, struct option
 
 /* ---- seccomp ------------------------------------------------------------------------------------- */
 
+struct zl_seccomp_facts zl_bundle_filter_facts(const struct zl_bundle_facts *facts,
+                                               const struct zl_oci_config *config)
+{
+        return (struct zl_seccomp_facts){
+                .capabilities = config->process->capabilities->bounding,
+                .arch = facts->machine,
+                .kernel_major = facts->kernel_major,
+                .kernel_minor = facts->kernel_minor,
+        };
+}
+
 static int make_seccomp(struct bundle_builder *b, const struct options *o)
 {
         const struct zl_bundle_facts *f = b->in->facts;
-        const struct zl_seccomp_facts facts = {
-                .capabilities = b->config->process->capabilities->bounding,
-                .arch = f->machine,
-                .kernel_major = f->kernel_major,
-                .kernel_minor = f->kernel_minor,
-        };
+        const struct zl_seccomp_facts facts = zl_bundle_filter_facts(f, b->config);
         struct zl_oci_seccomp **ret = &b->config->linux_->seccomp;
         _cleanup_free_ char *text = NULL;
         size_t len;
@@ -274,8 +280,12 @@ static int make_seccomp(struct bundle_builder *b, const struct options *o)
 
         if (o->no_seccomp || (b->spec->privileged && !o->seccomp_file))
                 return 0;
-        if (!o->seccomp_file)
-                return zl_seccomp_default(&facts, ret) < 0 ? zl_fail_oom(b->err) : 0;
+        if (!o->seccomp_file) {
+                b->builtin_filter = true;
+                r = b->in->has_builtin_filter ? zl_seccomp_refuse_all(ret)
+                                              : zl_seccomp_default(&facts, ret);
+                return r < 0 ? zl_fail_oom(b->err) : 0;
+        }
         if (o->seccomp_file[0] != '/')
                 return zl_fail(b->err, ZL_E_INVALID, 0,
                                "security_opt: the seccomp profile \"%s\" is not an absolute path",

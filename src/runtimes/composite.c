@@ -396,8 +396,8 @@ static int append(struct zl_status **all, size_t *n, struct zl_status *more, siz
         return 0;
 }
 
-static int composite_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n,
-                          struct zl_error *err)
+static int composite_list(struct zl_runtime *rt, const struct zl_list_filter *filter,
+                          struct zl_status **ret, size_t *ret_n, struct zl_error *err)
 {
         struct composite *c = composite_from(rt);
         struct zl_status *all = NULL;
@@ -409,7 +409,7 @@ static int composite_list(struct zl_runtime *rt, struct zl_status **ret, size_t 
                 struct zl_status *more;
                 size_t n_more;
 
-                r = zl_runtime_list(c->targets[i].rt, &more, &n_more, &own);
+                r = zl_runtime_list_some(c->targets[i].rt, filter, &more, &n_more, &own);
                 if (r == 0) {
                         r = append(&all, &n, more, n_more) < 0 ? zl_fail_oom(err) : 0;
                 } else if (i > 0) {

@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/strv.h"
 
 enum { DEPTH_MAX = 512, XATTR_MAX = 64 << 10 };
@@ -55,7 +56,7 @@ static int copy_xattrs(int from, int to)
         for (char *name = names; name < names + n; name += strlen(name) + 1) {
                 ssize_t len;
 
-                if (zl_startswith(name, "trusted.overlay."))
+                if (zl_startswith(name, "trusted.overlay.") || zl_startswith(name, "user.overlay."))
                         continue;
                 len = getxattr(path_from, name, value, XATTR_MAX);
                 if (len < 0 || setxattr(path_to, name, value, (size_t)len, 0) < 0) {
@@ -256,6 +257,14 @@ static int copy_dir(struct copier *c, const struct level *l)
 
 /* ---- the merged view ----------------------------------------------------------------------------- */
 
+static int by_user_xattr(int fs)
+{
+        return !zl_process_is_in_first_userns() &&
+                               fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0
+                       ? -errno
+                       : 0;
+}
+
 /* Layers one by one ("lowerdir+", Linux 6.5), topmost first. */
 static int set_layers_singly(int fs, char *const *lower_dirs, size_t n)
 {
@@ -308,13 +317,17 @@ static int open_merged(char *const *lower_dirs)
         fs = fsopen("overlay", FSOPEN_CLOEXEC);
         if (fs < 0)
                 return -errno;
-        r = set_layers_singly(fs, lower_dirs, n);
+        r = by_user_xattr(fs);
+        if (r == 0)
+                r = set_layers_singly(fs, lower_dirs, n);
         if (r == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
                 r = -errno;
         if (r == -EINVAL) {
                 zl_close(fs);
                 fs = fsopen("overlay", FSOPEN_CLOEXEC);
-                r = fs < 0 ? -errno : set_layers_joined(fs, lower_dirs, n);
+                r = fs < 0 ? -errno : by_user_xattr(fs);
+                if (r == 0)
+                        r = set_layers_joined(fs, lower_dirs, n);
         }
         if (r < 0)
                 return r;

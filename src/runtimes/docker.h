@@ -95,7 +95,8 @@ int docker_recover(struct zl_runtime *rt, struct zl_error *err);
 
 int docker_cache_new(struct docker *d, struct zl_error *err);
 void docker_cache_free(struct docker_cache *cache); /* NULL is allowed */
-int docker_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err);
+int docker_list(struct zl_runtime *rt, const struct zl_list_filter *filter, struct zl_status **ret,
+                size_t *ret_n, struct zl_error *err);
 
 /* ---- docker_spec.c -------------------------------------------------------------------------------------- */
 

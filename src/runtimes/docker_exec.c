@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/thread.h"
 #include "runtimes/docker.h"
 
 enum { COPY_SIZE = 32 << 10, TEXT_MAX = 4096 };
@@ -165,18 +165,13 @@ static void *run_thread(void *data)
         return NULL;
 }
 
+/* Without signals: a reader that goes away is an error here, not an end. */
 static int start_thread(struct docker_exec *x)
 {
-        sigset_t all, old;
-        int r;
+        int r = zl_thread_start(&x->thread, run_thread, x);
 
-        /* Signals are the program's; and a reader that goes away is an error here, not an end. */
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&x->thread, NULL, run_thread, x);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
         x->started = r == 0;
-        return -r;
+        return r;
 }
 
 /* ---- beginning --------------------------------------------------------------------------------------- */

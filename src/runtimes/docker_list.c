@@ -240,6 +240,7 @@ static void lane_done(struct lane *lane)
 }
 
 struct listing {
+        const struct zl_list_filter *filter;
         const json_t *list;
         size_t *missing; /* places in `list` of those whose document is not known */
         size_t n_missing;
@@ -293,6 +294,15 @@ static int fetch_batch(struct docker *d, struct listing *l, size_t first, struct
         return r < 0 ? r : 0;
 }
 
+/* By its first name, which is the one of its document. What has none that can be read is asked for, as without a filter. */
+static bool is_wanted(const struct zl_list_filter *filter, const json_t *entry)
+{
+        const char *text = json_string_value(json_array_get(json_object_get(entry, "Names"), 0));
+        const char *name = filter ? docker_name(text) : NULL;
+
+        return !name || zl_list_filter_wants(filter, name);
+}
+
 static int list_all(struct docker *d, struct listing *l, struct zl_error *err)
 {
         size_t n = json_array_size(l->list);
@@ -303,8 +313,11 @@ static int list_all(struct docker *d, struct listing *l, struct zl_error *err)
         if (!l->items || !l->missing)
                 return zl_fail_oom(err);
         for (size_t i = 0; r == 0 && i < n; i++) {
-                const json_t *document = known(d, json_array_get(l->list, i));
+                const json_t *entry = json_array_get(l->list, i), *document;
 
+                if (!is_wanted(l->filter, entry))
+                        continue;
+                document = known(d, entry);
                 if (document)
                         r = add(d, l, document, err);
                 else
@@ -315,13 +328,14 @@ static int list_all(struct docker *d, struct listing *l, struct zl_error *err)
         return r;
 }
 
-int docker_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err)
+int docker_list(struct zl_runtime *rt, const struct zl_list_filter *filter, struct zl_status **ret,
+                size_t *ret_n, struct zl_error *err)
 {
         struct docker *d = docker_from(rt);
         _cleanup_free_ char *filters = docker_filters(d, false);
         _cleanup_docker_conn_ struct zl_docker_conn *events = NULL;
         _cleanup_json_ json_t *list = NULL;
-        struct listing l = { 0 };
+        struct listing l = { .filter = filter };
         int r;
 
         if (!filters)

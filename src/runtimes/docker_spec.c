@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "runtimes/bundle.h"
+#include "runtimes/cdi.h"
 #include "runtimes/docker.h"
 #include "runtimes/volume.h"
 #include "spec/spec.h"
@@ -259,6 +260,9 @@ static int put_devices(struct body *b)
                 bool none = !v->read && !v->write && !v->mknod;
                 char rights[4];
 
+                if (zl_cdi_is_name(v->path))
+                        return refuse(b, "devices",
+                                      "a device by its CDI name in this version of its API");
                 snprintf(rights, sizeof(rights), "%s%s%s", v->read || none ? "r" : "",
                          v->write || none ? "w" : "", v->mknod ? "m" : "");
                 if (json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "PathOnHost", v->path,
@@ -291,7 +295,7 @@ static json_t *named(struct body *b, const struct zl_storage_spec *m)
 {
         _cleanup_free_ char *full = NULL;
 
-        if (zl_volume_full_name(b->ident.deployment, m->name, &full, b->err) < 0)
+        if (zl_volume_full_name(&b->ident, m->name, &full, b->err) < 0)
                 return NULL;
         return json_pack("{s:s, s:s, s:s, s:b}", "Type", "volume", "Source", full, "Target",
                          m->target, "ReadOnly", m->readonly);

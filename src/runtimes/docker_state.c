@@ -302,7 +302,7 @@ int docker_recover(struct zl_runtime *rt, struct zl_error *err)
         struct docker *d = docker_from(rt);
         struct zl_status *all;
         size_t n;
-        int r = docker_list(rt, &all, &n, err);
+        int r = docker_list(rt, NULL, &all, &n, err);
 
         if (r < 0)
                 return r;

@@ -16,8 +16,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/map.h"
 #include "runtimes/docker.h"
+#include "runtimes/news.h"
 #include "runtimes/status.h"
 
 #define RETRY_FIRST (100 * ZL_NSEC_PER_MSEC)
@@ -30,71 +30,11 @@ struct docker_watch {
         int epoll_fd, timer_fd, inotify_fd;
         struct zl_docker_conn *conn; /* NULL: lost, the timer runs */
         int64_t retry;               /* the next pause */
-        struct zl_map *known;        /* name -> struct zl_status, what was told last */
-        struct zl_status *queue;     /* to be told */
-        size_t n_queue, taken;
+        struct zl_news news;
         bool over;
 };
 
-static void free_status(void *p)
-{
-        zl_status_done(p);
-        free(p);
-}
-
 /* ---- what is told ------------------------------------------------------------------------------------ */
-
-static bool differs(const struct zl_status *a, const struct zl_status *b)
-{
-        return a->state != b->state || a->generation != b->generation || a->pid != b->pid ||
-               a->exit_code != b->exit_code || a->started_at != b->started_at ||
-               a->finished_at != b->finished_at || a->stop_requested != b->stop_requested;
-}
-
-/* Takes `s` over. */
-static int push(struct docker_watch *w, struct zl_status *s)
-{
-        struct zl_status *grown = reallocarray(w->queue, w->n_queue + 1, sizeof(*grown));
-
-        if (!grown) {
-                zl_status_done(s);
-                return -ENOMEM;
-        }
-        w->queue = grown;
-        grown[w->n_queue++] = *s;
-        return 0;
-}
-
-/* A status as it is now; takes it over. Told if it is news. */
-static int learn(struct docker_watch *w, struct zl_status *s)
-{
-        const struct zl_status *old = zl_map_get(w->known, s->name);
-        struct zl_status *copy;
-
-        if (old && !differs(old, s)) {
-                zl_status_done(s);
-                return 0;
-        }
-        copy = malloc(sizeof(*copy));
-        if (!copy || zl_status_copy(s, copy) < 0 || zl_map_put(w->known, s->name, copy) < 0) {
-                free(copy);
-                zl_status_done(s);
-                return -ENOMEM;
-        }
-        return push(w, s);
-}
-
-static int forget(struct docker_watch *w, const char *name)
-{
-        struct zl_status *s = zl_map_take(w->known, name), last;
-
-        if (!s)
-                return 0;
-        last = *s;
-        free(s);
-        last.state = ZL_STATE_REMOVED;
-        return push(w, &last);
-}
 
 static int look(struct docker_watch *w, const char *name, struct zl_error *err)
 {
@@ -103,9 +43,9 @@ static int look(struct docker_watch *w, const char *name, struct zl_error *err)
         int r = docker_status(w->d, name, &s, &own);
 
         if (r == 0)
-                r = learn(w, &s);
+                r = zl_news_learn(&w->news, &s);
         else if (own.code == ZL_E_NOT_FOUND && !w->name)
-                return forget(w, name);
+                return zl_news_forget(&w->news, name);
         else if (own.code == ZL_E_NOT_FOUND)
                 w->over = true;
         else if (own.code != ZL_E_NOT_FOUND)
@@ -118,30 +58,21 @@ static int look(struct docker_watch *w, const char *name, struct zl_error *err)
 static int look_at_all(struct docker_watch *w, struct zl_error *err)
 {
         struct zl_status *all;
-        const char *name;
-        size_t n, pos = 0;
-        void *value;
+        size_t n;
         int r;
 
         if (w->name)
                 return look(w, w->name, err);
-        r = docker_list(&w->d->rt, &all, &n, err);
+        r = docker_list(&w->d->rt, NULL, &all, &n, err);
         if (r < 0)
                 return r;
-        while (r == 0 && zl_map_next(w->known, &pos, &name, &value)) {
-                bool there = false;
-
-                for (size_t i = 0; i < n && !there; i++)
-                        there = zl_streq(all[i].name, name);
-                if (!there)
-                        r = forget(w, name);
-        }
+        r = zl_news_forget_others(&w->news, all, n);
         for (size_t i = 0; i < n; i++) {
                 struct zl_status s = all[i];
 
                 all[i] = (struct zl_status){ 0 };
                 if (r == 0)
-                        r = learn(w, &s);
+                        r = zl_news_learn(&w->news, &s);
                 else
                         zl_status_done(&s);
         }
@@ -244,25 +175,17 @@ static int read_stream(struct docker_watch *w, struct zl_error *err)
         return 0;
 }
 
-static int read_records(struct docker_watch *w, struct zl_error *err)
+/* An end that stands in our records alone. */
+static int on_record(void *data, const struct inotify_event *e, struct zl_error *err)
 {
-        _Alignas(struct inotify_event) char buf[4096];
-        ssize_t n = read(w->inotify_fd, buf, sizeof(buf));
-        int r = 0;
+        struct docker_watch *w = data;
+        size_t len = e->len ? strlen(e->name) : 0;
+        _cleanup_free_ char *name = len > 5 && zl_streq(e->name + len - 5, ".json")
+                                            ? strndup(e->name, len - 5)
+                                            : NULL;
 
-        for (ssize_t at = 0; r == 0 && at < n;) {
-                const struct inotify_event *e = (const struct inotify_event *)(const void *)(buf +
-                                                                                             at);
-                size_t len = e->len ? strlen(e->name) : 0;
-                _cleanup_free_ char *name = len > 5 && zl_streq(e->name + len - 5, ".json")
-                                                    ? strndup(e->name, len - 5)
-                                                    : NULL;
-
-                if (name && e->name[0] != '.' && (!w->name || zl_streq(name, w->name)))
-                        r = look(w, name, err);
-                at += (ssize_t)sizeof(*e) + e->len;
-        }
-        return r;
+        return name && *name != '.' && (!w->name || zl_streq(name, w->name)) ? look(w, name, err)
+                                                                             : 0;
 }
 
 /* ---- the handle -------------------------------------------------------------------------------------- */
@@ -293,8 +216,8 @@ static int watch_open(struct docker *d, const char *name, struct zl_watch **ret,
         w->d = d;
         w->retry = RETRY_FIRST;
         w->epoll_fd = w->timer_fd = w->inotify_fd = -EBADF;
-        w->known = zl_map_new(free_status);
-        r = w->known && zl_replace_str(&w->name, name) == 0 ? make_sources(w) : -ENOMEM;
+        r = zl_news_init(&w->news) == 0 && zl_replace_str(&w->name, name) == 0 ? make_sources(w)
+                                                                               : -ENOMEM;
         if (r < 0)
                 r = zl_fail_errno(err, -r, "cannot watch Docker");
         else
@@ -325,13 +248,12 @@ int docker_watch_fd(const struct zl_watch *base)
         return ((const struct docker_watch *)base)->epoll_fd;
 }
 
-static int take(struct docker_watch *w, struct zl_status *ret)
+static bool take(struct docker_watch *w, struct zl_status *ret)
 {
-        *ret = w->queue[w->taken++];
-        if (w->taken == w->n_queue)
-                w->taken = w->n_queue = 0;
+        if (!zl_news_next(&w->news, ret))
+                return false;
         w->over = w->name && zl_status_is_over(ret);
-        return 1;
+        return true;
 }
 
 int docker_watch_next(struct zl_watch *base, struct zl_status *ret, struct zl_error *err)
@@ -339,19 +261,19 @@ int docker_watch_next(struct zl_watch *base, struct zl_status *ret, struct zl_er
         struct docker_watch *w = (struct docker_watch *)base;
         int r;
 
-        if (w->taken < w->n_queue)
-                return take(w, ret);
+        if (take(w, ret))
+                return 1;
         if (w->over)
                 return -ENODATA;
         r = take_up_again(w);
         if (r == 0)
-                r = read_records(w, err);
+                r = zl_inotify_each(w->inotify_fd, on_record, w, err);
         if (r == 0)
                 r = read_stream(w, err);
         if (r < 0)
                 return r;
-        if (w->taken < w->n_queue)
-                return take(w, ret);
+        if (take(w, ret))
+                return 1;
         return w->over ? -ENODATA : 0;
 }
 
@@ -360,10 +282,7 @@ void docker_watch_close(struct zl_watch *base)
         struct docker_watch *w = (struct docker_watch *)base;
 
         zl_docker_conn_free(w->conn);
-        for (size_t i = w->taken; i < w->n_queue; i++)
-                zl_status_done(&w->queue[i]);
-        free(w->queue);
-        zl_map_free(w->known);
+        zl_news_done(&w->news);
         zl_close(w->inotify_fd);
         zl_close(w->timer_fd);
         zl_close(w->epoll_fd);

@@ -19,6 +19,8 @@
 
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/process.h"
+#include "linux/cgroup.h"
 
 enum { CAPABILITY_MAX = 63, CAPABILITY_SYS_RESOURCE = 24, DEVICE_DEPTH_MAX = 8 };
 
@@ -37,12 +39,13 @@ static uint64_t read_capabilities(void)
         return set;
 }
 
-/* Without CAP_SYS_RESOURCE nobody may go beyond what he was given himself. */
+/* Without CAP_SYS_RESOURCE of the machine nobody may go beyond what he was given himself. */
 static uint64_t read_files_max(uint64_t capabilities)
 {
         struct rlimit limit;
 
-        if (capabilities & (UINT64_C(1) << CAPABILITY_SYS_RESOURCE))
+        if (capabilities & (UINT64_C(1) << CAPABILITY_SYS_RESOURCE) &&
+            zl_process_is_in_first_userns())
                 return UINT64_MAX;
         return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : 0;
 }
@@ -65,9 +68,18 @@ static bool has_pids_controller(void)
                strstr(text, "pids");
 }
 
+/* For a user: in the group that was delegated to him. */
+static bool is_pids_controller_delegated(void)
+{
+        _cleanup_free_ char *path = NULL;
+
+        return zl_cgroup_find_delegated(&path) == 0 && path && zl_cgroup_hands_on(path, "pids");
+}
+
 void zl_host_read(struct zl_host *ret)
 {
         _cleanup_free_ char *boot = NULL;
+        const char *cdi_dirs = getenv("ZLAYER_CDI_DIRS");
         struct utsname uts;
 
         *ret = (struct zl_host){ 0 };
@@ -85,8 +97,11 @@ void zl_host_read(struct zl_host *ret)
         ret->facts.files_max = read_files_max(ret->facts.capabilities);
         ret->facts.apparmor = file_begins_with("/sys/module/apparmor/parameters/enabled", 'Y');
         ret->facts.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
-        ret->facts.pids_controller = has_pids_controller();
+        ret->facts.rootless = !zl_process_is_in_first_userns();
+        ret->facts.pids_controller = ret->facts.rootless ? is_pids_controller_delegated()
+                                                         : has_pids_controller();
         ret->facts.find_devices = zl_host_find_devices;
+        ret->facts.cdi_dirs = cdi_dirs && *cdi_dirs ? cdi_dirs : "/etc/cdi:/var/run/cdi";
         ret->facts.read_file = zl_host_read_file;
 }
 

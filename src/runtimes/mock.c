@@ -396,8 +396,8 @@ static int mock_state(struct zl_runtime *rt, const char *name, struct zl_status 
         return zl_status_copy(&w->status, ret) < 0 ? zl_fail_oom(err) : 0;
 }
 
-static int mock_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n,
-                     struct zl_error *err)
+static int mock_list(struct zl_runtime *rt, const struct zl_list_filter *filter,
+                     struct zl_status **ret, size_t *ret_n, struct zl_error *err)
 {
         struct mock *mock = mock_from(rt);
         MOCK_LOCKED(mock);
@@ -410,7 +410,11 @@ static int mock_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_
                 return r;
         all = calloc(zl_map_size(mock->workloads) + 1, sizeof(*all));
         while (all && zl_map_next(mock->workloads, &pos, NULL, &w)) {
-                if (zl_status_copy(&((struct mock_workload *)w)->status, &all[n]) < 0) {
+                const struct zl_status *status = &((struct mock_workload *)w)->status;
+
+                if (!zl_list_filter_wants(filter, status->name))
+                        continue;
+                if (zl_status_copy(status, &all[n]) < 0) {
                         zl_status_free_all(all, n);
                         all = NULL;
                         break;

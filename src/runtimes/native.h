@@ -5,12 +5,16 @@
  *
  * A workload NAME on disk:
  *   <root_dir>/containers/NAME/     locked (flock) by whoever creates, restarts or removes it
- *       spec.json                   what was asked for, and what was made of it; complete before the monitor starts
+ *       spec.json                   what was asked for, and what was made of it; complete before there is a status.json
  *       status.json                 generation and boot, and of spec.json what lists show; its presence says that create has
  *                                   succeeded
  *       exit.json, log/             the monitor's
- *       bundle/config.json  rootfs  upper  work  files/{hosts,hostname,resolv.conf}
- *   <runtime_dir>/containers/NAME/  the monitor's socket
+ *       config.json                 the directory is the bundle, too
+ *       seccomp.bpf                 the compiled filter; config.json has no names of calls then (not for an external runtime)
+ *       rootfs  upper  work  hosts  hostname  resolv.conf
+ *   <runtime_dir>/containers/NAME/  the monitor's socket; config.json where it has secrets
+ *   <root_dir>/containers/.shell-X/ what the next state will be (native_shell.c); .spare-X a container that waits (native_spare.c)
+ *   <root_dir>/skeleton             the lowest layer of all (native_layers.c)
  */
 #pragma once
 
@@ -28,10 +32,15 @@
 
 #define NATIVE_SPEC "spec.json"
 #define NATIVE_STATUS "status.json"
+#define NATIVE_STATUS_NEW "status.json.new" /* of a shell; becomes the above */
+#define NATIVE_CONFIG "config.json"
+#define NATIVE_FILTER "seccomp.bpf" /* compiled; see native_create_bundle.c */
 #define NATIVE_TRASH ".trash-"
 #define NATIVE_SPARE ".spare-" /* no workload yet: native_spare.c */
+#define NATIVE_SHELL ".shell-" /* not even that: native_shell.c */
 
 struct zl_cgroup;
+struct zl_seccomp_cache;
 
 struct native {
         struct zl_runtime rt;
@@ -40,7 +49,8 @@ struct native {
         char *delegate_monitor; /* zlayer-monitor-oci, or NULL if it is nowhere to be found */
         struct zl_runtime_settings settings;
         struct zl_host host;
-        char *containers_dir, *run_dir, *cache_dir;
+        char *containers_dir, *run_dir;
+        struct zl_seccomp_cache *filters;
         char *net_program, *net_dir, *net_memory; /* zlayer-net */
         int containers_fd, run_fd;
         pthread_mutex_t lock; /* guards the two below, which are opened when first needed */
@@ -52,6 +62,12 @@ struct native {
 static inline struct native *native_from(struct zl_runtime *rt)
 {
         return (struct native *)rt;
+}
+
+/* What is launched for a workload, of a delegate or of our own. NULL: it is nowhere to be found. */
+static inline const char *native_monitor_program(const struct native *n, const char *delegate)
+{
+        return delegate ? n->delegate_monitor : n->settings.monitor_path;
 }
 
 /* Opened once, then shared; owned by the runtime. */
@@ -66,8 +82,8 @@ struct native_record {
         uint32_t generation;
         int64_t created_at;
         char *image, *digest; /* reference as asked for, manifest */
-        char *cgroup;         /* relative to the hierarchies' roots, for cleaning up */
-        char **volumes;       /* full names of the named volumes it uses */
+        char *cgroup; /* relative to the hierarchies' roots; of a user's, where this start of it would be; "": unknown */
+        char **volumes; /* full names of the named volumes it uses */
         int stop_signal;
         int64_t grace_nsec;
         uint64_t log_max_size;
@@ -87,7 +103,7 @@ void native_record_done(struct native_record *record);
 /* Reads spec.json and status.json. ZL_E_NOT_FOUND if the workload does not exist or is not complete. */
 int native_record_load(struct native *n, int state_fd, const char *name, struct native_record *ret,
                        struct zl_error *err);
-/* Writes status.json: generation, image, created_at, delegate, wasm of the record. */
+/* Writes status.json: generation, image, created_at, delegate, wasm of the record; a user's: its group, too. */
 int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
                               struct zl_error *err);
 
@@ -110,7 +126,10 @@ int native_look(struct native *n, const char *name, int64_t until, struct zl_sta
                 struct zl_error *err);
 /* How long a look may take. */
 #define NATIVE_LOOK_SPAN (ZL_NSEC_PER_SEC)
-/* The group of a workload that runs, and its first process where asked for; else ZL_E_STATE. */
+/* Where the engine makes the group of a user's workload that is launched now, as `cgroup` of a record: beside us, so that each start can
+ * have another. "" where there is nothing. The caller frees. */
+int native_find_group(const struct native *n, const char *name, char **ret, struct zl_error *err);
+/* The group of a workload that runs, and its first process where asked for; else ZL_E_STATE, or ZL_E_UNSUPPORTED if it has none. */
 int native_open_group(struct native *n, const char *name, struct zl_cgroup **ret, pid_t *ret_pid,
                       struct zl_error *err);
 /* The status of a workload that lives, from what its monitor has put down: no process is woken. 1; 0 if native_status() has
@@ -141,8 +160,6 @@ int native_bundle_path(struct native *n, const struct native_record *record, cha
                        struct zl_error *err);
 /* Makes the run directory; the caller closes. */
 int native_make_run(struct native *n, const char *name, struct zl_error *err);
-/* The compiled filter of a workload that is started again; -EBADF if it has none. */
-int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err);
 /* A new monitor for a workload that has none: the same writable layer and log. The lock is held. If it fails the end is on record. */
 int native_relaunch(struct native *n, int state_fd, struct native_record *record,
                     uint32_t generation, struct zl_error *err);
@@ -153,7 +170,7 @@ struct native_spare {
         char shape[ZL_DIGEST_TEXT_MAX];
         int state_fd;               /* locked */
         struct zl_monitor *monitor; /* of its launch: it ends with this connection */
-        char *cgroup;               /* cgroupsPath */
+        char *cgroup;               /* cgroupsPath; of a user's, which has none: as in a record */
 };
 /* Makes one for workloads like `spec`; name and shape are filled. On failure nothing is left. */
 int native_make_spare(struct native *n, const struct zl_service_spec *spec,
@@ -170,6 +187,10 @@ int native_spare_shape(const struct native *n, const struct zl_create_options *o
 bool native_spare_is_ready(struct native *n, const char *shape);
 /* One of this shape, the caller's from now on, or NULL. */
 struct native_spare *native_spare_take(struct native *n, const char *shape);
+/* For a launch that comes now: a monitor that waits for it, the caller's, or NULL. In a while there is another. */
+struct zl_monitor *native_spare_monitor(struct native *n);
+/* A workload has started: the next monitor can be made. */
+void native_spare_started(struct native *n);
 /* It gets the name of a workload, and the module `source`; its descriptor and connection stay in it. On failure it is gone. */
 int native_spare_rename(struct native *n, struct native_spare *spare, const char *name,
                         const char *source, struct zl_error *err);
@@ -179,6 +200,30 @@ void native_spare_free(struct native_spare *spare);                      /* NULL
 void native_spare_want(struct native *n, const struct zl_create_options *options);
 /* What an earlier life of ours has left of it. */
 void native_spare_recover(struct native *n, const char *name);
+/* A directory for the state of a workload that is made now, the caller's, or NULL. In a while there is another. */
+struct native_shell *native_spare_shell(struct native *n);
+/* A shell or a spare has another name now: it comes to the disk soon, so that the end of the workload need not wait for it. */
+void native_spare_renamed(struct native *n);
+
+/* ---- native_shell.c --------------------------------------------------------------------------------- */
+
+struct native_shell {
+        char name[sizeof(NATIVE_SHELL) + 16];
+        int state_fd; /* locked */
+        bool is_prepared;
+};
+/* NULL: none can be had. */
+struct native_shell *native_shell_make(struct native *n);
+/* The files that a state begins with, empty where they are missing. 0 or a negative errno. */
+int native_shell_fill(int state_fd);
+/* The file of its exit record comes to the disk. Blocks for it. */
+void native_shell_prepare(struct native_shell *shell);
+/* It gets the name of a workload: 0, and its descriptor. Else a negative errno, -EEXIST if the name is taken; then the shell remains. */
+int native_shell_rename(struct native *n, struct native_shell *shell, const char *name,
+                        int *ret_fd);
+void native_shell_discard(struct native *n, struct native_shell *shell); /* NULL is allowed */
+/* What an earlier life of ours has left of it. */
+void native_shell_recover(struct native *n, const char *name);
 
 /* ---- native_recover.c ------------------------------------------------------------------------------- */
 
@@ -191,7 +236,8 @@ int native_erase_wreck(struct native *n, int state_fd, const char *name, struct 
 int native_recover(struct zl_runtime *rt, struct zl_error *err);
 /* Removes what no list shows: half-removed directories, spares of those who have died. */
 void native_recover_hidden(struct native *n);
-int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err);
+int native_list(struct zl_runtime *rt, const struct zl_list_filter *filter, struct zl_status **ret,
+                size_t *ret_n, struct zl_error *err);
 
 /* ---- native_rename.c -------------------------------------------------------------------------------- */
 
@@ -245,6 +291,11 @@ enum native_root_flags {
         NATIVE_ROOT_WRITE = 1 << 0,
         NATIVE_ROOT_BARE = 1 << 1, /* what is mounted in it does not matter */
 };
+/* native_layers.c: the directories of a new workload's root. 0 or a negative errno. */
+int native_make_root_dirs(int state_fd);
+/* They become what the image wants, and our layer comes below those in *layers, which may be NULL. */
+int native_make_layers(struct native *n, int state_fd, char ***layers, struct zl_error *err);
+
 /* Calls visit->run in a thread of its own, which sees the file system of the workload: `root` (O_PATH) is its root. Absolute paths of ours mean nothing there. Returns
  * what it returns. ZL_E_UNSUPPORTED for WebAssembly, which has no files. */
 int native_visit_root(struct native *n, const char *name, unsigned flags,
@@ -277,6 +328,8 @@ int native_image_inspect(struct zl_runtime *rt, const char *image, char **ret_js
                          struct zl_error *err);
 int native_image_history(struct zl_runtime *rt, const char *image, char **ret_json,
                          struct zl_error *err);
+int native_image_search(struct zl_runtime *rt, const char *term, unsigned limit, char **ret_json,
+                        struct zl_error *err);
 int native_image_tag(struct zl_runtime *rt, const char *image, const char *name,
                      struct zl_error *err);
 int native_image_remove(struct zl_runtime *rt, const char *image, bool force, struct zl_error *err);

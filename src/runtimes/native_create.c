@@ -2,12 +2,11 @@
 /*
  * Creating a native workload. The order is chosen so that at every instant a process that dies leaves something that
  * recover can recognise: first the locked directory (which takes the name), then what the workload owns
- * (hold on its image, volumes), then its documents, then the monitor, and last status.json, whose presence says that
- * the workload exists. On failure everything is taken back in one place, native_erase_wreck().
+ * (hold on its image, volumes), then the bundle, then the monitor, while it works spec.json, and last status.json, whose presence
+ * says that the workload exists. On failure everything is taken back in one place, native_erase_wreck(), which reads no document.
  *
  * Nothing is synced here: a create that a power cut undoes is no loss, and syncs would cost more than all the rest.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,67 +16,27 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
 #include "container/container.h"
-#include "network/files.h"
 #include "oci/runtime_config.h"
-#include "runtimes/bundle.h"
-#include "runtimes/copy_tree.h"
-#include "runtimes/native.h"
+#include "runtimes/native_create.h"
 #include "runtimes/native_network.h"
-#include "runtimes/native_wasm.h"
-#include "runtimes/seccomp_cache.h"
 
-/* One create on its way. */
-struct creation {
-        struct native *n;
-        const struct zl_create_options *options;
-        const struct zl_service_spec *spec;
-        struct zl_ident ident;
-        int state_fd;
-        char *dir; /* of the state, absolute */
-        struct zl_image *image;
-        int64_t created_at;
-        struct zl_bundle_volume *volumes;
-        size_t n_volumes;
-        char **volume_names;
-        unsigned n_anonymous;
-        gid_t *gids;
-        size_t n_gids;
-        pid_t pid_of, ipc_of, network_of;
-        char *network_name; /* container whose network is joined */
-        struct zl_bundle bundle;
-        struct native_wasm *wasm;   /* NULL: a container */
-        struct native_spare *spare; /* it is made of this one */
-        json_t *network;            /* what is asked of the networks; NULL: nothing */
-        int seccomp_fd;
-        struct zl_error *err;
-};
-
-/* The directory of a spare is hidden. */
-static const char *visible_name(const char *name)
+void native_creation_warn(const char *text, void *data)
 {
-        return name + (*name == '.');
-}
+        const struct native_creation *c = data;
 
-static void warn(const struct creation *c, const char *text)
-{
         if (c->options->warn)
                 c->options->warn(text, c->options->warn_data);
         else
                 zl_warn("%s: %s", c->options->name, text);
 }
 
-static void pass_warning(const char *text, void *data)
-{
-        warn(data, text);
-}
-
-static void creation_done(struct creation *c)
+static void creation_done(struct native_creation *c)
 {
         for (size_t i = 0; i < c->n_volumes; i++) {
                 free(c->volumes[i].source);
@@ -92,6 +51,7 @@ static void creation_done(struct creation *c)
         zl_bundle_done(&c->bundle);
         native_wasm_free(c->wasm);
         native_spare_free(c->spare);
+        zl_monitor_close(c->monitor);
         json_decref(c->network);
         zl_close(c->seccomp_fd);
         zl_close(c->state_fd);
@@ -100,7 +60,7 @@ static void creation_done(struct creation *c)
 /* ---- the name ------------------------------------------------------------------------------------ */
 
 /* Is what has the name a workload, or the wreck of one? A wreck is removed. 0: the name is free now. */
-static int clear_name(struct creation *c)
+static int clear_name(struct native_creation *c)
 {
         _cleanup_close_ int fd = native_lock_state(c->n, c->options->name, true, NULL);
         const char *name = c->options->name;
@@ -116,28 +76,21 @@ static int clear_name(struct creation *c)
         return native_erase_wreck(c->n, fd, name, c->err);
 }
 
-/* 1, 0 or a negative errno. */
+static int see_name(void *data _unused_, const char *name _unused_, unsigned char type _unused_)
+{
+        return 1;
+}
+
+/* Its descriptor stands at the beginning. 1, 0 or a negative errno. */
 static int is_empty(int fd)
 {
-        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-        const struct dirent *entry;
-        int empty = 1;
+        int r = zl_dir_each(fd, see_name, NULL);
 
-        if (!dir) {
-                int e = errno;
-
-                zl_close(copy);
-                return -e;
-        }
-        while (empty && (entry = readdir(dir)))
-                empty = zl_streq(entry->d_name, ".") || zl_streq(entry->d_name, "..");
-        closedir(dir);
-        return empty;
+        return r < 0 ? r : !r;
 }
 
 /* Looks the image up and prepares the module, so that the rename of a spare is all that is left to do. */
-static int prepare_for_spare(struct creation *c)
+static int prepare_for_spare(struct native_creation *c)
 {
         struct zl_image_store *images;
         int r = native_images(c->n, &images, NULL);
@@ -154,11 +107,11 @@ static int prepare_for_spare(struct creation *c)
 
 /* Takes the name by renaming a spare, if there is one that fits. Whatever stands in the way: not this time. What is wrong with the
  * request is found and told on the usual way. */
-static void try_spare(struct creation *c)
+static void try_spare(struct native_creation *c)
 {
         char shape[ZL_DIGEST_TEXT_MAX];
 
-        if (!c->n->spares || native_spare_shape(c->n, c->options, shape) != 1 ||
+        if (!c->n->settings.wasm_spare || native_spare_shape(c->n, c->options, shape) != 1 ||
             !native_spare_is_ready(c->n, shape) || prepare_for_spare(c) < 0)
                 return;
         c->spare = native_spare_take(c->n, shape);
@@ -172,13 +125,33 @@ static void try_spare(struct creation *c)
         c->wasm->linked = true;
 }
 
-static int take_name(struct creation *c)
+/* By renaming a shell. 1: done. 0: there is none, or it cannot be had. */
+static int take_shell(struct native_creation *c)
+{
+        struct native_shell *shell = native_spare_shell(c->n);
+        int r = shell ? -EEXIST : 0;
+
+        while (r == -EEXIST) {
+                r = native_shell_rename(c->n, shell, c->options->name, &c->state_fd);
+                if (r == 0) {
+                        c->shell = true;
+                        return 1;
+                }
+                if (r == -EEXIST && clear_name(c) < 0)
+                        r = -ECANCELED;
+        }
+        native_shell_discard(c->n, shell);
+        return r == -ECANCELED ? r : 0;
+}
+
+static int take_name(struct native_creation *c)
 {
         const char *name = c->options->name;
+        int r = take_shell(c);
 
+        if (r != 0)
+                return r < 0 ? r : 0;
         for (;;) {
-                int r;
-
                 if (mkdirat(c->n->containers_fd, name, 0700) == 0) {
                         c->state_fd = native_lock_state(c->n, name, true, NULL);
                         /* Gone: somebody saw it before it was locked and took it for a wreck. Once more. */
@@ -206,7 +179,7 @@ static int take_name(struct creation *c)
 
 /* ---- image and groups ---------------------------------------------------------------------------- */
 
-static int take_image(struct creation *c)
+static int take_image(struct native_creation *c)
 {
         const char *name = c->spec->image.name;
         struct zl_image_store *images;
@@ -230,503 +203,20 @@ static int take_image(struct creation *c)
         return zl_image_hold(images, c->image->digest, c->options->name, c->err);
 }
 
-static int prepare_wasm(struct creation *c)
+static int prepare_wasm(struct native_creation *c)
 {
         return native_wasm_is(c->image) && !c->wasm
                        ? native_wasm_prepare(c->n, c->options, c->image, &c->wasm, c->err)
                        : 0;
 }
 
-/* The number of a group in the topmost layer that has an /etc/group. */
-static int find_group(const struct creation *c, const char *name, gid_t *ret)
+static int make_layers(struct native_creation *c)
 {
-        size_t n = zl_strv_len(c->image->layer_dirs), len = strlen(name);
-        _cleanup_free_ char *text = NULL;
-
-        while (!text && n-- > 0) {
-                _cleanup_close_ int root = open(c->image->layer_dirs[n],
-                                                O_PATH | O_DIRECTORY | O_CLOEXEC);
-                _cleanup_close_ int fd = root < 0 ? -errno
-                                                  : zl_open_in(root, "etc/group", O_RDONLY, 0,
-                                                               ZL_PATH_IN_ROOT);
-
-                if (fd >= 0 && zl_read_fd(fd, 4 << 20, &text, NULL) < 0)
-                        return -EIO;
-        }
-        for (const char *line = text; line && *line; line += *line == '\n') {
-                const char *end = strchrnul(line, '\n');
-                const char *second = memchr(line, ':', (size_t)(end - line));
-                const char *third = second ? memchr(second + 1, ':', (size_t)(end - second - 1))
-                                           : NULL;
-
-                if (third && (size_t)(second - line) == len && memcmp(line, name, len) == 0) {
-                        char number[16];
-
-                        snprintf(number, sizeof(number), "%.*s", (int)strcspn(third + 1, ":\n"),
-                                 third + 1);
-                        return zl_parse_u32(number, 10, ret);
-                }
-                line = end;
-        }
-        return -ENOENT;
-}
-
-static int find_groups(struct creation *c)
-{
-        size_t n = zl_strv_len(c->spec->extra_groups);
-
-        if (n == 0)
-                return 0;
-        c->gids = calloc(n, sizeof(*c->gids));
-        if (!c->gids)
-                return zl_fail_oom(c->err);
-        ZL_STRV_FOREACH(group, c->spec->extra_groups) {
-                gid_t *gid = &c->gids[c->n_gids++];
-
-                if (zl_parse_u32(*group, 10, gid) < 0 && find_group(c, *group, gid) < 0)
-                        return zl_fail(c->err, ZL_E_INVALID, 0,
-                                       "extra_groups: the image has no group \"%s\"", *group);
-        }
-        return 0;
-}
-
-/* ---- volumes ------------------------------------------------------------------------------------- */
-
-static int push_volume(struct creation *c, char *source, char *target, bool readonly)
-{
-        struct zl_bundle_volume *v = reallocarray(c->volumes, c->n_volumes + 1,
-                                                  sizeof(*c->volumes));
-
-        if (!v) {
-                free(source);
-                free(target);
-                return zl_fail_oom(c->err);
-        }
-        c->volumes = v;
-        v[c->n_volumes++] = (struct zl_bundle_volume){ .source = source,
-                                                       .target = target,
-                                                       .readonly = readonly };
-        return 0;
-}
-
-static int fill_fresh(struct creation *c, const char *path, const char *target)
-{
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (!c->image->layer_dirs)
-                return 0; /* a module has no files */
-        if (fd < 0)
-                return zl_fail_errno(c->err, errno, "cannot open the volume %s", path);
-        return zl_copy_up(c->image->layer_dirs, target, fd, c->err);
-}
-
-static int add_named(struct creation *c, const char *field, const struct zl_storage_spec *s,
-                     char *target)
-{
-        _cleanup_free_ char *owned = target, *full = NULL, *path = NULL;
-        struct zl_volumes *volumes;
-        bool fresh = false;
-        int r = native_volumes(c->n, &volumes, c->err);
-
-        if (r == 0)
-                r = zl_volume_full_name(c->ident.deployment, s->name, &full, c->err);
-        if (r < 0) {
-                zl_error_prefix(c->err, "%s.name", field);
-                return r;
-        }
-        /* Noted before it is attached, so that a failure releases it. */
-        if (zl_strv_push(&c->volume_names, full) < 0)
-                return zl_fail_oom(c->err);
-        r = zl_volume_attach(volumes, full, c->options->name, &path, &fresh, c->err);
-        if (r == 0 && fresh)
-                r = fill_fresh(c, path, target);
-        if (r < 0)
-                return r;
-        return push_volume(c, zl_take_ptr(path), zl_take_ptr(owned), s->readonly);
-}
-
-static int add_anonymous(struct creation *c, char *target)
-{
-        _cleanup_free_ char *owned = target, *path = NULL;
-        struct zl_volumes *volumes;
-        bool fresh = false;
-        int r = native_volumes(c->n, &volumes, c->err);
-
-        if (r == 0)
-                r = zl_volume_make_anonymous(volumes, c->options->name, c->n_anonymous++, &path,
-                                             &fresh, c->err);
-        if (r == 0 && fresh)
-                r = fill_fresh(c, path, target);
-        if (r < 0)
-                return r;
-        return push_volume(c, zl_take_ptr(path), zl_take_ptr(owned), false);
-}
-
-static int check_bind(struct creation *c, const char *field, const struct zl_storage_spec *s)
-{
-        if (s->source && s->source[0] == '/' && access(s->source, F_OK) < 0)
-                return zl_fail_errno(c->err, errno, "%s.source: cannot mount %s", field, s->source);
-        return 0;
-}
-
-/* Does the spec mount something at (or, for an image's volume, above) this path? */
-static bool spec_has_target(const struct creation *c, const char *path)
-{
-        for (size_t i = 0; i < c->spec->n_storage; i++) {
-                _cleanup_free_ char *target = zl_path_clean_absolute(c->spec->storage[i].target);
-
-                if (target && zl_streq(target, path))
-                        return true;
-        }
-        return false;
-}
-
-static int make_spec_volumes(struct creation *c)
-{
-        for (size_t i = 0; i < c->spec->n_storage; i++) {
-                const struct zl_storage_spec *s = &c->spec->storage[i];
-                char field[32];
-                char *target = NULL;
-                int r;
-
-                snprintf(field, sizeof(field), "storage[%zu]", i);
-                r = zl_bundle_target(field, s->target, &target, c->err);
-                if (r < 0)
-                        return r;
-                if (s->type == ZL_STORAGE_NAMED) {
-                        r = add_named(c, field, s, target);
-                } else if (s->type == ZL_STORAGE_ANONYMOUS) {
-                        r = add_anonymous(c, target);
-                } else {
-                        free(target);
-                        r = s->type == ZL_STORAGE_BIND ? check_bind(c, field, s) : 0;
-                }
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int make_image_volumes(struct creation *c)
-{
-        ZL_STRV_FOREACH(path, c->image->volumes) {
-                _cleanup_free_ char *clean = zl_path_clean_absolute(*path);
-                _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
-                char *target = NULL;
-                int r;
-
-                if (!clean)
-                        return zl_fail_oom(c->err);
-                if (spec_has_target(c, clean))
-                        continue;
-                if (zl_bundle_target("image volume", clean, &target, &why) < 0) {
-                        warn(c, zl_error_message(&why));
-                        continue;
-                }
-                r = add_anonymous(c, target);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int make_volumes(struct creation *c)
-{
-        int r = make_spec_volumes(c);
-
-        return r < 0 ? r : make_image_volumes(c);
-}
-
-/* ---- containers to join -------------------------------------------------------------------------- */
-
-static int find_joined(struct creation *c, const char *field, const char *id, pid_t *ret,
-                       char **ret_name)
-{
-        char name[ZL_IDENT_NAME_MAX];
-        struct zl_status status;
-        int r;
-
-        if (!id)
-                return 0;
-        if (zl_ident_resolve(id, c->ident.deployment, name) < 0)
-                return zl_fail(c->err, ZL_E_INVALID, 0, "%s: \"%s\" is not the name of a workload",
-                               field, id);
-        r = native_status(c->n, name, &status, c->err);
-        if (r < 0) {
-                zl_error_prefix(c->err, "%s", field);
-                return r;
-        }
-        *ret = status.pid;
-        zl_status_done(&status);
-        if (*ret <= 0)
-                return zl_fail(c->err, ZL_E_STATE, 0, "%s: %s does not run", field, name);
-        if (ret_name && !(*ret_name = strdup(name)))
-                return zl_fail_oom(c->err);
-        return 0;
-}
-
-static int find_all_joined(struct creation *c)
-{
-        const struct zl_network_mode *mode = &c->spec->network_mode;
-        int r = find_joined(c, "pid_mode", zl_bundle_joined(c->spec->pid_mode), &c->pid_of, NULL);
-
-        if (r == 0)
-                r = find_joined(c, "ipc_mode", zl_bundle_joined(c->spec->ipc_mode), &c->ipc_of,
-                                NULL);
-        if (r == 0 && mode->kind == ZL_NETWORK_CONTAINER)
-                r = find_joined(c, "network_mode", mode->name, &c->network_of, &c->network_name);
-        return r;
-}
-
-/* ---- files --------------------------------------------------------------------------------------- */
-
-static int write_file(struct creation *c, const char *path, const char *text)
-{
-        size_t len = strlen(text);
-        _cleanup_close_ int fd = openat(
-                c->state_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-        int r = fd < 0 ? -errno : zl_write_full(fd, text, len);
-
-        /* Other users inside must be able to read it, whatever our umask is. */
-        if (r == 0 && fchmod(fd, 0644) < 0)
-                r = -errno;
-        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/%s", c->dir, path) : 0;
-}
-
-static int make_network_files(struct creation *c)
-{
-        _cleanup_free_ char *hostname = NULL, *resolv = zl_net_read_host_resolv(),
-                            *etc_hosts = NULL;
-        _cleanup_free_ char *hosts = NULL, *name_file = NULL, *resolv_file = NULL;
-        struct zl_net_files in = { .host_network = c->spec->host_network ||
-                                                   c->spec->network_mode.kind == ZL_NETWORK_HOST,
-                                   .extra_hosts = c->spec->extra_hosts,
-                                   .dns = c->spec->dns,
-                                   .host_resolv = resolv };
-        int r = zl_bundle_hostname(c->spec, &c->ident, &hostname, c->err);
+        int r = c->spare || c->shell ? 0 : native_make_root_dirs(c->state_fd);
 
         if (r < 0)
-                return r;
-        if (!resolv)
-                return zl_fail_oom(c->err);
-        in.hostname = hostname;
-        if (native_network_is_wanted(c->spec)) {
-                r = native_network_describe(c->spec, &c->ident, hostname, &c->network, c->err);
-                if (r < 0)
-                        return r;
-                /* Until it is known, for those who check the list; then the file is written anew. */
-                in.gateway = "127.0.0.1";
-        }
-        if (in.host_network) {
-                in.gateway = "127.0.0.1";
-                if (zl_read_file_at(AT_FDCWD, "/etc/hosts", 1 << 20, &etc_hosts, NULL) == 0)
-                        in.host_hosts = etc_hosts;
-        }
-        r = zl_net_make_hosts(&in, &hosts, c->err);
-        if (r == 0)
-                r = zl_net_make_hostname(&in, &name_file, c->err);
-        if (r == 0)
-                r = zl_net_make_resolv_conf(&in, &resolv_file, NULL, c->err);
-        if (r == 0 && !c->spare && mkdirat(c->state_fd, "files", 0755) < 0)
-                r = zl_fail_errno(c->err, errno, "cannot make %s/files", c->dir);
-        if (r == 0)
-                r = write_file(c, "files/hosts", hosts);
-        if (r == 0)
-                r = write_file(c, "files/hostname", name_file);
-        return r < 0 ? r : write_file(c, "files/resolv.conf", resolv_file);
-}
-
-/* The writable layer's root is the root directory that the container sees: as the image has it. */
-static int make_upper(struct creation *c)
-{
-        size_t n = zl_strv_len(c->image->layer_dirs);
-        struct stat st;
-
-        if (c->spare)
-                return 0;
-        if (mkdirat(c->state_fd, "rootfs", 0755) < 0 || mkdirat(c->state_fd, "work", 0700) < 0 ||
-            mkdirat(c->state_fd, "upper", 0755) < 0 || mkdirat(c->state_fd, "bundle", 0700) < 0)
-                return zl_fail_errno(c->err, errno, "cannot make the directories of %s",
-                                     c->options->name);
-        if (n == 0)
-                return 0;
-        if (stat(c->image->layer_dirs[n - 1], &st) < 0)
-                return zl_fail_errno(c->err, errno, "cannot look at the layer %s",
-                                     c->image->layer_dirs[n - 1]);
-        if (fchownat(c->state_fd, "upper", st.st_uid, st.st_gid, 0) < 0 ||
-            fchmodat(c->state_fd, "upper", st.st_mode & 07777, 0) < 0)
-                return zl_fail_errno(c->err, errno, "cannot set up the writable layer of %s",
-                                     c->options->name);
-        return 0;
-}
-
-/* ---- bundle -------------------------------------------------------------------------------------- */
-
-static char *file_path(const struct creation *c, const char *owner, const char *file)
-{
-        char *path = NULL;
-
-        if (asprintf(&path, "%s/%s/files/%s", c->n->containers_dir, owner, file) < 0)
-                return NULL;
-        return path;
-}
-
-static bool has_secrets(const struct creation *c)
-{
-        for (size_t i = 0; i < c->spec->env.n; i++)
-                if (zl_startswith(c->spec->env.items[i].value, "$S:"))
-                        return true;
-        return false;
-}
-
-/* From here on the configuration in memory has references in place of the secrets. */
-static int hide_secrets(struct creation *c)
-{
-        for (char **pair = c->bundle.config->process->env; pair && *pair; pair++) {
-                const char *eq = strchr(*pair, '=');
-                _cleanup_free_ char *key = eq ? strndup(*pair, (size_t)(eq - *pair)) : NULL;
-                const char *reference = key ? zl_str_map_get(&c->spec->env, key) : NULL;
-                char *hidden = NULL;
-
-                if (!reference || !zl_startswith(reference, "$S:"))
-                        continue;
-                if (asprintf(&hidden, "%s=%s", key, reference) < 0)
-                        return zl_fail_oom(c->err);
-                explicit_bzero(*pair, strlen(*pair));
-                free(*pair);
-                *pair = hidden;
-        }
-        return 0;
-}
-
-static int write_config_at(struct creation *c, int dir, const char *where)
-{
-        _cleanup_free_ char *text = NULL;
-        int r = zl_oci_config_dump(c->bundle.config, &text, c->err);
-
-        if (r < 0)
-                return r;
-        r = zl_write_file_at(dir, "bundle/config.json", text, strlen(text), 0600, 0);
-        explicit_bzero(text, strlen(text));
-        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/bundle/config.json", where) : 0;
-}
-
-/* Secrets are written to no disk: what the monitor reads is then in the runtime directory, which is in memory, and beside the
- * state there is a copy with references. */
-static int write_config(struct creation *c)
-{
-        _cleanup_close_ int run = -EBADF;
-        int r;
-
-        if (!has_secrets(c))
-                return write_config_at(c, c->state_fd, c->dir);
-        run = native_make_run(c->n, c->options->name, c->err);
-        if (run < 0)
-                return run;
-        if (mkdirat(run, "bundle", 0700) < 0 && errno != EEXIST)
-                return zl_fail_errno(c->err, errno, "cannot make %s/%s/bundle", c->n->run_dir,
-                                     c->options->name);
-        r = write_config_at(c, run, c->n->run_dir);
-        if (r >= 0)
-                r = hide_secrets(c);
-        return r < 0 ? r : write_config_at(c, c->state_fd, c->dir);
-}
-
-int native_bundle_path(struct native *n, const struct native_record *record, char **ret,
-                       struct zl_error *err)
-{
-        const char *dir = record->secret ? n->run_dir : n->containers_dir;
-        char *path = NULL;
-        int r;
-
-        if (asprintf(&path, "%s/%s/bundle", dir, record->name) < 0)
-                return zl_fail_oom(err);
-        if (record->secret && access(path, F_OK) < 0) {
-                r = zl_fail(err, ZL_E_STATE, 0, "%s cannot be started again: its secrets are gone",
-                            record->name);
-                zl_error_hint(err, "a restart of the machine wipes them; it has to be made anew");
-                free(path);
-                return r;
-        }
-        *ret = path;
-        return 0;
-}
-
-/* The oldest version of the specification that has all we say: some runtimes refuse what is newer than they are. */
-static int adapt_to_delegate(struct creation *c)
-{
-        struct zl_oci_config *config = c->bundle.config;
-
-        if (zl_replace_str(&config->oci_version, "1.0.2") < 0 ||
-            zl_str_map_set(&config->annotations, ZL_DELEGATE_ANNOTATION, c->n->delegate) < 0)
-                return zl_fail_oom(c->err);
-        return 0;
-}
-
-static int make_bundle(struct creation *c)
-{
-        const char *name = c->options->name;
-        /* Who shares a network shares its names. */
-        const char *network = c->network_name ? c->network_name : name;
-        _cleanup_free_ char *rootfs = zl_path_join(c->dir, "rootfs");
-        _cleanup_free_ char *hosts = file_path(c, network, "hosts");
-        _cleanup_free_ char *hostname = file_path(c, name, "hostname");
-        _cleanup_free_ char *resolv = file_path(c, network, "resolv.conf");
-        struct zl_bundle_facts facts = c->n->host.facts;
-        const struct zl_bundle_input in = {
-                .name = visible_name(name),
-                .ident = &c->ident,
-                .spec = c->spec,
-                .image = c->image,
-                .env = c->options->env,
-                .rootfs = rootfs,
-                .hosts = hosts,
-                .hostname_file = hostname,
-                .resolv_conf = resolv,
-                .volumes = c->volumes,
-                .n_volumes = c->n_volumes,
-                .extra_gids = c->gids,
-                .n_extra_gids = c->n_gids,
-                .pid_of = c->pid_of,
-                .ipc_of = c->ipc_of,
-                .network_of = c->network_of,
-                .rows = c->options->rows,
-                .cols = c->options->cols,
-                .facts = &facts,
-                .wasm = c->wasm != NULL,
-                .warn = pass_warning,
-                .warn_data = c,
-        };
-        int r;
-
-        if (!rootfs || !hosts || !hostname || !resolv)
-                return zl_fail_oom(c->err);
-        facts.machine = c->n->host.machine;
-        facts.systemd_cgroup = c->n->settings.systemd_cgroup;
-        r = zl_bundle_make(&in, &c->bundle, c->err);
-        if (r == 0 && c->wasm)
-                r = native_wasm_apply(c->wasm, c->spec, c->dir, c->state_fd, c->bundle.config,
-                                      c->err);
-        /* A group cannot be renamed. */
-        if (r == 0 && c->spare &&
-            zl_replace_str(&c->bundle.config->linux_->cgroups_path, c->spare->cgroup) < 0)
-                r = zl_fail_oom(c->err);
-        if (r < 0)
-                return r;
-        /* wasmtime serve finishes what it answers on INT and knows no other signal. */
-        if (c->wasm && c->wasm->server && !c->spec->stop_signal)
-                c->bundle.stop_signal = SIGINT;
-        r = c->n->delegate ? adapt_to_delegate(c) : 0;
-        if (r < 0)
-                return r;
-        /* An external runtime compiles the profile of the bundle by itself. */
-        if (c->bundle.config->linux_->seccomp && !c->n->delegate) {
-                c->seccomp_fd = zl_seccomp_cache_open(c->n->cache_dir,
-                                                      c->bundle.config->linux_->seccomp, c->err);
-                if (c->seccomp_fd < 0)
-                        return c->seccomp_fd;
-        }
-        return write_config(c);
+                return zl_fail_errno(c->err, -r, "cannot make the directories of the root");
+        return c->spare ? 0 : native_make_layers(c->n, c->state_fd, &c->image->layer_dirs, c->err);
 }
 
 /* ---- spec.json ----------------------------------------------------------------------------------- */
@@ -744,17 +234,19 @@ static json_t *json_strings(char *const *strv)
 }
 
 /* Where the groups are on each hierarchy, for cleaning up without a monitor. */
-static json_t *cgroup_for_cleanup(const struct creation *c)
+static json_t *cgroup_for_cleanup(const struct native_creation *c)
 {
         const char *path = c->bundle.config->linux_->cgroups_path;
-        const char *colon = strchr(path, ':');
+        const char *colon = path ? strchr(path, ':') : NULL;
 
+        if (!path)
+                return json_string("");
         if (!colon)
                 return json_string(path + strspn(path, "/"));
         return json_sprintf("%.*s/zlayer-%s.scope", (int)(colon - path), path, c->options->name);
 }
 
-static json_t *make_mounts(const struct creation *c)
+static json_t *make_mounts(const struct native_creation *c)
 {
         json_t *list = json_array();
 
@@ -770,7 +262,7 @@ static json_t *make_mounts(const struct creation *c)
         return list;
 }
 
-static int fill_document(struct creation *c, json_t *d)
+static int fill_document(struct native_creation *c, json_t *d)
 {
         const struct zl_create_options *o = c->options;
         uint64_t log_size = c->spec->logs ? c->spec->logs->max_size_bytes : 0;
@@ -800,29 +292,30 @@ static int fill_document(struct creation *c, json_t *d)
         r = r ? r : zl_json_set(d, "wasm", json_boolean(c->wasm != NULL));
         if (r == 0 && c->wasm && c->wasm->keep_most)
                 r = zl_json_set(d, "keep_most", json_integer(c->wasm->keep_most));
-        r = r ? r : zl_json_set(d, "secret", json_boolean(has_secrets(c)));
+        r = r ? r : zl_json_set(d, "secret", json_boolean(native_has_secrets(c)));
         r = r ? r : zl_json_set(d, "cgroup", cgroup_for_cleanup(c));
         r = r ? r : zl_json_set(d, "volumes", json_strings(c->volume_names));
         r = r ? r : zl_json_set(d, "lower_dirs", json_strings(c->image->layer_dirs));
         return r ? r : zl_json_set(d, "mounts", make_mounts(c));
 }
 
-static int write_document(struct creation *c)
+/* While the monitor makes the container. */
+static int write_document(void *data, struct zl_error *err)
 {
+        struct native_creation *c = data;
         _cleanup_json_ json_t *d = json_object();
         _cleanup_free_ char *spec = zl_service_spec_dump_json(c->spec), *text = NULL;
         json_t *parsed = NULL;
         int r;
 
         if (!d || !spec || fill_document(c, d) < 0)
-                return zl_fail_oom(c->err);
-        r = zl_json_parse(spec, strlen(spec), "spec", &parsed, c->err);
+                return zl_fail_oom(err);
+        r = zl_json_parse(spec, strlen(spec), "spec", &parsed, err);
         if (r < 0)
                 return r;
         if (zl_json_set(d, "spec", parsed) < 0 || !(text = zl_json_dump(d, 0)))
-                return zl_fail_oom(c->err);
-        r = zl_write_file_at(c->state_fd, NATIVE_SPEC, text, strlen(text), 0600, 0);
-        return r < 0 ? zl_fail_errno(c->err, -r, "cannot write %s/%s", c->dir, NATIVE_SPEC) : 0;
+                return zl_fail_oom(err);
+        return native_write_state(c, NATIVE_SPEC, text, 0600, err);
 }
 
 /* ---- monitor ------------------------------------------------------------------------------------- */
@@ -837,14 +330,13 @@ int native_make_run(struct native *n, const char *name, struct zl_error *err)
         return fd < 0 ? zl_fail_errno(err, -fd, "cannot open %s/%s", n->run_dir, name) : fd;
 }
 
-static int launch(struct native *n, const struct native_record *record, uint32_t generation,
-                  int seccomp_fd, struct zl_monitor **ret, struct zl_error *err)
+/* `*monitor`: one that was started ahead, or NULL; then, on success, the connection. What is not in `l` is filled in. */
+static int launch(struct native *n, const struct native_record *record, struct zl_monitor_launch *l,
+                  struct zl_monitor **monitor, struct zl_error *err)
 {
         _cleanup_free_ char *bundle = NULL, *upper = NULL, *work = NULL;
         /* A descriptor of its own: a lock travels with a descriptor that is inherited. */
         _cleanup_close_ int state = native_open_state(n, record->name, err), run = -EBADF;
-        struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
-        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
         int r;
 
         if (state < 0)
@@ -858,64 +350,66 @@ static int launch(struct native *n, const struct native_record *record, uint32_t
         if (asprintf(&upper, "%s/%s/upper", n->containers_dir, record->name) < 0 ||
             asprintf(&work, "%s/%s/work", n->containers_dir, record->name) < 0)
                 return zl_fail_oom(err);
-        l.name = visible_name(record->name);
-        l.generation = generation;
-        l.state_dir_fd = state;
-        l.run_dir_fd = run;
-        l.bundle = bundle;
-        l.lower_dirs = record->lower_dirs;
-        l.upper_dir = upper;
-        l.work_dir = work;
-        l.seccomp_fd = seccomp_fd;
-        l.rows = record->rows;
-        l.cols = record->cols;
-        l.attach_stdin = record->attach_stdin;
-        l.stop_signal = record->stop_signal;
-        l.grace_nsec = record->grace_nsec;
-        l.log_max_size = record->log_max_size;
-        l.keep_most = record->keep_most;
-        l.init_reaper = record->init_reaper;
-        l.spare = record->spare;
-        l.systemd_cgroup = n->settings.systemd_cgroup;
+        l->name = native_visible_name(record->name);
+        l->state_dir_fd = state;
+        l->run_dir_fd = run;
+        l->bundle = bundle;
+        l->lower_dirs = record->lower_dirs;
+        l->upper_dir = upper;
+        l->work_dir = work;
+        l->rows = record->rows;
+        l->cols = record->cols;
+        l->attach_stdin = record->attach_stdin;
+        l->stop_signal = record->stop_signal;
+        l->grace_nsec = record->grace_nsec;
+        l->log_max_size = record->log_max_size;
+        l->keep_most = record->keep_most;
+        l->init_reaper = record->init_reaper;
+        l->spare = record->spare;
+        l->systemd_cgroup = n->settings.systemd_cgroup;
         if (record->delegate && !n->delegate_monitor)
                 return zl_fail(err, ZL_E_CONFIGURATION, 0,
                                "the program zlayer-monitor-oci is nowhere to be found");
-        r = zl_monitor_launch(record->delegate ? n->delegate_monitor : n->settings.monitor_path, &l,
-                              &monitor, err);
+        l->ahead = zl_take_ptr(*monitor);
+        r = zl_monitor_launch(native_monitor_program(n, record->delegate), l, monitor, err);
         if (r == 0 && record->network) {
-                r = native_network_attach(n, state, record, monitor, err);
+                r = native_network_attach(n, state, record, *monitor, err);
                 if (r < 0)
-                        zl_monitor_stop(monitor, SIGKILL, 0, NULL, NULL);
+                        zl_monitor_stop(*monitor, SIGKILL, 0, NULL, NULL);
         }
-        if (r == 0)
-                *ret = zl_take_ptr(monitor);
         return r;
 }
 
 int native_launch(struct native *n, const struct native_record *record, uint32_t generation,
                   int seccomp_fd, struct zl_error *err)
 {
-        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
+        /* What waits is a monitor of the kind that we launch. */
+        _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = !record->delegate == !n->delegate
+                                                                          ? native_spare_monitor(n)
+                                                                          : NULL;
+        struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
 
-        return launch(n, record, generation, seccomp_fd, &monitor, err);
+        l.generation = generation;
+        l.seccomp_fd = seccomp_fd;
+        return launch(n, record, &l, &monitor, err);
 }
 
-int native_seccomp_again(struct native *n, int state_fd, const char *name, struct zl_error *err)
+/* It gets ready while the files are made. What is wrong with it is told by the launch. */
+static int start_monitor_ahead(struct native_creation *c)
 {
-        _cleanup_(zl_oci_config_freep) struct zl_oci_config *config = NULL;
-        int r = zl_oci_config_load_at(state_fd, "bundle/config.json", &config, err);
+        const char *program = native_monitor_program(c->n, c->n->delegate);
 
-        if (r < 0) {
-                zl_error_prefix(err, "%s", name);
-                return r;
-        }
-        if (!config->linux_ || !config->linux_->seccomp)
-                return -EBADF;
-        return zl_seccomp_cache_open(n->cache_dir, config->linux_->seccomp, err);
+        if (c->spare)
+                return 0;
+        c->monitor = native_spare_monitor(c->n);
+        if (!c->monitor && program)
+                zl_monitor_start_ahead(program, native_visible_name(c->options->name), &c->monitor,
+                                       NULL);
+        return 0;
 }
 
 /* What a monitor has to know; its strings are the creation's. */
-static struct native_record first_record(const struct creation *c)
+static struct native_record first_record(const struct native_creation *c)
 {
         return (struct native_record){
                 .name = (char *)(uintptr_t)c->options->name,
@@ -929,33 +423,44 @@ static struct native_record first_record(const struct creation *c)
                 .keep_most = c->wasm ? c->wasm->keep_most : 0,
                 .init_reaper = c->bundle.init_reaper,
                 .delegate = c->n->delegate,
-                .secret = has_secrets(c),
+                .secret = native_has_secrets(c),
                 .spare = c->wasm && c->wasm->spare,
                 .network = c->network,
         };
 }
 
-static int launch_new(struct creation *c)
+static int launch_new(struct native_creation *c)
 {
         const struct zl_oci_process *process = c->bundle.config->process;
         const struct native_record record = first_record(c);
+        struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
+        int r;
 
-        if (c->spare)
-                return zl_monitor_adopt(c->spare->monitor, c->options->name,
-                                        process->args + ZL_WASM_COMMAND_WORDS, process->env,
-                                        c->err);
-        return native_launch(c->n, &record, 1, c->seccomp_fd, c->err);
+        if (c->spare) {
+                r = write_document(c, c->err);
+                return r < 0 ? r
+                             : zl_monitor_adopt(c->spare->monitor, c->options->name,
+                                                process->args + ZL_WASM_COMMAND_WORDS, process->env,
+                                                c->err);
+        }
+        l.seccomp_fd = c->seccomp_fd;
+        l.meanwhile = write_document;
+        l.meanwhile_data = c;
+        return launch(c->n, &record, &l, &c->monitor, c->err);
 }
 
-static int finish(struct creation *c)
+static int finish(struct native_creation *c)
 {
-        const struct native_record record = { .generation = 1,
-                                              .image = c->spec->image.name,
-                                              .created_at = c->created_at,
-                                              .delegate = c->n->delegate,
-                                              .wasm = c->wasm != NULL };
+        _cleanup_free_ char *group = NULL;
+        struct native_record record = { .generation = 1,
+                                        .image = c->spec->image.name,
+                                        .created_at = c->created_at,
+                                        .delegate = c->n->delegate,
+                                        .wasm = c->wasm != NULL };
+        int r = c->spare ? 0 : native_find_group(c->n, c->options->name, &group, c->err);
 
-        return native_record_save_status(c->n, c->state_fd, &record, c->err);
+        record.cgroup = c->spare ? c->spare->cgroup : group;
+        return r < 0 ? r : native_record_save_status(c->n, c->state_fd, &record, c->err);
 }
 
 static void ignore_warning(const char *text, void *data)
@@ -965,24 +470,34 @@ static void ignore_warning(const char *text, void *data)
 }
 
 /* Its directories, its bundle, its process. */
-static int make_shell(struct creation *c, struct native_spare *spare)
+static int build_spare(struct native_creation *c, struct native_spare *spare)
 {
+        struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
         struct native_record record;
+        const char *path;
         int r = native_wasm_prepare_spare(c->n, c->spec, &c->wasm, c->err);
 
         if (r == 0)
-                r = make_upper(c);
+                r = make_layers(c);
         if (r == 0)
-                r = make_network_files(c);
+                r = native_make_network_files(c);
         if (r == 0)
-                r = make_bundle(c);
+                r = native_make_bundle(c);
         if (r < 0)
                 return r;
-        spare->cgroup = strdup(c->bundle.config->linux_->cgroups_path);
-        if (!spare->cgroup)
+        path = c->bundle.config->linux_->cgroups_path;
+        if (path && !(spare->cgroup = strdup(path)))
                 return zl_fail_oom(c->err);
+        r = path ? 0 : native_find_group(c->n, spare->name, &spare->cgroup, c->err);
+        if (r < 0)
+                return r;
         record = first_record(c);
-        return launch(c->n, &record, 1, c->seccomp_fd, &spare->monitor, c->err);
+        l.seccomp_fd = c->seccomp_fd;
+        r = launch(c->n, &record, &l, &spare->monitor, c->err);
+        /* Its monitor has read it, and the workload gets its own under a name that is free: ext4 writes out at once what replaces a file. */
+        unlinkat(c->state_fd, NATIVE_CONFIG, 0);
+        native_shell_fill(c->state_fd); /* it is as well without */
+        return r;
 }
 
 int native_make_spare(struct native *n, const struct zl_service_spec *spec,
@@ -991,20 +506,22 @@ int native_make_spare(struct native *n, const struct zl_service_spec *spec,
         const struct zl_create_options options = { .name = spare->name,
                                                    .spec = spec,
                                                    .warn = ignore_warning };
-        struct creation c = { .n = n,
-                              .options = &options,
-                              .spec = spec,
-                              .ident = { "zlayer", "spare", 1 },
-                              .state_fd = -EBADF,
-                              .seccomp_fd = -EBADF,
-                              .dir = zl_path_join(n->containers_dir, spare->name),
-                              .image = calloc(1, sizeof(*c.image)),
-                              .err = err };
+        struct native_creation c = { .n = n,
+                                     .options = &options,
+                                     .spec = spec,
+                                     .ident = { "zlayer", "spare", 1 },
+                                     .state_fd = -EBADF,
+                                     .seccomp_fd = -EBADF,
+                                     .dir = zl_path_join(n->containers_dir, spare->name),
+                                     .image = calloc(1, sizeof(*c.image)),
+                                     .err = err };
         int r = c.dir && c.image ? take_name(&c) : zl_fail_oom(err);
 
+        if (r == 0)
+                zl_exit_record_prepare(c.state_fd); /* unless it is there; it is as well without */
         if (r == 0) {
                 c.image->kind = ZL_IMAGE_WASM;
-                r = make_shell(&c, spare);
+                r = build_spare(&c, spare);
                 if (r < 0)
                         native_erase_dirs(n, spare->name, NULL);
         }
@@ -1017,19 +534,27 @@ int native_make_spare(struct native *n, const struct zl_service_spec *spec,
 int native_create(struct zl_runtime *rt, const struct zl_create_options *options,
                   struct zl_error *err)
 {
-        static int (*const steps[])(struct creation *) = {
-                take_image, prepare_wasm,       find_groups, find_all_joined, make_volumes,
-                make_upper, make_network_files, make_bundle, write_document,  launch_new,
+        static int (*const steps[])(struct native_creation *) = {
+                take_image,
+                prepare_wasm,
+                start_monitor_ahead,
+                native_find_groups,
+                native_find_joined,
+                native_make_volumes,
+                make_layers,
+                native_make_network_files,
+                native_make_bundle,
+                launch_new,
                 finish,
         };
         struct native *n = native_from(rt);
         struct zl_error own = ZL_ERROR_INIT;
-        struct creation c = { .n = n,
-                              .options = options,
-                              .spec = options->spec,
-                              .state_fd = -EBADF,
-                              .seccomp_fd = -EBADF,
-                              .err = &own };
+        struct native_creation c = { .n = n,
+                                     .options = options,
+                                     .spec = options->spec,
+                                     .state_fd = -EBADF,
+                                     .seccomp_fd = -EBADF,
+                                     .err = &own };
         int r = zl_ident_parse(options->name, &c.ident);
 
         c.dir = zl_path_join(n->containers_dir, options->name);

@@ -257,8 +257,7 @@ static char *command_of(int state)
         _cleanup_(zl_oci_config_freep) struct zl_oci_config *config = NULL;
         _cleanup_buf_ struct zl_buf text = ZL_BUF_INIT(1 << 20);
 
-        if (zl_oci_config_load_at(state, "bundle/config.json", &config, NULL) < 0 ||
-            !config->process)
+        if (zl_oci_config_load_at(state, NATIVE_CONFIG, &config, NULL) < 0 || !config->process)
                 return NULL;
         ZL_STRV_FOREACH(arg, config->process->args)
                 zl_buf_putf(&text, "%s%s", text.len ? " " : "", *arg);

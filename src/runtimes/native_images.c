@@ -89,6 +89,16 @@ int native_image_history(struct zl_runtime *rt, const char *image, char **ret_js
         return *ret_json ? 0 : zl_fail_oom(err);
 }
 
+int native_image_search(struct zl_runtime *rt, const char *term, unsigned limit, char **ret_json,
+                        struct zl_error *err)
+{
+        const struct zl_image_search options = {
+                .limit = limit, .plain_http = native_from(rt)->settings.plain_http
+        };
+
+        return zl_image_search(term, &options, ret_json, err);
+}
+
 int native_image_tag(struct zl_runtime *rt, const char *image, const char *name,
                      struct zl_error *err)
 {

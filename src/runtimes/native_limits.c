@@ -16,8 +16,25 @@
 #include "linux/cgroup.h"
 #include "oci/runtime_config.h"
 #include "runtimes/native.h"
+#include "runtimes/native_create.h"
 
 enum { PROC_TEXT_MAX = 1 << 16 };
+
+int native_find_group(const struct native *n, const char *name, char **ret, struct zl_error *err)
+{
+        _cleanup_free_ char *delegated = NULL;
+
+        *ret = NULL;
+        if (n->host.facts.rootless && !n->settings.systemd_cgroup && !n->delegate &&
+            zl_cgroup_find_delegated(&delegated) < 0)
+                return zl_fail_oom(err);
+        if (!delegated)
+                *ret = strdup("");
+        else if (asprintf(ret, "%s/zlayer/%s", delegated + strspn(delegated, "/"),
+                          native_visible_name(name)) < 0)
+                *ret = NULL;
+        return *ret ? 0 : zl_fail_oom(err);
+}
 
 int native_open_group(struct native *n, const char *name, struct zl_cgroup **ret, pid_t *ret_pid,
                       struct zl_error *err)
@@ -42,6 +59,14 @@ int native_open_group(struct native *n, const char *name, struct zl_cgroup **ret
         zl_status_done(&status);
         if (r < 0)
                 return r;
+        if (!record.cgroup || !*record.cgroup) {
+                r = zl_fail(err, ZL_E_UNSUPPORTED, 0, "%s has no cgroup of its own", name);
+                zl_error_hint(
+                        err,
+                        "a user's workload has one where a cgroup of version 2 was delegated to him: with "
+                        "systemd \"systemd-run --user --scope -p Delegate=yes\"");
+                return r;
+        }
         const struct zl_cgroup_options options = { .path = record.cgroup };
 
         return zl_cgroup_open(&options, ret, err);

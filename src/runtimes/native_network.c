@@ -65,7 +65,7 @@ static int network_name(const struct zl_service_spec *spec, const struct zl_iden
 
         if (name && *name)
                 return snprintf(ret, 96, "%s", name);
-        if (zl_streq(ident->deployment, ZL_IDENT_RUN_DEPLOYMENT))
+        if (zl_ident_is_run(ident))
                 return snprintf(ret, 96, "%s", DEFAULT_NETWORK);
         return snprintf(ret, 96, "%s_default", ident->deployment);
 }
@@ -90,8 +90,8 @@ static json_t *json_strings(char *const *strv)
 static json_t *json_endpoint(const struct zl_endpoint_spec *e)
 {
         return json_pack("{s:i,s:i,s:b,s:b}", "host", e->port, "container",
-                         e->has_target_port && e->target_port ? e->target_port : e->port, "udp",
-                         (int)(e->protocol == ZL_PROTOCOL_UDP), "endpoint", 1);
+                         (int)zl_spec_target_port(e), "udp", (int)(e->protocol == ZL_PROTOCOL_UDP),
+                         "endpoint", 1);
 }
 
 static json_t *json_ports(const struct zl_service_spec *spec)
@@ -217,8 +217,8 @@ static int write_files(int state_fd, const json_t *d, const struct zl_net_info *
         if (r == 0)
                 r = zl_net_make_resolv_conf(&in, &resolv_file, NULL, err);
         if (r == 0)
-                r = write_in_place(state_fd, "files/hosts", hosts, err);
-        return r < 0 ? r : write_in_place(state_fd, "files/resolv.conf", resolv_file, err);
+                r = write_in_place(state_fd, "hosts", hosts, err);
+        return r < 0 ? r : write_in_place(state_fd, "resolv.conf", resolv_file, err);
 }
 
 /* ---- life ----------------------------------------------------------------------------------------- */

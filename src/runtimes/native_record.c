@@ -147,13 +147,29 @@ int native_record_load(struct native *n, int state_fd, const char *name, struct 
         r.network = json_object_get(d, "network");
         if (zl_replace_str(&r.name, name) < 0 || copy_text(status, "boot_id", &r.boot_id) < 0 ||
             copy_text(d, "image", &r.image) < 0 || copy_text(d, "digest", &r.digest) < 0 ||
-            copy_text(d, "cgroup", &r.cgroup) < 0 || copy_text(d, "delegate", &r.delegate) < 0 ||
+            copy_text(*zl_json_str(d, "cgroup", "") ? d : status, "cgroup", &r.cgroup) < 0 ||
+            copy_text(d, "delegate", &r.delegate) < 0 ||
             read_strings(json_object_get(d, "volumes"), &r.volumes) < 0 ||
             read_strings(json_object_get(d, "lower_dirs"), &r.lower_dirs) < 0)
                 return zl_fail_oom(err);
         *ret = r;
         r = (struct native_record){ 0 };
         return 0;
+}
+
+/* The first of a state that was a shell has its file already. */
+static int put_status(int state_fd, const char *text)
+{
+        _cleanup_close_ int fd = openat(state_fd, NATIVE_STATUS_NEW,
+                                        O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return zl_write_file_at(state_fd, NATIVE_STATUS, text, strlen(text), 0600, 0);
+        r = zl_write_full(fd, text, strlen(text));
+        if (r == 0 && renameat(state_fd, NATIVE_STATUS_NEW, state_fd, NATIVE_STATUS) < 0)
+                r = -errno;
+        return r;
 }
 
 int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
@@ -164,12 +180,14 @@ int native_record_save_status(struct native *n, int state_fd, const struct nativ
                                              "image", record->image, "created_at",
                                              (json_int_t)record->created_at, "delegated",
                                              record->delegate != NULL, "wasm", (int)record->wasm);
-        _cleanup_free_ char *text = d ? zl_json_dump(d, 0) : NULL;
-        int r;
+        _cleanup_free_ char *text = NULL;
+        int r = d ? 0 : -ENOMEM;
 
-        if (!text)
+        if (r == 0 && n->host.facts.rootless && record->cgroup && *record->cgroup)
+                r = zl_json_set(d, "cgroup", json_string(record->cgroup));
+        if (r < 0 || !(text = zl_json_dump(d, 0)))
                 return zl_fail_oom(err);
-        r = zl_write_file_at(state_fd, NATIVE_STATUS, text, strlen(text), 0600, 0);
+        r = put_status(state_fd, text);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", NATIVE_STATUS) : 0;
 }
 

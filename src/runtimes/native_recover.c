@@ -6,7 +6,6 @@
  * complete (then its status is asked for, which settles a dead monitor or an earlier boot), or not (the wreck of a
  * create: remove). After that it looks for things without an owner: run directories, holds on images, users of volumes.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -27,24 +27,25 @@
 /* A workload that removes itself is kept so long after its end, for whoever waits for it to read the end. */
 #define AUTO_REMOVE_DELAY (5 * ZL_NSEC_PER_SEC)
 
+static int each_name(int dirfd, const char *path,
+                     int (*each)(void *data, const char *name, unsigned char type), void *data)
+{
+        _cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 ? -errno : zl_dir_each(fd, each, data);
+}
+
+static int push_name(void *data, const char *name, unsigned char type _unused_)
+{
+        return *name == '.' ? 0 : zl_strv_push(data, name);
+}
+
 /* Names of entries of a directory, without hidden ones. */
 static int list_dir(int dirfd, const char *path, char ***ret)
 {
-        int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
         _cleanup_strv_ char **names = NULL;
-        const struct dirent *de;
-        int r = 0;
+        int r = each_name(dirfd, path, push_name, &names);
 
-        if (!dir) {
-                r = -errno;
-                zl_close(fd);
-                return r;
-        }
-        while (r == 0 && (de = readdir(dir)))
-                if (de->d_name[0] != '.')
-                        r = zl_strv_push(&names, de->d_name);
-        closedir(dir);
         if (r == 0)
                 *ret = zl_take_ptr(names);
         return r;
@@ -186,12 +187,8 @@ static int half_made_status(struct native *n, const char *name, struct zl_status
 static int list_one(struct native *n, const char *name, int64_t until, struct zl_status *ret)
 {
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
-        struct zl_ident ident;
-        int r;
+        int r = native_look(n, name, until, ret, &why);
 
-        if (zl_ident_parse(name, &ident) < 0)
-                return 0;
-        r = native_look(n, name, until, ret, &why);
         if (r == 0) {
                 if (!remove_ended(n, name, ret))
                         return 1;
@@ -208,7 +205,8 @@ static int list_one(struct native *n, const char *name, int64_t until, struct zl
         return ret->name ? 1 : -ENOMEM;
 }
 
-int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, struct zl_error *err)
+int native_list(struct zl_runtime *rt, const struct zl_list_filter *filter, struct zl_status **ret,
+                size_t *ret_n, struct zl_error *err)
 {
         struct native *n = native_from(rt);
         _cleanup_strv_ char **names = NULL;
@@ -223,6 +221,8 @@ int native_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n, st
         if (!all)
                 return zl_fail_oom(err);
         ZL_STRV_FOREACH(name, names) {
+                if (!zl_list_filter_wants(filter, *name))
+                        continue;
                 r = list_one(n, *name, until, &all[count]);
                 if (r < 0) {
                         zl_status_free_all(all, count);
@@ -336,26 +336,31 @@ static void recover_volumes(struct native *n)
         zl_volume_info_free(infos, count);
 }
 
-/* Directories that were renamed away and not deleted to the end, and spares that nobody will take any more. */
-static void recover_hidden_in(struct native *n, int parent)
-{
-        int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        const struct dirent *de;
+struct hidden {
+        struct native *n;
+        int parent;
+};
 
-        while (dir && (de = readdir(dir)))
-                if (zl_startswith(de->d_name, NATIVE_TRASH))
-                        zl_rm_rf_at(parent, de->d_name);
-                else if (zl_startswith(de->d_name, NATIVE_SPARE))
-                        native_spare_recover(n, de->d_name);
-        if (dir)
-                closedir(dir);
+/* Directories that were renamed away and not deleted to the end, and spares that nobody will take any more. */
+static int recover_hidden_one(void *data, const char *name, unsigned char type _unused_)
+{
+        const struct hidden *in = data;
+
+        if (zl_startswith(name, NATIVE_TRASH))
+                zl_rm_rf_at(in->parent, name);
+        else if (zl_startswith(name, NATIVE_SPARE))
+                native_spare_recover(in->n, name);
+        else if (zl_startswith(name, NATIVE_SHELL))
+                native_shell_recover(in->n, name);
+        return 0;
 }
 
 void native_recover_hidden(struct native *n)
 {
-        recover_hidden_in(n, n->containers_fd);
-        recover_hidden_in(n, n->run_fd);
+        struct hidden containers = { n, n->containers_fd }, run = { n, n->run_fd };
+
+        each_name(n->containers_fd, ".", recover_hidden_one, &containers);
+        each_name(n->run_fd, ".", recover_hidden_one, &run);
 }
 
 int native_recover(struct zl_runtime *rt, struct zl_error *err)

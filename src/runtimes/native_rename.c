@@ -23,8 +23,6 @@
 #include "runtimes/native.h"
 #include "runtimes/native_network.h"
 
-#define CONFIG "bundle/config.json"
-
 struct renaming {
         struct native *n;
         int state_fd; /* locked */
@@ -107,7 +105,7 @@ static int adapt_config(const struct renaming *r, int dirfd)
         _cleanup_strv_ char **kept = NULL;
         _cleanup_free_ char *text = NULL;
         char *moved;
-        int e = zl_oci_config_load_at(dirfd, CONFIG, &config, r->err);
+        int e = zl_oci_config_load_at(dirfd, NATIVE_CONFIG, &config, r->err);
 
         if (e < 0)
                 return e;
@@ -122,16 +120,18 @@ static int adapt_config(const struct renaming *r, int dirfd)
                         return zl_fail_oom(r->err);
                 config->mounts[i].source = moved;
         }
-        moved = moved_cgroup(r, config->linux_->cgroups_path);
-        if (!moved || zl_strv_push_take(&kept, moved) < 0)
-                return zl_fail_oom(r->err);
-        config->linux_->cgroups_path = moved;
+        if (config->linux_->cgroups_path) {
+                moved = moved_cgroup(r, config->linux_->cgroups_path);
+                if (!moved || zl_strv_push_take(&kept, moved) < 0)
+                        return zl_fail_oom(r->err);
+                config->linux_->cgroups_path = moved;
+        }
         e = zl_oci_config_dump(config, &text, r->err);
         if (e < 0)
                 return e;
-        e = zl_write_file_at(dirfd, CONFIG, text, strlen(text), 0600, 0);
+        e = zl_write_file_at(dirfd, NATIVE_CONFIG, text, strlen(text), 0600, 0);
         explicit_bzero(text, strlen(text));
-        return e < 0 ? zl_fail_errno(r->err, -e, "cannot write %s/%s", r->dir, CONFIG) : 0;
+        return e < 0 ? zl_fail_errno(r->err, -e, "cannot write %s/%s", r->dir, NATIVE_CONFIG) : 0;
 }
 
 static int adapt_mounts(const struct renaming *r, const json_t *mounts)
@@ -232,7 +232,7 @@ static int adapt_configs(const struct renaming *r, const struct native_record *r
                 return e;
         run = native_open_run(r->n, r->name);
         /* A restart of the machine has wiped it. */
-        if (run < 0 || faccessat(run, CONFIG, F_OK, 0) < 0)
+        if (run < 0 || faccessat(run, NATIVE_CONFIG, F_OK, 0) < 0)
                 return 0;
         return adapt_config(r, run);
 }

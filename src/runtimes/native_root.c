@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -26,6 +25,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "base/thread.h"
 #include "image/unpack.h"
 #include "linux/mounts.h"
 #include "oci/runtime_config.h"
@@ -140,7 +140,7 @@ static int mount_one(struct visit *v, const struct zl_oci_mount *m)
 static int mount_volumes(struct visit *v)
 {
         _cleanup_(zl_oci_config_freep) struct zl_oci_config *config = NULL;
-        int r = zl_oci_config_load_at(v->state, "bundle/config.json", &config, v->err);
+        int r = zl_oci_config_load_at(v->state, NATIVE_CONFIG, &config, v->err);
 
         for (size_t i = 0; r >= 0 && i < config->n_mounts; i++)
                 r = mount_one(v, &config->mounts[i]);
@@ -192,16 +192,11 @@ static void *visit_thread(void *data)
 
 static int run_thread(struct visit *v)
 {
-        sigset_t all, old;
         pthread_t thread;
-        int r;
+        int r = zl_thread_start(&thread, visit_thread, v);
 
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the program's */
-        r = pthread_create(&thread, NULL, visit_thread, v);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        if (r != 0)
-                return zl_fail_errno(v->err, r, "cannot start a thread");
+        if (r < 0)
+                return zl_fail_errno(v->err, -r, "cannot start a thread");
         pthread_join(thread, NULL);
         return v->result;
 }

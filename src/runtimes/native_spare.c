@@ -10,12 +10,16 @@
  * environment, which arrive with the request; specs that need more than that (volumes, networks, terminals) are made the
  * usual way. One spare is kept at a time, for a minute after the last workload of its shape.
  *
+ * Beside it a monitor is kept that waits for the launch of whatever comes next: a process without directories, name
+ * or container, which has a network namespace ready. It serves every native workload, this kind of spare too, and ends with
+ * us or a minute after the last launch. With it goes a shell (native_shell.c), which has the files. While launches come in a row it is not made: who is in a hurry has no use for a process
+ * that is started beside his own.
+ *
  * To recover, a spare is a create that is going on: its directory is locked by us. When we die its monitor ends it, and whoever
  * recovers removes the directories. What may go wrong while one is made is nobody's concern: the usual way remains.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +30,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/strv.h"
+#include "base/thread.h"
 #include "linux/cgroup.h"
 #include "runtimes/native.h"
 #include "runtimes/native_network.h"
@@ -35,6 +40,14 @@
 /* So long after the last workload of its shape a spare is kept, and so long a start is left alone before the next is made. */
 #define KEPT_NSEC (60 * ZL_NSEC_PER_SEC)
 #define QUIET_NSEC (20 * ZL_NSEC_PER_MSEC)
+/* The same for a monitor, from the launch of the one before: it has started by then. And from its start, if there is one earlier. */
+#define MONITOR_QUIET_NSEC (50 * ZL_NSEC_PER_MSEC)
+#define DELEGATE_QUIET_NSEC (500 * ZL_NSEC_PER_MSEC) /* an external runtime takes about fifty */
+#define MONITOR_STARTED_NSEC (1 * ZL_NSEC_PER_MSEC)
+/* A shell is made so long after the monitor: what comes right after a start, as an exec, comes first. */
+#define SHELL_NSEC (3 * ZL_NSEC_PER_MSEC)
+/* And so long until its exit record comes to the disk. */
+#define PREPARE_NSEC (30 * ZL_NSEC_PER_MSEC)
 
 struct native_spares {
         pthread_mutex_t lock; /* guards all below but the thread */
@@ -45,6 +58,11 @@ struct native_spares {
         char shape[ZL_DIGEST_TEXT_MAX]; /* of it */
         int64_t wanted_at;
         struct native_spare *ready;
+        struct zl_monitor *monitor; /* one that waits */
+        struct native_shell *shell;
+        bool renamed;        /* a directory was, and that is not on the disk yet */
+        int64_t launched_at; /* 0: neither of the two is wanted */
+        int64_t made_at;     /* when the first is made */
 };
 
 /* ---- shape ------------------------------------------------------------------------------------------- */
@@ -133,6 +151,14 @@ static bool can_link(const struct native *n, const struct native_spare *s)
         return can;
 }
 
+static void make_hold(struct native *n)
+{
+        struct zl_image_store *images;
+
+        if (native_images(n, &images, NULL) == 0)
+                zl_image_hold_ahead(images);
+}
+
 static struct native_spare *make(struct native *n, const struct zl_service_spec *spec,
                                  const char *shape)
 {
@@ -150,6 +176,7 @@ static struct native_spare *make(struct native *n, const struct zl_service_spec 
                 native_spare_free(s);
                 return NULL;
         }
+        make_hold(n);
         if (can_link(n, s))
                 return s;
         zl_debug("no WebAssembly spare: the cache is on another file system than the state");
@@ -169,6 +196,8 @@ int native_spare_rename(struct native *n, struct native_spare *s, const char *na
                 r = zl_fail_errno(err, errno, "cannot make %s of a spare", name);
                 native_erase_dirs(n, name, NULL);
         }
+        if (r == 0)
+                native_spare_renamed(n);
         if (r < 0) {
                 zl_monitor_stop(s->monitor, SIGKILL, 0, NULL, NULL);
                 native_erase_dirs(n, s->name, NULL);
@@ -181,15 +210,16 @@ void native_spare_recover(struct native *n, const char *name)
         _cleanup_close_ int state = native_lock_state(n, name, false, NULL);
         _cleanup_(zl_monitor_closep) struct zl_monitor *monitor = NULL;
         _cleanup_(zl_cgroup_freep) struct zl_cgroup *cg = NULL;
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = NULL, *own = NULL;
         struct zl_cgroup_options options = { .owned = true };
 
         if (state == -EBUSY || state == -EWOULDBLOCK)
                 return; /* somebody's, who lives */
         if (native_connect(n, name, &monitor, NULL) == 0)
                 zl_monitor_stop(monitor, SIGKILL, 0, NULL, NULL);
-        if (asprintf(&path, "zlayer/%s", name + 1) > 0) {
-                options.path = path;
+        if (native_find_group(n, name, &own, NULL) == 0 &&
+            asprintf(&path, "zlayer/%s", name + 1) > 0) {
+                options.path = *own ? own : path;
                 if (zl_cgroup_open(&options, &cg, NULL) >= 0) {
                         zl_cgroup_kill_all(cg, SIGKILL, NULL);
                         zl_cgroup_remove(cg, NULL);
@@ -199,14 +229,6 @@ void native_spare_recover(struct native *n, const char *name)
 }
 
 /* ---- the thread that makes them -------------------------------------------------------------------------- */
-
-/* Its process or its monitor has ended: the connection says so. */
-static bool is_dead(const struct native_spare *s)
-{
-        struct pollfd p = { .fd = zl_monitor_fd(s->monitor), .events = POLLIN };
-
-        return poll(&p, 1, 0) != 0;
-}
 
 bool native_spare_is_ready(struct native *n, const char *shape)
 {
@@ -227,11 +249,80 @@ struct native_spare *native_spare_take(struct native *n, const char *shape)
         if (all->ready && zl_streq(all->ready->shape, shape))
                 s = zl_take_ptr(all->ready);
         pthread_mutex_unlock(&all->lock);
-        if (s && is_dead(s)) {
+        if (s && !zl_monitor_is_waiting(s->monitor)) {
                 native_spare_discard(n, s);
                 s = NULL;
         }
         return s;
+}
+
+/* The same about the monitor. */
+static bool step_monitor(struct native *n, struct native_spares *all, int64_t now)
+{
+        struct zl_monitor *made = NULL;
+
+        if (!all->launched_at || all->monitor || now < all->made_at)
+                return false;
+        pthread_mutex_unlock(&all->lock);
+        zl_monitor_start_ahead(native_monitor_program(n, n->delegate), NULL, &made, NULL);
+        pthread_mutex_lock(&all->lock);
+        all->monitor = made;
+        if (!made)
+                all->launched_at = 0; /* until the next launch */
+        return true;
+}
+
+/* And about the shell. */
+static bool step_shell(struct native *n, struct native_spares *all, int64_t now)
+{
+        struct native_shell *shell = all->shell;
+
+        if (!all->launched_at || (shell && shell->is_prepared) ||
+            now < all->made_at + (shell ? PREPARE_NSEC : SHELL_NSEC))
+                return false;
+        all->shell = NULL;
+        pthread_mutex_unlock(&all->lock);
+        if (shell)
+                native_shell_prepare(shell);
+        else
+                shell = native_shell_make(n);
+        make_hold(n);
+        pthread_mutex_lock(&all->lock);
+        all->shell = shell;
+        if (!shell)
+                all->launched_at = 0;
+        return true;
+}
+
+/* What nobody wants any more. */
+static bool step_expiry(struct native *n, struct native_spares *all, int64_t now)
+{
+        struct zl_monitor *monitor;
+        struct native_shell *shell;
+
+        if (all->launched_at && now - all->launched_at >= KEPT_NSEC)
+                all->launched_at = 0;
+        if (all->launched_at || (!all->monitor && !all->shell))
+                return false;
+        monitor = zl_take_ptr(all->monitor);
+        shell = zl_take_ptr(all->shell);
+        pthread_mutex_unlock(&all->lock);
+        zl_monitor_close(monitor);
+        native_shell_discard(n, shell);
+        pthread_mutex_lock(&all->lock);
+        return true;
+}
+
+/* The same about what was renamed. */
+static bool step_sync(struct native *n, struct native_spares *all)
+{
+        if (!all->renamed)
+                return false;
+        all->renamed = false;
+        pthread_mutex_unlock(&all->lock);
+        fsync(n->containers_fd); /* whoever must know does it himself */
+        pthread_mutex_lock(&all->lock);
+        return true;
 }
 
 /* What is to be done without the lock, which is held. true: something was. */
@@ -261,13 +352,27 @@ static bool step(struct native *n, struct native_spares *all, int64_t now)
         return true;
 }
 
+static int64_t next_make(const struct native_spares *all)
+{
+        if (!all->monitor)
+                return all->made_at;
+        if (!all->shell)
+                return all->made_at + SHELL_NSEC;
+        return all->shell->is_prepared ? all->launched_at + KEPT_NSEC : all->made_at + PREPARE_NSEC;
+}
+
 static void wait_for_news(struct native_spares *all, int64_t now)
 {
-        int64_t until = all->wanted_at + (all->ready ? KEPT_NSEC : QUIET_NSEC);
-        const struct timespec at = { ZL_MAX(until, now) / ZL_NSEC_PER_SEC,
-                                     ZL_MAX(until, now) % ZL_NSEC_PER_SEC };
+        int64_t until = INT64_MAX;
+        struct timespec at;
 
         if (all->wanted)
+                until = all->wanted_at + (all->ready ? KEPT_NSEC : QUIET_NSEC);
+        if (all->launched_at)
+                until = ZL_MIN(until, next_make(all));
+        until = ZL_MAX(until, now);
+        at = (struct timespec){ until / ZL_NSEC_PER_SEC, until % ZL_NSEC_PER_SEC };
+        if (all->wanted || all->launched_at)
                 pthread_cond_timedwait(&all->news, &all->lock, &at);
         else
                 pthread_cond_wait(&all->news, &all->lock);
@@ -282,22 +387,18 @@ static void *look_after(void *data)
         while (!all->stop) {
                 int64_t now = zl_now_monotonic();
 
-                if (!step(n, all, now) && !all->stop)
+                if (!step_sync(n, all) && !step_expiry(n, all, now) && !step_monitor(n, all, now) &&
+                    !step_shell(n, all, now) && !step(n, all, now) && !all->stop && !all->renamed)
                         wait_for_news(all, now);
         }
         pthread_mutex_unlock(&all->lock);
         return NULL;
 }
 
-/* Signals are for other threads. The lock is held. */
+/* The lock is held. */
 static void start_thread(struct native *n)
 {
-        sigset_t all, old;
-
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        n->spares->running = pthread_create(&n->spares->thread, NULL, look_after, n) == 0;
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        n->spares->running = zl_thread_start(&n->spares->thread, look_after, n) == 0;
 }
 
 void native_spare_want(struct native *n, const struct zl_create_options *options)
@@ -305,7 +406,7 @@ void native_spare_want(struct native *n, const struct zl_create_options *options
         struct native_spares *all = n->spares;
         char shape[ZL_DIGEST_TEXT_MAX];
 
-        if (!all || native_spare_shape(n, options, shape) != 1)
+        if (!n->settings.wasm_spare || native_spare_shape(n, options, shape) != 1)
                 return;
         pthread_mutex_lock(&all->lock);
         if (!all->wanted || !zl_streq(all->shape, shape)) {
@@ -320,12 +421,68 @@ void native_spare_want(struct native *n, const struct zl_create_options *options
         pthread_mutex_unlock(&all->lock);
 }
 
+struct native_shell *native_spare_shell(struct native *n)
+{
+        struct native_shell *s;
+
+        if (!n->settings.monitor_spare)
+                return NULL;
+        pthread_mutex_lock(&n->spares->lock);
+        s = zl_take_ptr(n->spares->shell);
+        pthread_mutex_unlock(&n->spares->lock);
+        return s;
+}
+
+void native_spare_renamed(struct native *n)
+{
+        pthread_mutex_lock(&n->spares->lock);
+        n->spares->renamed = true;
+        pthread_cond_signal(&n->spares->news);
+        pthread_mutex_unlock(&n->spares->lock);
+}
+
+struct zl_monitor *native_spare_monitor(struct native *n)
+{
+        struct native_spares *all = n->spares;
+        struct zl_monitor *m;
+
+        if (!n->settings.monitor_spare)
+                return NULL;
+        pthread_mutex_lock(&all->lock);
+        m = zl_take_ptr(all->monitor);
+        all->launched_at = zl_now_monotonic();
+        all->made_at = all->launched_at + (n->delegate ? DELEGATE_QUIET_NSEC : MONITOR_QUIET_NSEC);
+        if (!all->running)
+                start_thread(n);
+        pthread_cond_signal(&all->news);
+        pthread_mutex_unlock(&all->lock);
+        if (m && !zl_monitor_is_waiting(m)) {
+                zl_monitor_close(m);
+                m = NULL;
+        }
+        return m;
+}
+
+void native_spare_started(struct native *n)
+{
+        struct native_spares *all = n->spares;
+
+        if (!n->settings.monitor_spare)
+                return;
+        pthread_mutex_lock(&all->lock);
+        if (all->launched_at && (!all->monitor || !all->shell)) {
+                all->made_at = zl_now_monotonic() + MONITOR_STARTED_NSEC;
+                pthread_cond_signal(&all->news);
+        }
+        pthread_mutex_unlock(&all->lock);
+}
+
 int native_spares_open(struct native *n, struct zl_error *err)
 {
         struct native_spares *all;
         pthread_condattr_t attr;
 
-        if (!n->settings.wasm_spare)
+        if (!n->settings.wasm_spare && !n->settings.monitor_spare)
                 return 0;
         all = calloc(1, sizeof(*all));
         if (!all)
@@ -336,7 +493,8 @@ int native_spares_open(struct native *n, struct zl_error *err)
         pthread_condattr_destroy(&attr);
         pthread_mutex_init(&all->lock, NULL);
         n->spares = all;
-        native_recover_hidden(n);
+        if (n->settings.wasm_spare)
+                native_recover_hidden(n);
         return 0;
 }
 
@@ -353,6 +511,8 @@ void native_spares_close(struct native *n)
         if (all->running)
                 pthread_join(all->thread, NULL);
         native_spare_discard(n, all->ready);
+        zl_monitor_close(all->monitor);
+        native_shell_discard(n, all->shell);
         zl_service_spec_free(all->wanted);
         pthread_cond_destroy(&all->news);
         pthread_mutex_destroy(&all->lock);

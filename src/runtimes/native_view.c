@@ -119,11 +119,16 @@ static int put_files(json_t *d, const struct native *n, const struct native_reco
         json_t *paths = json_object();
         int r = paths ? 0 : -ENOMEM;
 
-        r = r ? r : put_path(paths, n, record->name, "bundle", "bundle");
+        r = r ? r
+              : zl_json_set(paths, "bundle",
+                            json_sprintf("%s/%s", n->containers_dir, record->name));
         r = r ? r : put_path(paths, n, record->name, "rootfs", "rootfs");
         r = r ? r : put_path(paths, n, record->name, "upper", "upper");
         r = r ? r : put_path(paths, n, record->name, "log", "log");
-        r = r ? r : zl_json_set(paths, "cgroup", json_sprintf("/%s", record->cgroup));
+        r = r ? r
+              : zl_json_set(paths, "cgroup",
+                            record->cgroup && *record->cgroup ? json_sprintf("/%s", record->cgroup)
+                                                              : json_null());
         if (r < 0) {
                 json_decref(paths);
                 return r;
@@ -140,7 +145,7 @@ static void put_process(json_t *d, int state_fd)
         json_t *process;
         size_t len;
 
-        if (zl_read_file_at(state_fd, "bundle/config.json", 32 << 20, &text, &len) < 0 ||
+        if (zl_read_file_at(state_fd, NATIVE_CONFIG, 32 << 20, &text, &len) < 0 ||
             zl_json_parse(text, len, "config.json", &config, NULL) < 0)
                 return;
         process = json_object_get(config, "process");

@@ -426,9 +426,11 @@ static int add_storage(struct native_wasm *w, const struct zl_oci_config *config
         return 0;
 }
 
+/* Of a spare, whose command is not known, NULL: then the file is there. */
 static int save_command(int state_fd, char *const *command, struct zl_error *err)
 {
         _cleanup_free_ char *text = NULL;
+        _cleanup_close_ int fd = -EBADF;
         size_t len = 0;
         char *p;
         int r;
@@ -440,7 +442,8 @@ static int save_command(int state_fd, char *const *command, struct zl_error *err
                 return zl_fail_oom(err);
         ZL_STRV_FOREACH(s, command)
                 p = (char *)memcpy(p, *s, strlen(*s) + 1) + strlen(*s) + 1;
-        r = zl_write_file_at(state_fd, EXEC_FILE, text, len, 0600, 0);
+        fd = openat(state_fd, EXEC_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        r = fd < 0 ? -errno : zl_write_full(fd, text, len);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", EXEC_FILE) : 0;
 }
 
@@ -510,7 +513,7 @@ int native_wasm_apply(struct native_wasm *w, const struct zl_service_spec *spec,
                        add_bind(config, end, NATIVE_WASM_MOUNT, false) < 0))
                 r = zl_fail_oom(err);
         if (r == 0)
-                r = save_command(state_fd, exec, err);
+                r = save_command(state_fd, w->spare ? NULL : exec, err);
         if (r < 0)
                 return r;
         zl_strv_free(config->process->args);

@@ -188,8 +188,7 @@ int native_wasm_http_prepare(struct native_wasm *w, const struct native_wasm_htt
 static unsigned port_of(const struct zl_service_spec *spec)
 {
         if (spec->n_endpoints > 0)
-                return spec->endpoints[0].has_target_port ? spec->endpoints[0].target_port
-                                                          : spec->endpoints[0].port;
+                return zl_spec_target_port(&spec->endpoints[0]);
         return spec->n_port_mappings > 0 ? spec->port_mappings[0].container_port : DEFAULT_PORT;
 }
 

@@ -18,12 +18,12 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "runtimes/native.h"
+#include "runtimes/news.h"
 #include "runtimes/status.h"
 
 struct member {
         char *name;
         struct zl_watch *watch; /* of its present life; NULL: that is over */
-        struct zl_status last;  /* what was told last; name is NULL: nothing yet */
         int directory;          /* inotify's number */
 };
 
@@ -34,8 +34,7 @@ struct all_watch {
         struct native *n;
         int epoll_fd, inotify_fd, top; /* top: inotify's number of the containers' directory */
         struct zl_map *members;
-        struct zl_status *gone; /* removed and not told yet */
-        size_t n_gone, told;
+        struct zl_news news;
 };
 
 static void member_free(void *p)
@@ -43,7 +42,6 @@ static void member_free(void *p)
         struct member *m = p;
 
         zl_watch_close(m->watch);
-        zl_status_done(&m->last);
         free(m->name);
         free(m);
 }
@@ -95,24 +93,14 @@ static int add_member(struct all_watch *w, const char *name)
 static int remove_member(struct all_watch *w, const char *name)
 {
         struct member *m = zl_map_take(w->members, name);
-        struct zl_status *grown;
+        int r;
 
         if (!m)
                 return 0;
         inotify_rm_watch(w->inotify_fd, m->directory);
-        if (m->last.name) {
-                grown = reallocarray(w->gone, w->n_gone + 1, sizeof(*grown));
-                if (!grown) {
-                        member_free(m);
-                        return -ENOMEM;
-                }
-                w->gone = grown;
-                grown[w->n_gone] = m->last;
-                grown[w->n_gone++].state = ZL_STATE_REMOVED;
-                m->last = (struct zl_status){ 0 };
-        }
+        r = zl_news_forget(&w->news, m->name);
         member_free(m);
-        return 0;
+        return r;
 }
 
 /* Those that are gone (another directory under the name is another workload), and the lives that have begun. */
@@ -141,7 +129,7 @@ static int look_again(struct all_watch *w, struct zl_error *err)
 {
         struct zl_status *all;
         size_t n;
-        int r = native_list(w->rt, &all, &n, err);
+        int r = native_list(w->rt, NULL, &all, &n, err);
 
         if (r < 0)
                 return r;
@@ -164,8 +152,9 @@ static struct member *by_directory(struct all_watch *w, int directory)
         return NULL;
 }
 
-static int on_name(struct all_watch *w, const struct inotify_event *e, struct zl_error *err)
+static int on_name(void *data, const struct inotify_event *e, struct zl_error *err)
 {
+        struct all_watch *w = data;
         struct member *m;
         int r = 0;
 
@@ -180,24 +169,7 @@ static int on_name(struct all_watch *w, const struct inotify_event *e, struct zl
         return r < 0 ? zl_fail_errno(err, -r, "cannot watch all workloads") : 0;
 }
 
-static int read_names(struct all_watch *w, struct zl_error *err)
-{
-        _Alignas(struct inotify_event) char buf[4096];
-        ssize_t n = read(w->inotify_fd, buf, sizeof(buf));
-        int r = 0;
-
-        for (ssize_t at = 0; r == 0 && at < n;) {
-                const struct inotify_event *e = (const struct inotify_event *)(const void *)(buf +
-                                                                                             at);
-
-                r = on_name(w, e, err);
-                at += (ssize_t)sizeof(*e) + e->len;
-        }
-        return r;
-}
-
-/* 1: `*ret` is news. */
-static int read_member(struct member *m, struct zl_status *ret)
+static int read_member(struct all_watch *w, struct member *m)
 {
         struct zl_status s;
         int r = native_watch_next(m->watch, &s, NULL);
@@ -206,17 +178,7 @@ static int read_member(struct member *m, struct zl_status *ret)
                 zl_watch_close(m->watch);
                 m->watch = NULL;
         }
-        if (r <= 0)
-                return 0;
-        if (m->last.name && m->last.state == s.state && m->last.generation == s.generation) {
-                zl_status_done(&s);
-                return 0;
-        }
-        zl_status_done(&m->last);
-        if (zl_status_copy(&s, &m->last) < 0)
-                m->last = (struct zl_status){ 0 };
-        *ret = s;
-        return 1;
+        return r <= 0 ? 0 : zl_news_learn(&w->news, &s);
 }
 
 static int all_next(struct zl_watch *base, struct zl_status *ret, struct zl_error *err)
@@ -225,13 +187,18 @@ static int all_next(struct zl_watch *base, struct zl_status *ret, struct zl_erro
         struct epoll_event e;
         int r = 0;
 
-        while (r == 0 && w->told == w->n_gone && epoll_wait(w->epoll_fd, &e, 1, 0) == 1)
-                r = e.data.ptr ? read_member(e.data.ptr, ret) : read_names(w, err);
-        if (r != 0 || w->told == w->n_gone)
-                return r;
-        *ret = w->gone[w->told++];
-        if (w->told == w->n_gone)
-                w->told = w->n_gone = 0;
+        while (!zl_news_next(&w->news, ret)) {
+                if (epoll_wait(w->epoll_fd, &e, 1, 0) != 1)
+                        return 0;
+                if (e.data.ptr) {
+                        r = read_member(w, e.data.ptr);
+                        r = r < 0 ? zl_fail_oom(err) : 0;
+                } else {
+                        r = zl_inotify_each(w->inotify_fd, on_name, w, err);
+                }
+                if (r < 0)
+                        return r;
+        }
         return 1;
 }
 
@@ -246,9 +213,7 @@ static void all_close(struct zl_watch *base)
 
         if (w->members)
                 zl_map_free(w->members);
-        for (size_t i = w->told; i < w->n_gone; i++)
-                zl_status_done(&w->gone[i]);
-        free(w->gone);
+        zl_news_done(&w->news);
         zl_close(w->inotify_fd);
         zl_close(w->epoll_fd);
         free(w);
@@ -276,8 +241,8 @@ int native_watch_open_all(struct zl_runtime *rt, struct zl_watch **ret, struct z
                 w->top = inotify_add_watch(w->inotify_fd, w->n->containers_dir,
                                            IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
                                                    IN_ONLYDIR);
-        if (!w->members || w->epoll_fd < 0 || w->inotify_fd < 0 || w->top < 0 ||
-            epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->inotify_fd, &e) < 0)
+        if (zl_news_init(&w->news) < 0 || !w->members || w->epoll_fd < 0 || w->inotify_fd < 0 ||
+            w->top < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->inotify_fd, &e) < 0)
                 r = zl_fail_errno(err, errno ? errno : ENOMEM, "cannot watch all workloads");
         else
                 r = look_again(w, err);

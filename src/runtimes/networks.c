@@ -2,12 +2,21 @@
 /* From two directories to the client of zlayer-net. */
 #include "runtimes/networks.h"
 
+#include <stdio.h>
+
+json_t *zl_networks_facts_view(const struct zl_networks_facts *facts)
+{
+        return json_pack("{s:b, s:s?, s:s}", "available", facts->way != NULL, "way", facts->way,
+                         "detail", facts->detail);
+}
+
 #ifdef ZL_HAVE_NATIVE
 
 #include <stdlib.h>
 
 #include "base/path.h"
 #include "network/client.h"
+#include "network/probe.h"
 #include "runtimes/select.h"
 
 struct place {
@@ -36,6 +45,21 @@ static int find_place(const struct zl_networks *n, struct place *ret, struct zl_
                                     .memory = ret->memory,
                                     .pool = getenv("ZLAYER_NETWORK_POOL") };
         return ret->dir && ret->memory ? 0 : zl_fail_oom(err);
+}
+
+int zl_networks_probe(const struct zl_networks *n, struct zl_networks_facts *ret,
+                      struct zl_error *err)
+{
+        _cleanup_place_ struct place place = { 0 };
+        struct zl_net_facts facts;
+        int r = find_place(n, &place, err);
+
+        if (r < 0)
+                return r;
+        zl_net_probe(place.program, &facts);
+        ret->way = facts.way;
+        snprintf(ret->detail, sizeof(ret->detail), "%s", facts.detail);
+        return 0;
 }
 
 int zl_networks_list(const struct zl_networks *n, json_t **ret, struct zl_error *err)
@@ -77,6 +101,13 @@ int zl_networks_ports(const struct zl_networks *n, json_t **ret, struct zl_error
 }
 
 #else
+
+int zl_networks_probe(const struct zl_networks *n, struct zl_networks_facts *ret,
+                      struct zl_error *err)
+{
+        *ret = (struct zl_networks_facts){ .detail = "not in this build" };
+        return 0;
+}
 
 static int unsupported(struct zl_error *err)
 {

@@ -131,13 +131,26 @@ int zl_runtime_state(struct zl_runtime *rt, const char *name, struct zl_status *
         return rt->ops->state(rt, name, ret, err);
 }
 
-int zl_runtime_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n,
-                    struct zl_error *err)
+bool zl_list_filter_wants(const struct zl_list_filter *filter, const char *name)
+{
+        struct zl_ident id;
+
+        return zl_ident_parse(name, &id) == 0 && (!filter || filter->wants(&id, filter->data));
+}
+
+int zl_runtime_list_some(struct zl_runtime *rt, const struct zl_list_filter *filter,
+                         struct zl_status **ret, size_t *ret_n, struct zl_error *err)
 {
         CHECK_OP(rt->ops, list, "list workloads");
         *ret = NULL;
         *ret_n = 0;
-        return rt->ops->list(rt, ret, ret_n, err);
+        return rt->ops->list(rt, filter, ret, ret_n, err);
+}
+
+int zl_runtime_list(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n,
+                    struct zl_error *err)
+{
+        return zl_runtime_list_some(rt, NULL, ret, ret_n, err);
 }
 
 int zl_runtime_inspect(struct zl_runtime *rt, const char *name, char **ret_json,

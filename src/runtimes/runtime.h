@@ -14,6 +14,18 @@
 
 struct zl_image_store;
 
+/* Which workloads a list shall have. Asked by name before anything of a workload is read: to look at one must not cost what to look
+ * at thousands does. */
+struct zl_list_filter {
+        bool (*wants)(const struct zl_ident *id, const void *data);
+        const void *data;
+};
+/* `filter` may be NULL: all. Also false for what is no name of a workload. */
+bool zl_list_filter_wants(const struct zl_list_filter *filter, const char *name);
+/* zl_runtime_list() without those that the filter does not want. */
+int zl_runtime_list_some(struct zl_runtime *rt, const struct zl_list_filter *filter,
+                         struct zl_status **ret, size_t *ret_n, struct zl_error *err);
+
 /* Every handle begins with the runtime's table, so the public functions can find their way. */
 struct zl_watch {
         const struct zl_runtime_ops *ops;
@@ -53,8 +65,8 @@ struct zl_runtime_ops {
         int (*remove)(struct zl_runtime *rt, const char *name, bool force, struct zl_error *err);
         int (*state)(struct zl_runtime *rt, const char *name, struct zl_status *ret,
                      struct zl_error *err);
-        int (*list)(struct zl_runtime *rt, struct zl_status **ret, size_t *ret_n,
-                    struct zl_error *err);
+        int (*list)(struct zl_runtime *rt, const struct zl_list_filter *filter,
+                    struct zl_status **ret, size_t *ret_n, struct zl_error *err);
         int (*inspect)(struct zl_runtime *rt, const char *name, char **ret_json,
                        struct zl_error *err);
         int (*recover)(struct zl_runtime *rt, struct zl_error *err);

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,7 +18,23 @@
 #include "base/path.h"
 #include "base/random.h"
 #include "base/strv.h"
+#include "linux/mounts.h"
 #include "linux/seccomp.h"
+
+/* So many sets of capabilities are remembered. */
+#define KNOWN_MAX 8
+
+struct zl_seccomp_cache {
+        char *dir;
+        pthread_mutex_t lock; /* guards what follows */
+        struct {
+                char **capabilities;
+                char digest[ZL_DIGEST_TEXT_MAX]; /* of the profile */
+        } known[KNOWN_MAX];
+        size_t n_known;
+};
+
+/* ---- entries ------------------------------------------------------------------------------------- */
 
 static void hash_string(struct zl_hash *h, const char *s)
 {
@@ -72,10 +90,8 @@ static int open_entry(const char *path)
 
         if (fd < 0)
                 return -errno;
-        if (zl_seccomp_program_read_fd(fd, &program, NULL) < 0 || lseek(fd, 0, SEEK_SET) != 0) {
-                zl_seccomp_program_done(&program);
+        if (zl_seccomp_program_read_fd(fd, &program, NULL) < 0)
                 return -EBADMSG;
-        }
         zl_seccomp_program_done(&program);
         return zl_take_fd(fd);
 }
@@ -103,15 +119,42 @@ static int write_entry(const struct zl_seccomp_program *program, const char *pat
         return r;
 }
 
-int zl_seccomp_cache_open(const char *cache_dir, const struct zl_oci_seccomp *profile,
-                          struct zl_error *err)
+/* ---- the cache ----------------------------------------------------------------------------------- */
+
+struct zl_seccomp_cache *zl_seccomp_cache_new(const char *dir)
+{
+        struct zl_seccomp_cache *cache = calloc(1, sizeof(*cache));
+
+        if (!cache)
+                return NULL;
+        cache->dir = strdup(dir);
+        if (!cache->dir) {
+                free(cache);
+                return NULL;
+        }
+        pthread_mutex_init(&cache->lock, NULL);
+        return cache;
+}
+
+void zl_seccomp_cache_free(struct zl_seccomp_cache *cache)
+{
+        if (!cache)
+                return;
+        for (size_t i = 0; i < cache->n_known; i++)
+                zl_strv_free(cache->known[i].capabilities);
+        pthread_mutex_destroy(&cache->lock);
+        free(cache->dir);
+        free(cache);
+}
+
+static int open_or_compile(struct zl_seccomp_cache *cache, const struct zl_oci_seccomp *profile,
+                           const char *digest, struct zl_error *err)
 {
         struct zl_seccomp_program program = { 0 };
-        char digest[ZL_DIGEST_TEXT_MAX];
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = zl_path_join(cache->dir, digest + 7);
         int fd, r;
 
-        if (make_key(profile, digest) < 0 || !(path = zl_path_join(cache_dir, digest + 7)))
+        if (!path)
                 return zl_fail_oom(err);
         fd = open_entry(path);
         if (fd >= 0)
@@ -119,7 +162,7 @@ int zl_seccomp_cache_open(const char *cache_dir, const struct zl_oci_seccomp *pr
         r = zl_seccomp_compile(profile, &program, err);
         if (r < 0)
                 return r;
-        r = zl_mkdir_p_at(AT_FDCWD, cache_dir, 0700);
+        r = zl_mkdir_p_at(AT_FDCWD, cache->dir, 0700);
         if (r == 0)
                 r = write_entry(&program, path);
         zl_seccomp_program_done(&program);
@@ -127,6 +170,99 @@ int zl_seccomp_cache_open(const char *cache_dir, const struct zl_oci_seccomp *pr
                 fd = open_entry(path);
         if (r < 0 || fd < 0)
                 return zl_fail_errno(err, r < 0 ? -r : -fd, "cannot keep a seccomp filter in %s",
-                                     cache_dir);
+                                     cache->dir);
         return fd;
+}
+
+int zl_seccomp_cache_open(struct zl_seccomp_cache *cache, const struct zl_oci_seccomp *profile,
+                          struct zl_error *err)
+{
+        char digest[ZL_DIGEST_TEXT_MAX];
+
+        return make_key(profile, digest) < 0 ? zl_fail_oom(err)
+                                             : open_or_compile(cache, profile, digest, err);
+}
+
+/* ---- the built-in profile ------------------------------------------------------------------------ */
+
+static bool strings_equal(char *const *a, char *const *b)
+{
+        size_t n = zl_strv_len(a);
+
+        if (n != zl_strv_len(b))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(a[i], b[i]) != 0)
+                        return false;
+        return true;
+}
+
+/* The machine and its kernel stay as they are: the capabilities are all that differs. */
+static bool recall(struct zl_seccomp_cache *cache, char *const *capabilities, char *digest)
+{
+        bool found = false;
+
+        pthread_mutex_lock(&cache->lock);
+        for (size_t i = 0; i < cache->n_known && !found; i++)
+                if (strings_equal(cache->known[i].capabilities, capabilities)) {
+                        strcpy(digest, cache->known[i].digest);
+                        found = true;
+                }
+        pthread_mutex_unlock(&cache->lock);
+        return found;
+}
+
+/* What does not fit, or finds no memory, is made anew each time. */
+static void remember(struct zl_seccomp_cache *cache, char *const *capabilities, const char *digest)
+{
+        pthread_mutex_lock(&cache->lock);
+        if (cache->n_known < ZL_ARRAY_SIZE(cache->known) &&
+            zl_strv_dup(capabilities, &cache->known[cache->n_known].capabilities) == 0)
+                strcpy(cache->known[cache->n_known++].digest, digest);
+        pthread_mutex_unlock(&cache->lock);
+}
+
+int zl_seccomp_cache_open_builtin(struct zl_seccomp_cache *cache,
+                                  const struct zl_seccomp_facts *facts, struct zl_error *err)
+{
+        _cleanup_(zl_seccomp_profile_freep) struct zl_oci_seccomp *profile = NULL;
+        char digest[ZL_DIGEST_TEXT_MAX];
+        int fd;
+
+        if (recall(cache, facts->capabilities, digest)) {
+                _cleanup_free_ char *path = zl_path_join(cache->dir, digest + 7);
+
+                fd = path ? open_entry(path) : -ENOMEM;
+                if (fd >= 0)
+                        return fd;
+        }
+        if (zl_seccomp_default(facts, &profile) < 0 || make_key(profile, digest) < 0)
+                return zl_fail_oom(err);
+        fd = open_or_compile(cache, profile, digest, err);
+        if (fd >= 0)
+                remember(cache, facts->capabilities, digest);
+        return fd;
+}
+
+int zl_seccomp_cache_keep(int fd, int dir_fd, const char *name)
+{
+        struct zl_seccomp_program program = { 0 };
+        _cleanup_close_ int copy = -EBADF;
+        char path[ZL_FD_PATH_MAX];
+        int r;
+
+        if (linkat(AT_FDCWD, zl_fd_path(fd, path), dir_fd, name, AT_SYMLINK_FOLLOW) == 0)
+                return 0;
+        /* Another file system, one whose files cannot have that many names, or a file that has lost its own: another process has
+         * made the same filter at the same time. */
+        if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != ENOENT)
+                return -errno;
+        copy = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (copy < 0)
+                return -errno;
+        r = zl_seccomp_program_read_fd(fd, &program, NULL);
+        if (r == 0)
+                r = zl_seccomp_program_write_fd(&program, copy);
+        zl_seccomp_program_done(&program);
+        return r;
 }

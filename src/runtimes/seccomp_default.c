@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/strv.h"
 
 #define ALLOW "SCMP_ACT_ALLOW"
@@ -118,18 +119,23 @@ static const struct {
 
 /* ---- building ------------------------------------------------------------------------------------ */
 
+/* Hundreds at each start of a container, so not word by word into a vector that grows. */
 static char **split(const char *text)
 {
-        char **words = NULL;
+        size_t n = 1;
+        char **words;
 
-        while (*text) {
-                size_t n = strcspn(text, " ");
+        for (const char *p = text; *p; p++)
+                n += *p == ' ';
+        words = calloc(n + 1, sizeof(*words));
+        for (n = 0; words && *text; text += strspn(text, " ")) {
+                size_t len = strcspn(text, " ");
 
-                if (n > 0 && zl_strv_push_take(&words, strndup(text, n)) < 0) {
+                if (len > 0 && !(words[n++] = strndup(text, len))) {
                         zl_strv_free(words);
                         return NULL;
                 }
-                text += n + strspn(text + n, " ");
+                text += len;
         }
         return words;
 }
@@ -231,8 +237,12 @@ static bool is_allowed(const char *name, char *const *capabilities)
         return false;
 }
 
+/* All that is denied becomes one rule: names by the dozen, which somebody has to read at each start. */
 static int add_conditional(struct zl_oci_seccomp *p, char *const *capabilities)
 {
+        _cleanup_buf_ struct zl_buf denied = ZL_BUF_INIT(sizeof(never) + 64 * 1024);
+
+        zl_buf_puts(&denied, never);
         for (size_t i = 0; i < ZL_ARRAY_SIZE(conditional); i++) {
                 _cleanup_strv_ char **names = split(conditional[i].names);
 
@@ -248,11 +258,10 @@ static int add_conditional(struct zl_oci_seccomp *p, char *const *capabilities)
                         if (zl_streq(*name, "clone") || zl_streq(*name, "clone3") ||
                             is_allowed(*name, capabilities))
                                 continue;
-                        if (deny(p, *name, EPERM) < 0)
-                                return -ENOMEM;
+                        zl_buf_putf(&denied, " %s", *name);
                 }
         }
-        return 0;
+        return zl_buf_error(&denied) ? -ENOMEM : deny(p, denied.data, EPERM);
 }
 
 static int add_by_argument(struct zl_oci_seccomp *p, const struct zl_seccomp_facts *facts)
@@ -282,6 +291,21 @@ static int add_by_argument(struct zl_oci_seccomp *p, const struct zl_seccomp_fac
         return deny(p, "clone3", ENOSYS);
 }
 
+int zl_seccomp_refuse_all(struct zl_oci_seccomp **ret)
+{
+        struct zl_oci_seccomp *p = calloc(1, sizeof(*p));
+
+        if (!p)
+                return -ENOMEM;
+        p->default_action = strdup(DENY);
+        if (!p->default_action) {
+                zl_seccomp_profile_free(p);
+                return -ENOMEM;
+        }
+        *ret = p;
+        return 0;
+}
+
 int zl_seccomp_default(const struct zl_seccomp_facts *facts, struct zl_oci_seccomp **ret)
 {
         struct zl_oci_seccomp *p = calloc(1, sizeof(*p));
@@ -295,8 +319,7 @@ int zl_seccomp_default(const struct zl_seccomp_facts *facts, struct zl_oci_secco
                 if (zl_streq(facts->arch, machines[i].machine))
                         p->architectures = split(machines[i].architectures);
         if (!p->default_action || !zl_seccomp_add_rule(p, always, ALLOW) ||
-            add_by_argument(p, facts) < 0 || add_conditional(p, facts->capabilities) < 0 ||
-            deny(p, never, EPERM) < 0) {
+            add_by_argument(p, facts) < 0 || add_conditional(p, facts->capabilities) < 0) {
                 zl_seccomp_profile_free(p);
                 return -ENOMEM;
         }

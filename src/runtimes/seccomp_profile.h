@@ -18,6 +18,9 @@ struct zl_seccomp_facts {
 /* The built-in profile; the caller frees with zl_seccomp_profile_free(). 0 or -ENOMEM. */
 int zl_seccomp_default(const struct zl_seccomp_facts *facts, struct zl_oci_seccomp **ret);
 
+/* One that refuses every call; the same. */
+int zl_seccomp_refuse_all(struct zl_oci_seccomp **ret);
+
 /* Reads a profile; `what` names it in errors. ZL_E_INVALID for a text that is none. Does not block. */
 int zl_seccomp_parse(const char *text, size_t len, const char *what,
                      const struct zl_seccomp_facts *facts, struct zl_oci_seccomp **ret,

@@ -234,11 +234,20 @@ char *zl_find_installed(const char *name)
         return file ? file : beside(ZL_LIBEXECDIR "/zlayer/", name);
 }
 
+static int choose_bool(const char *variable, bool *value, struct zl_error *err)
+{
+        const char *text = getenv(variable);
+
+        if (text && *text && zl_parse_bool(text, value) < 0)
+                return zl_fail(err, ZL_E_CONFIGURATION, 0,
+                               "%s is \"%s\", which is neither true nor false", variable, text);
+        return 0;
+}
+
 static int choose_wasm(const struct zl_runtime_options *o, struct zl_runtime_settings *s,
                        struct zl_error *err)
 {
         const char *most = getenv("ZLAYER_WASM_MAX_EXECUTION_TIME");
-        const char *spare = getenv("ZLAYER_WASM_SPARE");
         _cleanup_free_ char *fallback = zl_path_join(s->root_dir, "wasm");
         int r;
 
@@ -250,10 +259,7 @@ static int choose_wasm(const struct zl_runtime_options *o, struct zl_runtime_set
             zl_duration_parse(most, &s->wasm_max_execution_nsec, NULL) < 0)
                 r = zl_fail(err, ZL_E_CONFIGURATION, 0,
                             "ZLAYER_WASM_MAX_EXECUTION_TIME is no duration: %s", most);
-        if (r == 0 && spare && *spare && zl_parse_bool(spare, &s->wasm_spare) < 0)
-                r = zl_fail(err, ZL_E_CONFIGURATION, 0,
-                            "ZLAYER_WASM_SPARE is \"%s\", which is neither true nor false", spare);
-        return r;
+        return r == 0 ? choose_bool("ZLAYER_WASM_SPARE", &s->wasm_spare, err) : r;
 }
 
 int zl_runtime_settings_make(const struct zl_runtime_options *options,
@@ -266,7 +272,8 @@ int zl_runtime_settings_make(const struct zl_runtime_options *options,
         struct zl_runtime_settings s = { .systemd_cgroup = o->systemd_cgroup,
                                          .plain_http = o->plain_http,
                                          .wasm_max_execution_nsec = o->wasm_max_execution_nsec,
-                                         .wasm_spare = o->wasm_spare };
+                                         .wasm_spare = o->wasm_spare,
+                                         .monitor_spare = o->monitor_spare };
         const char *data = getenv("ZLAYER_DATA_DIR"); /* an older name */
         int r = zl_environment_check(err);
 
@@ -282,6 +289,8 @@ int zl_runtime_settings_make(const struct zl_runtime_options *options,
                 r = zl_fail_oom(err);
         if (r == 0)
                 r = choose_wasm(o, &s, err);
+        if (r == 0)
+                r = choose_bool("ZLAYER_MONITOR_SPARE", &s.monitor_spare, err);
         if (r == 0 && monitor && *monitor) {
                 if (!(s.monitor_path = strdup(monitor)))
                         r = zl_fail_oom(err);
@@ -315,6 +324,7 @@ static struct zl_runtime_options options_of(const struct zl_runtime_settings *s)
                 .wasm_cache_dir = s->wasm_cache_dir,
                 .wasm_max_execution_nsec = s->wasm_max_execution_nsec,
                 .wasm_spare = s->wasm_spare,
+                .monitor_spare = s->monitor_spare,
         };
 }
 

@@ -12,7 +12,7 @@ struct zl_runtime_settings {
         char *root_dir, *runtime_dir, *oci_name, *monitor_path, *docker_host;
         char *wasm_cache_dir;
         int64_t wasm_max_execution_nsec; /* 0: no limit */
-        bool wasm_spare;
+        bool wasm_spare, monitor_spare;
         bool systemd_cgroup, plain_http;
 };
 void zl_runtime_settings_done(struct zl_runtime_settings *settings);

@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/strv.h"
 #include "runtimes/tar_tree.h"
 
@@ -301,7 +302,7 @@ static int put_opaque(struct tree *t, int fd, const char *name, const struct sta
         _cleanup_free_ char *path = NULL;
         char value;
 
-        if (fgetxattr(fd, "trusted.overlay.opaque", &value, 1) != 1 || value != 'y')
+        if (fgetxattr(fd, zl_process_opaque_xattr(), &value, 1) != 1 || value != 'y')
                 return 0;
         path = zl_path_join(name, ".wh..wh..opq");
         if (!path)

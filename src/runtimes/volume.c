@@ -114,7 +114,8 @@ static int check_name(const char *name, struct zl_error *err)
         return zl_volume_name_is_valid(name) ? 0 : refuse_name(name, err);
 }
 
-int zl_volume_full_name(const char *deployment, const char *name, char **ret, struct zl_error *err)
+int zl_volume_full_name(const struct zl_ident *ident, const char *name, char **ret,
+                        struct zl_error *err)
 {
         _cleanup_free_ char *full = NULL;
         int r;
@@ -122,9 +123,9 @@ int zl_volume_full_name(const char *deployment, const char *name, char **ret, st
         /* A dot in the spec's own name would reach into another deployment. */
         if (strchr(name, '.') || !zl_volume_name_is_valid(name))
                 return refuse_name(name, err);
-        if (zl_streq(deployment, ZL_IDENT_RUN_DEPLOYMENT))
+        if (zl_ident_is_run(ident))
                 full = strdup(name);
-        else if (asprintf(&full, "%s.%s", deployment, name) < 0)
+        else if (asprintf(&full, "%s.%s", ident->deployment, name) < 0)
                 full = NULL;
         if (!full)
                 return zl_fail_oom(err);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/ident.h"
 
 struct zl_volumes;
 
@@ -37,8 +38,9 @@ void zl_volume_info_free(struct zl_volume_info *infos, size_t n);
 
 /* NAME or DEPLOYMENT.NAME: letters, digits, '-', '_' in each part, 1 to 63 bytes, beginning with a letter or digit. */
 bool zl_volume_name_is_valid(const char *name) _pure_;
-/* The full name of a volume called `name` in a spec of `deployment` (ZL_IDENT_RUN_DEPLOYMENT: global). */
-int zl_volume_full_name(const char *deployment, const char *name, char **ret, struct zl_error *err);
+/* The full name of a volume called `name` in the spec of `ident`: that of a `run` is global. */
+int zl_volume_full_name(const struct zl_ident *ident, const char *name, char **ret,
+                        struct zl_error *err);
 
 /* Makes a volume. ZL_E_EXISTS if it is there. */
 int zl_volume_create(struct zl_volumes *volumes, const char *name, struct zl_error *err);

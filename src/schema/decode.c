@@ -738,7 +738,7 @@ int zl_schema_read_json(const struct zl_type *type, const char *text, size_t len
 
         if (!problems)
                 return zl_fail_oom(err);
-        r = zl_json_read(arena, text, len, what, &root, err);
+        r = zl_json_read_without(arena, text, len, what, type->passed_over, &root, err);
         if (r < 0)
                 return r;
         r = zl_schema_decode(type, root, &options, value, problems);

@@ -17,6 +17,7 @@ struct reader {
         uint32_t line;
         unsigned depth;
         const char *what;
+        const char *without; /* lists under this key are passed over; or NULL */
         struct zl_error *err;
 };
 
@@ -241,6 +242,59 @@ static int read_key(struct reader *rd, struct zl_node **ret)
         return 0;
 }
 
+/* From the bracket of a list to behind its end. */
+static int pass_over(struct reader *rd)
+{
+        size_t depth = 0;
+
+        do {
+                rd->p += strcspn(rd->p, "\"[]\n");
+                switch (*rd->p++) {
+                case '[':
+                        depth++;
+                        break;
+                case ']':
+                        depth--;
+                        break;
+                case '\n':
+                        rd->line++;
+                        rd->line_start = rd->p;
+                        break;
+                case '"':
+                        while (*rd->p != '"' && rd->p < rd->end)
+                                rd->p += *rd->p == '\\' && rd->p + 1 < rd->end ? 2 : 1;
+                        rd->p++;
+                        break;
+                }
+                if (rd->p > rd->end) {
+                        rd->p = rd->end;
+                        return fault(rd, rd->p, "the text ends too early");
+                }
+        } while (depth > 0);
+        return 0;
+}
+
+/* One member or element, which becomes a child unless it is one that nobody wants. */
+static int read_child(struct reader *rd, struct zl_node *node)
+{
+        struct zl_node *key = NULL, *child;
+        int r = node->kind == ZL_NODE_MAP ? read_key(rd, &key) : 0;
+
+        if (r < 0)
+                return r;
+        if (key && rd->without && zl_streq(key->text, rd->without)) {
+                skip_blanks(rd);
+                if (*rd->p == '[')
+                        return pass_over(rd);
+        }
+        r = read_value(rd, &child);
+        if (r < 0)
+                return r;
+        child->key = key;
+        zl_node_add(node, child);
+        return 0;
+}
+
 static int read_children(struct reader *rd, struct zl_node *node, char close)
 {
         int r;
@@ -251,18 +305,9 @@ static int read_children(struct reader *rd, struct zl_node *node, char close)
                 return 0;
         }
         for (;;) {
-                struct zl_node *key = NULL, *child;
-
-                if (close == '}') {
-                        r = read_key(rd, &key);
-                        if (r < 0)
-                                return r;
-                }
-                r = read_value(rd, &child);
+                r = read_child(rd, node);
                 if (r < 0)
                         return r;
-                child->key = key;
-                zl_node_add(node, child);
                 skip_blanks(rd);
                 if (*rd->p == close) {
                         rd->p++;
@@ -311,7 +356,14 @@ static int read_value(struct reader *rd, struct zl_node **ret)
 int zl_json_read(struct zl_arena *arena, const char *text, size_t len, const char *what,
                  struct zl_node **ret, struct zl_error *err)
 {
-        struct reader rd = { .arena = arena, .line = 1, .what = what, .err = err };
+        return zl_json_read_without(arena, text, len, what, NULL, ret, err);
+}
+
+/* zl-size: zl_json_read() and a key */
+int zl_json_read_without(struct zl_arena *arena, const char *text, size_t len, const char *what,
+                         const char *key, struct zl_node **ret, struct zl_error *err)
+{
+        struct reader rd = { .arena = arena, .line = 1, .what = what, .without = key, .err = err };
         struct zl_node *node = NULL;
         int r;
 

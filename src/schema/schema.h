@@ -173,6 +173,8 @@ struct zl_type {
         size_t n_variants;
         const struct zl_custom *custom;
         const struct zl_key_hint *key_hints; /* struct: advice for unknown keys, or NULL */
+        const char *
+                passed_over; /* of a whole document in JSON: lists under this key, at any level, are not read; or NULL */
         /* struct: called after its fields are decoded; reports by zl_decode_problem(); may be NULL */
         int (*finish)(struct zl_decoder *dec, const struct zl_node *node, void *value);
 };

@@ -134,6 +134,12 @@ int zl_spec_size_bytes(const char *text, uint64_t *ret)
         return -EINVAL;
 }
 
+uint16_t zl_spec_target_port(const struct zl_endpoint_spec *endpoint)
+{
+        return endpoint->has_target_port && endpoint->target_port ? endpoint->target_port
+                                                                  : endpoint->port;
+}
+
 bool zl_spec_is_published(const struct zl_service_spec *spec)
 {
         return spec->n_port_mappings > 0 || spec->n_endpoints > 0;
@@ -178,7 +184,7 @@ uint16_t zl_spec_health_port(const struct zl_service_spec *spec)
 
                 if (e->protocol == ZL_PROTOCOL_HTTP || e->protocol == ZL_PROTOCOL_HTTPS ||
                     e->protocol == ZL_PROTOCOL_WEBSOCKET)
-                        return e->has_target_port ? e->target_port : e->port;
+                        return zl_spec_target_port(e);
         }
         return HEALTH_PORT_FALLBACK;
 }

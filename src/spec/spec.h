@@ -45,6 +45,9 @@ int zl_spec_size_bytes(const char *text, uint64_t *ret);
 /* Label with more names in its network, separated by commas. */
 #define ZL_NETWORK_ALIASES_LABEL "zlayer.network.aliases"
 
+/* Where the workload listens for an endpoint. */
+uint16_t zl_spec_target_port(const struct zl_endpoint_spec *endpoint);
+
 /* Is there something to be reached: a published port, an endpoint? */
 bool zl_spec_is_published(const struct zl_service_spec *spec);
 /* Is its place a bridge: because it says so, or because it says nothing and is published? */

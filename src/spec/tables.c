@@ -387,7 +387,7 @@ static const struct zl_type lifecycle_type = ZL_TYPE_STRUCT(struct zl_lifecycle_
 
 static const struct zl_field device_fields[] = {
         F(zl_device_spec, path, zl_type_str, .flags = ZL_REQUIRED,
-          DOC("Device file on the host; the same path inside.")),
+          DOC("Device file on the host; the same path inside. Or a CDI name, VENDOR/CLASS=NAME.")),
         F(zl_device_spec, read, zl_type_bool, .def = "true", DOC("May be read.")),
         F(zl_device_spec, write, zl_type_bool, .def = "true", DOC("May be written.")),
         F(zl_device_spec, mknod, zl_type_bool, .def = "false", DOC("May be made by mknod.")),

@@ -9,12 +9,12 @@
 #include "wasm/plugin.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "wasm/engine.h"
 
 #define TICK_NSEC (5 * 1000000L)
@@ -86,26 +86,13 @@ static void *tick(void *data)
         return NULL;
 }
 
-/* Signals are the program's: none is delivered to a thread of ours. */
-static int start_ticker(struct zl_wasm_library *l)
-{
-        sigset_t all, old;
-        int r;
-
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        r = pthread_create(&l->ticker, NULL, tick, l);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        return r;
-}
-
 static int count_timed(struct zl_wasm_library *l, struct zl_error *err)
 {
         int r = 0;
 
         pthread_mutex_lock(&l->lock);
         if (!l->ticking) {
-                r = start_ticker(l);
+                r = zl_thread_start(&l->ticker, tick, l);
                 l->ticking = r == 0;
         }
         if (r == 0) {
@@ -113,7 +100,7 @@ static int count_timed(struct zl_wasm_library *l, struct zl_error *err)
                 pthread_cond_signal(&l->wake);
         }
         pthread_mutex_unlock(&l->lock);
-        return r ? zl_fail_errno(err, r, "cannot make a thread for the time limit") : 0;
+        return r ? zl_fail_errno(err, -r, "cannot make a thread for the time limit") : 0;
 }
 
 static void discount_timed(struct zl_wasm_library *l)

@@ -2,13 +2,16 @@
 /*
  * One life of an instance: a store with its limits and its view of the world, the start function, and what its end means.
  *
- * Output goes through a callback of ours and from there straight to a descriptor: nothing is buffered, so what a guest has
- * written is out before it traps. A callback has to take everything, which write() to a blocking descriptor does.
+ * What a guest has written is out before it traps. The engine's own streams write a module's output where it is made, and flush it
+ * every time. A component flushes when it likes, and what then lies in the engine is lost with the process: its output, and that for a
+ * program that embeds us, goes through a callback of ours. That costs a task of the engine's scheduler and two changes of thread
+ * for every piece. A callback has to take everything, which write() to a blocking descriptor does.
  *
  * An end by the engine has many forms: an error that carries an exit status is proc_exit(); a trap of a module has a code; a
  * trap of a component is an error with a text. What we caused ourselves (interrupt, time) we know from the callback, before
  * we look at what the engine says about it.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,12 +58,34 @@ static ptrdiff_t write_output(void *data, const unsigned char *bytes, size_t len
         const struct stream *s = data;
         int r;
 
-        if (s->run->options->no_output)
-                return (ptrdiff_t)len;
         if (s->run->output)
                 return s->run->output(s->run->output_data, s->number, bytes, len);
         r = zl_write_full(s->number, bytes, len);
         return r < 0 ? r : (ptrdiff_t)len;
+}
+
+/* The engine's own streams take EAGAIN for an error of the guest. */
+static bool is_blocking(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        return flags >= 0 && !(flags & O_NONBLOCK);
+}
+
+static void set_output(struct instance *in, wasi_config_t *wasi)
+{
+        if (in->options->no_output)
+                return;
+        if (!in->run->output && in->unit->module && is_blocking(STDOUT_FILENO) &&
+            is_blocking(STDERR_FILENO)) {
+                wasi_config_inherit_stdout(wasi);
+                wasi_config_inherit_stderr(wasi);
+                return;
+        }
+        for (int i = 0; i < 2; i++)
+                in->streams[i] = (struct stream){ in->run, i + 1 };
+        wasi_config_set_stdout_custom(wasi, write_output, &in->streams[0], NULL);
+        wasi_config_set_stderr_custom(wasi, write_output, &in->streams[1], NULL);
 }
 
 static int set_args(const struct instance *in, wasi_config_t *wasi, struct zl_error *err)
@@ -135,10 +160,7 @@ static int make_world(struct instance *in, struct zl_error *err)
         }
         if (!in->options->no_stdin)
                 wasi_config_inherit_stdin(wasi);
-        for (int i = 0; i < 2; i++)
-                in->streams[i] = (struct stream){ in->run, i + 1 };
-        wasi_config_set_stdout_custom(wasi, write_output, &in->streams[0], NULL);
-        wasi_config_set_stderr_custom(wasi, write_output, &in->streams[1], NULL);
+        set_output(in, wasi);
         if (in->options->network) {
                 wasi_config_inherit_network(wasi);
                 wasi_config_allow_ip_name_lookup(wasi, true);

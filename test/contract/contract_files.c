@@ -68,8 +68,41 @@ static int case_stats(const char *name)
         return 0;
 }
 
+/* By the process and not by the runtime's own idea of where its group is. -1: it has none of either version. */
+static int64_t memory_limit_of(pid_t pid)
+{
+        char path[64], line[600], file[800];
+        int64_t limit = -1;
+        FILE *groups, *f;
+
+        snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+        groups = fopen(path, "re");
+        while (groups && limit < 0 && fgets(line, sizeof(line), groups)) {
+                const char *v1 = strstr(line, ":memory:/"), *v2 = zl_startswith(line, "0::/");
+
+                line[strcspn(line, "\n")] = 0;
+                if (v1)
+                        snprintf(file, sizeof(file),
+                                 "/sys/fs/cgroup/memory/%s/memory.limit_in_bytes",
+                                 v1 + strlen(":memory:/"));
+                else if (v2)
+                        snprintf(file, sizeof(file), "/sys/fs/cgroup/%s/memory.max", v2);
+                else
+                        continue;
+                f = fopen(file, "re");
+                if (f && fgets(line, sizeof(line), f))
+                        limit = strtoll(line, NULL, 10);
+                if (f)
+                        fclose(f);
+        }
+        if (groups)
+                fclose(groups);
+        return limit;
+}
+
 static int case_update(const char *name)
 {
+        struct zl_status status;
         struct zl_update u = ZL_UPDATE_INIT;
         struct zl_stats s;
 
@@ -79,6 +112,9 @@ static int case_update(const char *name)
         OK(zl_runtime_update(rt, name, &u, &err));
         OK(zl_runtime_stats(rt, name, &s, &err));
         CHECK(s.memory_limit == 48 << 20);
+        OK(zl_runtime_state(rt, name, &status, &err));
+        CHECK(kind == ZL_RUNTIME_MOCK || memory_limit_of(status.pid) == 48 << 20);
+        zl_status_done(&status);
         return 0;
 }
 

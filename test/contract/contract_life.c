@@ -2,6 +2,9 @@
 /* Cases: the life of a workload, and watching it. */
 #include "contract.h"
 
+#include "runtimes/runtime.h"
+#include "runtimes/status.h"
+
 static int case_life(const char *name)
 {
         const struct zl_log_options out = { .tail = -1, .no_stderr = true };
@@ -204,6 +207,29 @@ static int case_recover(const char *name)
         return wait_end(name, &code, NULL);
 }
 
+static bool has_name(const struct zl_ident *id, const void *data)
+{
+        char name[ZL_IDENT_NAME_MAX];
+
+        return zl_streq(zl_ident_name(id, name), data);
+}
+
+static int list_by_name(const char *name)
+{
+        struct zl_list_filter filter = { .wants = has_name, .data = name };
+        struct zl_status *all;
+        size_t n;
+
+        OK(zl_runtime_list_some(rt, &filter, &all, &n, &err));
+        CHECK(n == 1 && zl_streq(all[0].name, name) && all[0].state == ZL_STATE_PENDING);
+        zl_status_free_all(all, n);
+        filter.data = "contract.nobody.1";
+        OK(zl_runtime_list_some(rt, &filter, &all, &n, &err));
+        CHECK(n == 0);
+        zl_status_free_all(all, n);
+        return 0;
+}
+
 static int case_list(const char *name)
 {
         struct zl_status *all;
@@ -219,7 +245,7 @@ static int case_list(const char *name)
         }
         free(all);
         CHECK(found);
-        return 0;
+        return list_by_name(name);
 }
 
 #define RENAMED "contract.renamed.9"

@@ -187,6 +187,35 @@ static void hit_some(struct world *w)
         free(list);
 }
 
+/* By hand, whatever it does just now; the agent may refuse. */
+static void start_one(struct world *w, const char *name)
+{
+        const struct zl_agent_start_options options = { .restart = world_random(w) % 2,
+                                                        .grace = 0 };
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+        int r;
+
+        world_forgive(w, name); /* before, for it may begin at once */
+        r = zl_agent_start(w->agent, name, &options, &err);
+        if (r >= 0 && jobs_owns(name))
+                world_fail(w, "%s is an execution of a job and was started by hand", name);
+        world_note(w, "people: %s %s: %d", options.restart ? "restart" : "start", name, r);
+}
+
+static void start_some(struct world *w)
+{
+        struct zl_status *list = NULL;
+        size_t n = 0;
+
+        if (zl_runtime_list(w->rt, &list, &n, NULL) < 0)
+                return;
+        if (n > 0)
+                start_one(w, list[world_random(w) % n].name);
+        for (size_t i = 0; i < n; i++)
+                zl_status_done(&list[i]);
+        free(list);
+}
+
 void people_act(struct world *w)
 {
         size_t d = world_random(w) % WORLD_DEPLOYMENTS;
@@ -203,6 +232,8 @@ void people_act(struct world *w)
                 scale(w, d);
         else if (what < 93)
                 stop(w, d);
+        else if (what < 97)
+                start_some(w);
         for (unsigned i = (unsigned)(world_random(w) % 3); i > 0; i--)
                 jobs_act(w, world_deployment(d));
         tags_act(w, world_deployment(d));

@@ -282,7 +282,7 @@ static void forget_hashes(struct world *w, const char *deployment)
 }
 
 /* What begins a new count: it was well, or somebody wants something else now. */
-static void forget_restarts(struct world *w, const char *name)
+void world_forgive(struct world *w, const char *name)
 {
         zl_map_remove(w->restarts, name);
         zl_map_remove(w->not_before, name);
@@ -331,7 +331,7 @@ static void host_save_replica(void *data, const struct zl_replica_record *record
         if (w->dead || !record->hash || world_chance(w, 50))
                 return;
         if (!zl_streq_ptr(zl_map_get(w->hashes, record->name), record->hash))
-                forget_restarts(w, record->name);
+                world_forgive(w, record->name);
         remember(w, record->name);
         put(w->hashes, record->name, strdup(record->hash));
 }
@@ -392,7 +392,7 @@ static void check_restart(struct world *w, const struct zl_event *event)
         size_t n = 0;
 
         if (is_rolling(w, event->name)) {
-                forget_restarts(w, event->name); /* it begins anew, now or soon */
+                world_forgive(w, event->name); /* it begins anew, now or soon */
                 return;
         }
         put(w->not_before, event->name, instant(w->now + event->delay_nsec));
@@ -454,7 +454,7 @@ static void host_event(void *data, const struct zl_event *event)
                 zl_map_remove(w->not_before, event->name);
                 break;
         case ZL_EVENT_REMOVED:
-                forget_restarts(w, event->name);
+                world_forgive(w, event->name);
                 break;
         case ZL_EVENT_DEPLOYMENT_UP:
         case ZL_EVENT_DEPLOYMENT_UPDATE:
@@ -476,7 +476,7 @@ static void host_event(void *data, const struct zl_event *event)
                 break;
         case ZL_EVENT_EXITED:
                 if (event->stop_requested || was_well(w, event->name))
-                        forget_restarts(w, event->name);
+                        world_forgive(w, event->name);
                 break;
         default:
                 break;

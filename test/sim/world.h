@@ -96,6 +96,8 @@ bool world_step(struct world *w, int64_t until);
 /* The agent dies (kill -9) and comes back. With `power` the machine goes down with it. */
 void world_crash(struct world *w, bool power);
 const char *world_deployment(size_t i);
+/* A replica's count of restarts, and the pause before the next, begin anew. */
+void world_forgive(struct world *w, const char *name);
 
 /* people.c: what people, and the workloads themselves, do. */
 void people_act(struct world *w);

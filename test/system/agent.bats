@@ -111,6 +111,20 @@ has_restarts() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name =
         run -143 zl run --rm --init --timeout 0.5 bb sleep 60
 }
 
+@test "what users of an image without etc find there does not hang on our umask" {
+        mkdir -p tree/bin
+        cp "$(command -v busybox)" tree/bin/busybox
+        tar -C tree -cf tree.tar .
+        zl image import tree.tar bare >/dev/null
+        umask 077
+        run -0 zl run --rm --user 1000:1000 bare busybox cat /etc/hostname
+        run -0 zl run --rm bare busybox stat -c %a /etc /proc /dev
+        assert_equal "$output" $'755\n555\n755'
+        run -0 zl run -d --name b bare busybox sleep 1000
+        assert_equal "$(find "$ZLAYER_ROOT_DIR/containers/run.b.1/upper" -mindepth 1)" ""
+        zl rm -f b
+}
+
 @test "run -t: a terminal of its own" {
         has_program script || skip "script is missing"
         run -0 script -qec "$ZL_AGENT run --rm -it bb sh -c 'tty; stty size'" /dev/null
@@ -187,15 +201,19 @@ has_restarts() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name =
         zl rm -f a
 }
 
+is_throttled() { zl --json stats --no-stream "$1" | jq -e '.[0] | .cpu_throttled_usec > 0 and .cpu_limit == 0.2 and .cpu_percent > 0' >/dev/null; }
+
 @test "inspect, stats, top, info, version" {
-        zl run -d --name box bb sleep 60
+        zl run -d --name box --cpus 0.2 bb sh -c 'sleep 61 & while :; do :; done'
         run -0 zl inspect box
         [ "$(jq -r '.[0].status.name' <<<"$output")" = run.box.1 ]
         run -0 zl --json stats --no-stream box
-        [ "$(jq '.[0].pids' <<<"$output")" -ge 1 ]
+        [ "$(jq '.[0].pids' <<<"$output")" -ge 2 ]
         [ "$(jq '.[0].memory_bytes' <<<"$output")" -gt 0 ]
-        run -0 zl top box
-        assert_match 'sleep 60'
+        wait_until 10 is_throttled box
+        run -0 zl top box # every process, not the first alone
+        assert_match 'sleep 61'
+        assert_match 'while :'
         run -0 zl info --json
         [ "$(jq -r '.runtimes[] | select(.kind == "native") | .available' <<<"$output")" = true ]
         run -0 zl version

@@ -96,6 +96,30 @@ hold_of_dead() { # ROOT-LOCK LOCK
         remove_deployment
 }
 
+# How often the threads of these processes have gone to sleep, and so have woken up before.
+naps() { # PID...
+        local pid
+        for pid; do cat "/proc/$pid"/task/*/status; done | awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
+}
+
+@test "serve: at rest neither the daemon nor a monitor wakes up" {
+        local before after monitor
+        start_daemon
+        write_deployment 1
+        sed -i 's/sleep 1 & wait/sleep 1000 \& wait/' app.yaml
+        post_spec app.yaml >/dev/null
+        monitor=$(pgrep -f "^zlayer-monitor $APP" -n)
+        [ -n "$monitor" ]
+        sleep 2 # what a start leaves to be done
+        before=$(naps "$DAEMON" "$monitor")
+        sleep 5
+        after=$(naps "$DAEMON" "$monitor")
+        echo "$before $after"
+        [ $((after - before)) -le 3 ]
+        remove_deployment
+        stop_daemon
+}
+
 @test "serve: what ended while no daemon was there is judged when the next one comes" {
         start_daemon
         write_deployment

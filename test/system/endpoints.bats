@@ -138,6 +138,46 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         stop_daemon
 }
 
+@test "endpoints: draining waits also for a connection that was led to the replica and has not arrived yet" {
+        write_app one 2
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 2
+        # While only the second is ready, a connection is led there. Its link carries 20 bytes in a millisecond and has a queue, so the first
+        # packet arrives some 45 ms later, as on a machine whose processors are busy.
+        python3 -c 'if True:
+                import json, select, socket, subprocess, sys
+                net, vip, address, link = sys.argv[1:]
+                def ask(**request):
+                        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                        s.connect(net); s.send(json.dumps(request).encode())
+                        return s
+                def answer(s):
+                        got = json.loads(s.recv(1 << 16))
+                        assert "error" not in got, got
+                answer(ask(op="ready", name="shop.web.1", ready=False))
+                subprocess.run(["tc", "qdisc", "add", "dev", link, "root", "tbf", "rate", "160kbit", "burst", "2000", "limit", "20000"],
+                               check=True)
+                junk = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                for _ in range(2):
+                        junk.sendto(b"x" * 1400, (address, 9))
+                c = socket.socket(); c.setblocking(False)
+                c.connect_ex((vip, 80))
+                # The first one again, so that there is somebody else; the change of rules comes while the packet is in the queue.
+                answer(ask(op="ready", name="shop.web.1", ready=True))
+                drain = ask(op="drain", name="shop.web.2", timeout=5000000000)
+                assert select.select([], [c], [], 5)[1], "not connected"
+                assert not select.select([drain], [], [], 0)[0], "drained before the connection arrived"
+                c.settimeout(5); c.sendall(b"GET /cgi-bin/who HTTP/1.0\r\n\r\n")
+                data = b""
+                while part := c.recv(1000):
+                        data += part
+                assert b"web-rep-2.one" in data, data
+                c.close(); answer(drain)' "$NET/net.sock" "$(vip)" "$(record_of "$APP.web.2" ipv4)" "$(record_of "$APP.web.2" link)"
+        zl down "$APP"
+        stop_daemon
+}
+
 @test "endpoints: a public one is at the host's addresses, too; what is not honoured is told" {
         write_app one 2
         sed -i 's/target_port: 8080}/target_port: 8080, expose: public, path: \/shop}/' app.yaml
@@ -227,6 +267,66 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         cat "$log"
         assert_match ' requests in ' "$(cat "$log")"
         assert_no_match 'Socket errors|Non-2xx' "$(cat "$log")"
+        zl down "$APP"
+        stop_daemon
+}
+
+@test "endpoints: on the host's network the workload has them itself; what nobody would lead anywhere is refused" {
+        write_app one 1 host
+        sed -i 's/port: 80, target_port: 8080}/port: 8080}/' app.yaml
+        start_daemon
+        run -0 zl up -d app.yaml
+        assert_no_match 'warning' "$output"
+        wait_until 10 who 127.0.0.1:8080
+        assert_no_match endpoints "$(zl events --no-stream --after 0 --json)"
+        run zl scale "$APP" web=2
+        [ "$status" -ne 0 ]
+        assert_match "service web: endpoints: 2 replicas on the host's network cannot all have port 8080 of the host"
+        assert_match 'hint: network_mode: bridge balances between replicas'
+        # An update that is refused changes nothing.
+        sed -i 's/replicas: 1/replicas: 3/; s/one/two/' app.yaml
+        run zl up -d app.yaml
+        [ "$status" -ne 0 ]
+        assert_match '3 replicas'
+        assert_match '\.one$' "$(who 127.0.0.1:8080)"
+        zl down "$APP"
+        # Also without a daemon, and before anything starts.
+        stop_daemon
+        write_app one 1 host
+        run zl up -d app.yaml
+        [ "$status" -ne 0 ]
+        assert_match "service web: endpoints: web: on the host's network nothing leads from port 80 to port 8080"
+        write_app one 1 none
+        run zl up -d app.yaml
+        [ "$status" -ne 0 ]
+        assert_match 'service web: endpoints: web: with network_mode none nobody reaches it'
+        write_app one 1 container:db
+        run zl up -d app.yaml
+        [ "$status" -ne 0 ]
+        assert_match 'hint: give the endpoint to the service of db, whose network it is'
+        assert_equal "$(zl ps -a --json)" '[]'
+}
+
+@test "endpoints: one of a workload that shares the network of another is had by that other's" {
+        cat >app.yaml <<-END
+		version: v1
+		deployment: $APP
+		services:
+		  db:
+		    image: {name: bb}
+		    command: {entrypoint: [sleep, "1000"]}
+		    endpoints: [{name: web, protocol: tcp, port: 80, target_port: 8080}]
+		  web:
+		    image: {name: bb}
+		    network_mode: container:db
+		    depends: [{service: db, condition: started}]
+		    command: {entrypoint: [httpd, -f, -p, "8080", -h, /etc]}
+		END
+        start_daemon
+        run -0 zl up -d app.yaml
+        reached() { fetch "$(record_of "$APP.db.1" service4)"; }
+        wait_until 20 reached
+        assert_equal "$(reached)" "$(zl exec "$APP.web.1" hostname)"
         zl down "$APP"
         stop_daemon
 }

@@ -175,6 +175,77 @@ time.sleep(600)' "$1" "${2:-100}" "${3:-0}"
         assert_match 'malformed "auth"'
 }
 
+@test "search: a real registry has a catalog, page by page" {
+        local i repository=$REGISTRY_DIR/data/docker/registry/v2/repositories
+        # What makes a repository is that it has a manifest; a catalog has a hundred on a page.
+        for i in $(seq 100 359); do
+                mkdir -p "$repository/many"
+                cp -r "$repository/app/bb" "$repository/many/n$i"
+        done
+        run -0 zl image search --quiet "$REGISTRY/bb"
+        assert_output "$REGISTRY/app/bb"
+        run -0 zl image search --quiet --limit 0 "$REGISTRY/many/"
+        assert_equal "${#lines[@]}" 260
+        assert_equal "${lines[259]}" "$REGISTRY/many/n359"
+        run -0 zl image search --json "$REGISTRY/many/n"
+        assert_equal "$(jq length <<<"$output")" 25
+        assert_equal "$(jq -c '.[0]' <<<"$output")" "{\"name\":\"$REGISTRY/many/n100\",\"description\":\"\",\"stars\":0,\"official\":false}"
+        # The name itself comes first, and can be pulled.
+        cp -r "$repository/app/bb" "$repository/many/n2"
+        run -0 zl image search --quiet "$REGISTRY/many/n2"
+        assert_equal "${lines[0]}" "$REGISTRY/many/n2"
+        [ "${#lines[@]}" = 25 ]
+        zl image pull "${lines[0]}:1"
+        run -0 zl image search --quiet --limit 0 "$REGISTRY/"
+        [ "${#lines[@]}" -ge 263 ]
+        rm -r "$repository/many"
+        run -0 zl image search --quiet "$REGISTRY/no-such"
+        assert_output ""
+        run -1 zl image search 127.0.0.1:9/app
+        assert_match 'search for 127.0.0.1:9/app: http://127.0.0.1:9/.*[Cc]onnect'
+        run -2 zl image search ''
+        assert_match 'nothing to search for'
+        run -2 zl image search 'a..b:x/app'
+}
+
+@test "search: the old one, with tokens and credentials; what answers no search at all" {
+        fake --search --token --user me:secret
+        run -1 zl image search "$FAKE/app"
+        assert_match 'refuses anonymous access'
+        run -0 zl image search --username me --password-stdin "$FAKE/app" <<<secret
+        assert_equal "${#lines[@]}" 3
+        assert_match "^NAME +STARS +OFFICIAL +DESCRIPTION" "${lines[0]}"
+        assert_match "^$FAKE/app +12 +yes +-" "${lines[1]}"
+        assert_match "^$FAKE/some/app +7 +- +an app \\[31m from somebody" "${lines[2]}"
+        run -0 zl image search --limit 1 --json --username me --password-stdin "$FAKE/app" <<<secret
+        assert_equal "$(jq length <<<"$output")" 1
+        grep -q 'GET /v1/search?q=app&n=1 - Bearer' "$ZL_DIR/port.log"
+        run ! grep -q _catalog "$ZL_DIR/port.log"
+        kill "$ZL_BG"; rm "$ZL_DIR/port"
+        fake
+        run -1 zl image search "$FAKE/app"
+        assert_match "registry $FAKE answered 404 for its catalog .NAME_UNKNOWN: no such thing"
+        kill "$ZL_BG"; rm "$ZL_DIR/port"
+        fake --basic --user me:secret
+        run -1 zl image search "$FAKE/app"
+        assert_match 'wants a user name and password'
+        run -1 zl image search --username me --password-stdin "$FAKE/app" <<<wrong
+        assert_match 'refuses access to its catalog'
+        kill "$ZL_BG"; rm "$ZL_DIR/port"
+        # The next page is asked for where the first one was, and for ever is too long.
+        fake --catalog '{"repositories": ["app@"]}'
+        run -0 zl image search --quiet --limit 3 "$FAKE/app"
+        assert_output "$FAKE/app0"$'\n'"$FAKE/app1"$'\n'"$FAKE/app2"
+        run -1 zl image search --quiet --limit 0 "$FAKE/app"
+        assert_match "the catalog of registry $FAKE has no end"
+        kill "$ZL_BG"; rm "$ZL_DIR/port"
+        fake --catalog '{"repositories": "app"}'
+        run -1 zl image search "$FAKE/app"
+        assert_match 'something else than a catalog'
+        run -2 zl image search --username me "$FAKE/app"
+        assert_match 'go together'
+}
+
 @test "a real registry with htpasswd" {
         skip_unless "no htpasswd maker" python3 -c 'import crypt; assert crypt.METHOD_BLOWFISH in crypt.methods'
         local data=$REGISTRY_DIR/data
@@ -189,6 +260,10 @@ time.sleep(600)' "$1" "${2:-100}" "${3:-0}"
         run -1 zl image pull "127.0.0.1:$port/app/bb:1"
         assert_match 'wants a user name and password'
         zl image pull --username me --password-stdin "127.0.0.1:$port/app/bb:1" <<<secret
+        run -1 zl image search "127.0.0.1:$port/bb"
+        assert_match 'wants a user name and password'
+        run -0 zl image search --quiet --username me --password-stdin "127.0.0.1:$port/bb" <<<secret
+        assert_output "127.0.0.1:$port/app/bb"
 }
 
 @test "progress: bars on a terminal, a line for each layer elsewhere" {

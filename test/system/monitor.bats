@@ -20,6 +20,7 @@ monitor_test() { # CASE
 @test "exit codes and signals are on record" { monitor_test test_exit_codes; }
 @test "a command that does not exist ends with 127, on record" { monitor_test test_start_failure; }
 @test "a launch that fails leaves nothing" { monitor_test test_launch_failure; }
+@test "a monitor that waits is launched later" { monitor_test test_waiting; }
 @test "a second monitor for the same container is refused" { monitor_test test_second_launch_is_refused; }
 @test "a stop lets the workload end by itself" { monitor_test test_stop; }
 @test "a stop kills when the grace is over" { monitor_test test_stop_kills_after_grace; }

@@ -106,6 +106,34 @@ remove_all() {
         native rm "$D.s.1"
 }
 
+@test "seccomp: one filter for the first start, the next and each exec, also when the cache is gone" {
+        local filter state="$ZLAYER_ROOT_DIR/containers/$D.s.1"
+        cat >"$ZL_DIR/profile.json" <<<'{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":28}]}'
+        import_bb
+        for filter in 'built-in|unshare -U true|not permitted|' "own|mkdir /made|No space left|security_opt: [\"seccomp=$ZL_DIR/profile.json\"]"; do
+                IFS='|' read -r _ command message option <<<"$filter"
+                create "$(sh_service "$command; grep Seccomp: /proc/self/status" && echo "$option")"
+                for n in 1 2; do
+                        native start "$D.s.1"
+                        native wait "$D.s.1"
+                        rm -rf "$ZLAYER_ROOT_DIR/cache/seccomp"
+                done
+                run native logs "$D.s.1"
+                assert_equal "$(grep -c "$message" <<<"$output")" 2
+                assert_equal "$(grep -c 'Seccomp:.*2' <<<"$output")" 2
+                native rm "$D.s.1"
+                create "$(sh_service 'sleep 60' && echo "$option")"
+                native start "$D.s.1"
+                run native exec "$D.s.1" sh -c "$command; grep Seccomp: /proc/self/status"
+                assert_match "$message"
+                assert_match 'Seccomp:.*2'
+                # What the configuration of the built-in filter says without it: nothing is allowed.
+                [ -n "$option" ] || jq -c .linux.seccomp "$state/config.json" >"$ZL_DIR/written"
+                native rm "$D.s.1" force
+        done
+        assert_equal "$(cat "$ZL_DIR/written")" '{"defaultAction":"SCMP_ACT_ERRNO"}'
+}
+
 @test "two of one name: the second is refused and the first lives on" {
         import_bb
         create "$(sh_service 'sleep 60')"

@@ -106,6 +106,62 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         assert_equal "$(oci exec "c$ZL_ID" cat /proc/self/cgroup)" 0::/
         oci exec "c$ZL_ID" sh -c 'echo $$ >/sys/fs/cgroup/in/cgroup.procs; echo +memory >/sys/fs/cgroup/cgroup.subtree_control'
         assert_equal "$(oci exec "c$ZL_ID" cat /proc/self/cgroup)" 0::/in
+        assert_equal "$(oci exec --cgroup in "c$ZL_ID" cat /proc/self/cgroup)" 0::/in
+        run oci exec --cgroup / "c$ZL_ID" true
+        assert_match 'error adding pid [0-9]+ to cgroups: .*busy'
+        oci delete --force "c$ZL_ID"
+}
+
+@test "version 2: exec goes where the first process is when the container's own group is gone, and never stays in ours" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        local other=/sys/fs/cgroup/zlayer-$ZL_ID
+        start_idle '.linux.namespaces = [.linux.namespaces[] | select(.type != "cgroup")]'
+        mkdir "$other"
+        oci state "c$ZL_ID" | jq .pid >"$other/cgroup.procs"
+        assert_equal "$(oci exec "c$ZL_ID" cat /proc/self/cgroup)" "0::/zlayer/$ZL_ID-b"
+        wait_until 10 rmdir "/sys/fs/cgroup/zlayer/$ZL_ID-b"
+        assert_equal "$(oci exec "c$ZL_ID" cat /proc/self/cgroup)" "0::/zlayer-$ZL_ID"
+        run oci exec --cgroup / "c$ZL_ID" true
+        assert_match "the cgroup /?zlayer/$ZL_ID-b of container c$ZL_ID is gone"
+        oci delete --force "c$ZL_ID"
+        rmdir "$other"
+}
+
+@test "version 2: a mount of groups shows the container's own, and in the host's cgroup namespace all" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        local mount='.mounts = [.mounts[] | select(.destination != "/sys/fs/cgroup")] + [{destination:"/sys/fs/cgroup",type:"cgroup",source:"cgroup",options:["ro"]}] |
+                .linux.namespaces = [.linux.namespaces[] | select(.type != "cgroup")]'
+        run_in "$mount" test -e "/sys/fs/cgroup/zlayer/$ZL_ID-b/cgroup.procs"
+        run run_in "$mount + [{type:\"cgroup\"}]" ls /sys/fs/cgroup
+        assert_match cgroup.procs
+        assert_no_match zlayer
+}
+
+@test "version 2: huge pages are limited when reserved, too; a key of unified may have several lines" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        skip_unless "expected: the hugetlb controller" grep -qw hugetlb /sys/fs/cgroup/cgroup.controllers
+        local dir=/sys/fs/cgroup/zlayer/$ZL_ID-b
+        start_idle '.linux.resources.hugepageLimits = [{pageSize:"2MB",limit:4194304}] | .linux.resources.unified = {"pids.max":"77\n99\n"}'
+        assert_equal "$(cat "$dir/hugetlb.2MB.max" "$dir/hugetlb.2MB.rsvd.max" "$dir/pids.max")" $'4194304\n4194304\n99'
+        oci delete --force "c$ZL_ID"
+}
+
+@test "version 2: with checkBeforeUpdate a memory limit below what is in use is refused, and changes nothing" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        local dir=/sys/fs/cgroup/zlayer/$ZL_ID-b
+        start_idle .
+        update() { oci update -r - "c$ZL_ID" <<<"{\"memory\":{$1}}"; }
+        run update '"limit":1024,"checkBeforeUpdate":true'
+        assert_status 1
+        assert_match "rejecting memory limit 1024: cgroup /zlayer/$ZL_ID-b uses [0-9]{5,} bytes"
+        run update '"limit":1024,"swap":2048,"checkBeforeUpdate":true'
+        assert_match 'rejecting memory\+swap limit 2048: '
+        run update '"limit":67108864,"swap":33554432'
+        assert_match 'must not be below the memory limit'
+        assert_equal "$(cat "$dir/memory.max")" max
+        assert_equal "$(oci state "c$ZL_ID" | jq -r .status)" running
+        update '"limit":67108864,"swap":134217728,"checkBeforeUpdate":true'
+        assert_equal "$(cat "$dir/memory.max" "$dir/memory.swap.max")" $'67108864\n67108864'
         oci delete --force "c$ZL_ID"
 }
 
@@ -124,7 +180,7 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
         run run_in '.linux.namespaces += [{type:"user"}]' cat /proc/self/uid_map /proc/self/gid_map
         assert_status 0
         assert_equal "$(awk '{ print $1, $2 }' <<<"$output")" $'0 0\n0 0'
-        assert_equal "$(awk 'NR == 1 { print $3 }' <<<"$output")" "$(awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+        assert_equal "$(awk 'NR == 1 { print $3 }' <<<"$output")" "$(awk '{ n += $3 } END { printf "%.0f\n", n }' /proc/self/uid_map)"
         run run_in '.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerID:0,hostID:0,size:1}]' true
         assert_status 1
         assert_match 'linux.uidMappings: .*both uid and gid mappings'
@@ -177,6 +233,20 @@ userns='.linux.namespaces += [{type:"user"}] | .linux.uidMappings = [{containerI
                 oci update --cpu-share "${pair%:*}" "c$ZL_ID"
                 assert_equal "$(cat "/sys/fs/cgroup/zlayer/$ZL_ID-b/cpu.weight")" "${pair#*:}"
         done
+        oci delete --force "c$ZL_ID"
+}
+
+@test "version 2: an update of the quota or the period of processor time alone keeps the other" {
+        skip_unless "expected: version 2 of control groups" is_cgroup_v2
+        local file=/sys/fs/cgroup/zlayer/$ZL_ID-b/cpu.max
+        start_idle '.linux.resources.cpu = {quota:500000,period:1000000}'
+        assert_equal "$(cat "$file")" '500000 1000000'
+        oci update --cpu-period 900000 "c$ZL_ID"
+        assert_equal "$(cat "$file")" '500000 900000'
+        oci update --cpu-quota 600000 "c$ZL_ID"
+        assert_equal "$(cat "$file")" '600000 900000'
+        oci update --cpu-quota -1 "c$ZL_ID"
+        assert_equal "$(cat "$file")" 'max 900000'
         oci delete --force "c$ZL_ID"
 }
 
@@ -265,6 +335,123 @@ can_map_ids() {
         assert_equal "$(cat "$r/t/d/e/f")" text
 }
 
+@test "symbolic links: copied instead of mounted, mounted themselves, mounted over; never over those of procfs" {
+        local r=$ZL_DIR/b/rootfs extra
+        make_bundle "$ZL_DIR/b"
+        chmod 755 "$ZL_DIR"
+        ln -s point-to-nowhere "$ZL_DIR/link"
+        echo text >"$ZL_DIR/file"
+        ln -s "$ZL_DIR/file" "$ZL_DIR/good"
+        link() { # SOURCE DESTINATION OPTION...
+                printf '.mounts += [{source:"%s",destination:"%s",type:"bind",options:["bind"' "$1" "$2"
+                shift 2
+                printf ',"%s"' "$@"
+                printf ']}]'
+        }
+        for extra in . "$userns"; do
+                [ "$extra" = . ] || chown 100000:100000 "$r" "$r/t" # whose root is to make links there
+                run run_in "$extra | $(link "$ZL_DIR/link" /t/sym/link copy-symlink) | $(link "$ZL_DIR/file" /t/sym/file copy-symlink)" \
+                        sh -c 'readlink /t/sym/link; cat /t/sym/file; grep -c /t/sym/link /proc/self/mountinfo'
+                assert_output $'point-to-nowhere\ntext\n0'
+                run run_in "$extra | $(link "$ZL_DIR/link" /t/sym/link copy-symlink)" readlink /t/sym/link
+                assert_output point-to-nowhere
+                rm -rf "$r/t/sym" "$r/t/link"
+                ln -s other "$r/t/link"
+                run run_in "$extra | $(link "$ZL_DIR/link" /t/link copy-symlink)" true
+                assert_status 1
+                assert_match 'cannot mount /t/link: file exists'
+                run run_in "$extra | $(link "$ZL_DIR/good" /t/link src-nofollow dest-nofollow)" \
+                        sh -c 'readlink /t/link; grep -c " /t/link " /proc/self/mountinfo'
+                assert_output "$ZL_DIR/file"$'\n1'
+                run run_in "$extra | $(link "$ZL_DIR/good" /t/link dest-nofollow)" cat /t/link
+                assert_output text
+                run run_in "$extra | $(link "$ZL_DIR/file" /t/new dest-nofollow)" cat /t/new
+                assert_output text
+                assert_equal "$(readlink "$r/t/link") $([ -e "$r/t/other" ] || echo untouched)" 'other untouched'
+                run run_in "$extra | $(link "$ZL_DIR/link" /proc/self src-nofollow dest-nofollow)" readlink /proc/self
+                assert_status 1
+                assert_match 'mount point /proc/self'
+                rm "$r/t/new"
+        done
+        run run_in "$(link "$ZL_DIR/link" /t/link copy-symlink src-nofollow)" true
+        assert_status 1
+        assert_match 'does not go with'
+}
+
+@test "a bind in a user namespace, of a directory below which the host has mounted something" {
+        local d=$ZL_DIR/d
+        chmod 755 "$ZL_DIR"
+        make_bundle "$ZL_DIR/b"
+        mkdir -p "$d/below" "$ZL_DIR/b/rootfs/one" "$ZL_DIR/b/rootfs/all"
+        touch "$d/below/hidden"
+        mount -t tmpfs -o size=64k tmpfs "$d/below"
+        touch "$d/below/seen"
+        run run_in "$userns | .mounts += [{source:\"$d\",destination:\"/one\",type:\"bind\",options:[\"bind\",\"ro\"]},
+                {source:\"$d\",destination:\"/all\",type:\"bind\",options:[\"rbind\"]}]" sh -c 'ls /one/below /all/below; touch /one/x'
+        assert_match $'/one/below:\nhidden\n'
+        assert_match $'/all/below:\nseen\n'
+        assert_match '[Rr]ead-only file system'
+        umount "$d/below"
+}
+
+# What mountinfo of a container says about sharing, "DESTINATION WORD…" a line, for the mounts whose places match.
+shared_as() { # FILTER PLACES
+        run_in "$1" awk -v places="$2" '$5 ~ places { out = $5; for (i = 7; $i != "-"; i++) out = out " " $i; print out }' /proc/self/mountinfo | sort
+}
+
+@test "propagation of a mount is the last word, also where the root has one for all that is below" {
+        local peer root base d=$ZL_DIR/shared
+        mkdir "$d"
+        mount -t tmpfs -o size=64k tmpfs "$d"
+        mount --make-shared "$d"
+        mkdir "$d/below"
+        peer=$(awk -v d="$d" '$5 == d { print $7 }' /proc/self/mountinfo)
+        base=".mounts += [{source:\"$d\",destination:\"/s\",type:\"bind\",options:[\"rbind\",\"rshared\"]},
+                {source:\"$d\",destination:\"/f\",type:\"bind\",options:[\"rbind\",\"rslave\"]},
+                {source:\"$d\",destination:\"/n\",type:\"bind\",options:[\"rbind\"]}]"
+        declare -A others=([rprivate]='' [private]=" $peer")
+        for root in rprivate private; do
+                run shared_as "$base | .linux.rootfsPropagation = \"$root\"" '^/[sfn]?$'
+                assert_status 0
+                assert_output "/"$'\n'"/f master:${peer#shared:}"$'\n'"/n${others[$root]}"$'\n'"/s $peer"
+        done
+        # Without a mount that is shared the tree is cut off from the host; what asks to follow it still does.
+        run shared_as ".linux.rootfsPropagation = \"rprivate\" |
+                .mounts += [{source:\"$d\",destination:\"/f\",type:\"bind\",options:[\"rbind\",\"rslave\"]},
+                {source:\"$d\",destination:\"/n\",type:\"bind\",options:[\"rbind\"]}]" '^/[fn]?$'
+        assert_output "/"$'\n'"/f master:${peer#shared:}"$'\n'"/n"
+        run shared_as "$base | .linux.rootfsPropagation = \"rprivate\"" '.'
+        assert_equal "$(grep -cE 'shared|master' <<<"$output")" 2 # /s and /f: nothing else is anybody's peer
+        # Bundle and volume on one mount, which the root leaves.
+        mkdir "$ZL_DIR/v"
+        run shared_as ".mounts += [{source:\"$ZL_DIR/v\",destination:\"/v\",type:\"bind\",options:[\"rshared\"]},
+                {source:\"$ZL_DIR/v\",destination:\"/w\",type:\"bind\",options:[\"rslave\"]}]" '^/[vw]$'
+        peer=$(sed -n 's/^\/v shared://p' <<<"$output")
+        assert_output "/v shared:$peer"$'\n'"/w master:$peer"
+        grep -q " shared:$peer " /proc/self/mountinfo || fail "no peer of the host's"
+        # What the host had mounted below is still there, on both sides.
+        mount -t tmpfs -o size=64k tmpfs "$d/below"
+        echo text >"$d/below/file"
+        run run_in "$base | .linux.rootfsPropagation = \"rprivate\"" cat /s/below/file /f/below/file
+        assert_output $'text\ntext'
+        assert_equal "$(cat "$d/below/file")" text
+        # And it is shared indeed: a mount of the host comes in, one of the container goes out.
+        umount "$d/below"
+        start_idle "$base | .linux.rootfsPropagation = \"rprivate\" |
+                .process.capabilities |= map_values(. + [\"CAP_SYS_ADMIN\"])"
+        mount -t tmpfs -o size=64k tmpfs "$d/below"
+        echo in >"$d/below/file"
+        run oci exec "c$ZL_ID" cat /s/below/file /f/below/file
+        assert_output $'in\nin'
+        umount "$d/below"
+        oci exec "c$ZL_ID" mount -t tmpfs tmpfs /s/below
+        mountpoint -q "$d/below"
+        oci exec "c$ZL_ID" umount /s/below
+        ! mountpoint -q "$d/below"
+        oci delete --force "c$ZL_ID"
+        umount "$d"
+}
+
 @test "processors of the caller are not the container's; scheduler deadlines and exec's personality are checked and set" {
         [ "$(nproc)" -gt 1 ] || skip "one processor"
         make_bundle "$ZL_DIR/b" '.process.args = ["grep","Cpus_allowed_list","/proc/self/status"]'
@@ -283,6 +470,22 @@ can_map_ids() {
         run oci --log "$ZL_DIR/no/where" list
         assert_status 1
         assert_match 'cannot open the log'
+}
+
+@test "seccomp: a filter that refuses every call, even the end of a process: run and exec fail, and nobody goes round in circles" {
+        local errno
+        for errno in 1 4; do
+                ZL_TIMEOUT=20 run run_in ".linux.seccomp = {defaultAction:\"SCMP_ACT_ERRNO\",defaultErrnoRet:$errno}" echo through
+                test "$status" != 0 -a "$status" != 124
+                assert_no_match through
+                # An exec that finds no program can neither say so nor end.
+                start_idle ".linux.seccomp = {defaultAction:\"SCMP_ACT_ALLOW\",syscalls:[{names:[\"exit\",\"exit_group\",\"sendto\",\"sendmsg\"],
+                        action:\"SCMP_ACT_ERRNO\",errnoRet:$errno}]}"
+                ZL_TIMEOUT=20 run oci exec "c$ZL_ID" /no/such/program
+                test "$status" != 0 -a "$status" != 124
+                assert_equal "$(oci exec "c$ZL_ID" echo there)" there
+                oci delete --force "c$ZL_ID"
+        done
 }
 
 @test "seccomp: a call that is newer than the profile is ENOSYS, one that it does not allow is what it says" {
@@ -636,11 +839,10 @@ container_is() { [ "$(oci state "$1" | jq -r .status)" = "$2" ]; }
 }
 kills_told() { [ "$(grep -c '"oom"' "$1")" -ge "$2" ]; }
 
-@test "the systemd driver is for version 2: refused elsewhere, and nothing is left" {
-        skip_unless "expected: version 1 of control groups" is_cgroup_v1
-        make_bundle "$ZL_DIR/b" '.process.args = ["true"]'
+@test "the systemd driver without a systemd: refused with what to do, and nothing is left" {
+        make_bundle "$ZL_DIR/b" '.process.args = ["true"] | .linux.cgroupsPath = "system.slice:zlt:c"'
         run oci --systemd-cgroup run -b "$ZL_DIR/b" "c$ZL_ID" </dev/null
         assert_status 1
-        assert_match 'version 2'
+        assert_match 'cgroup-manager cgroupfs'
         [ -z "$(ls -A "$ZL_DIR/oci")" ]
 }

@@ -114,8 +114,11 @@ has_ended() { [ "$(uoci state "$C" | jq -r .status)" = stopped ]; }
         run run_in "$MANY | .linux.uidMappings = [{containerID:0,hostID:$SUB,size:1000}] |
                 .linux.gidMappings = [{containerID:0,hostID:$SUB,size:1000}]" sh -c 'id -u; id -g'
         assert_output $'0\n0'
-        # More ranges than a short list of arguments holds.
+        # Nothing said: all that he has, by his name in one file and by his number in the other.
         chown -R $USER_ID:$USER_ID "$ZL_DIR/b/rootfs"
+        run run_in "$MANY | del(.linux.uidMappings, .linux.gidMappings)" sh -c 'tr -s " " </proc/self/uid_map; tr -s " " </proc/self/gid_map'
+        assert_output "$(printf '%s\n' " 0 $USER_ID 1" " 1 $SUB 65536" " 0 $USER_ID 1" " 1 $SUB 65536")"
+        # More ranges than a short list of arguments holds.
         run run_in "$MANY | .linux.uidMappings = ([range(40)] | map({containerID:(. * 2),hostID:($SUB + .),size:1}))" \
                 sh -c 'wc -l </proc/self/uid_map'
         assert_output 40
@@ -166,7 +169,20 @@ has_ended() { [ "$(uoci state "$C" | jq -r .status)" = stopped ]; }
         bundle "$MANY"
         uoci create --pid-file "$U/pid" -b "$ZL_DIR/b" "$C" </dev/null >/dev/null 2>&1
         assert_equal "$(uoci state "$C" | jq -r '.status, .pid')" "created"$'\n'"$(cat "$U/pid")"
+        # Before the start, more than once: in all of its namespaces, while nobody may look at its process.
+        for _ in 1 2; do
+                run uoci exec -u 1000 "$C" sh -c 'id -u; hostname; tr "\0" " " </proc/1/cmdline; readlink /proc/self/ns/user /proc/self/ns/mnt; ls /proc/1/fd'
+                assert_match $'^1000\n'"$(jq -r .hostname "$ZL_DIR/b/config.json")"
+                assert_no_match 'sleep 1000'
+                assert_no_match "$(readlink /proc/self/ns/user)"
+                assert_no_match "$(readlink /proc/self/ns/mnt)"
+                assert_match "/proc/1/fd.*ermission denied"
+        done
+        uoci exec -d --pid-file "$U/exec" "$C" sleep 1001
+        assert_equal "$(uoci state "$C" | jq -r .status)" created
+        kill "$(cat "$U/exec")"
         uoci start "$C"
+        assert_equal "$(ls "/proc/$(cat "$U/pid")/fd" | tr '\n' ' ')" '0 1 2 '
         run uoci start "$C"
         assert_status 1
         assert_equal "$(uoci list -q)" "$C"
@@ -517,7 +533,7 @@ in_group() {
         delegate "$d"
         bundle "$MANY"
         in_group "$d" "$OCI" run -d -b "$ZL_DIR/b" "$C" </dev/null >"$ZL_DIR/out" 2>&1 || fail "$(cat "$ZL_DIR/out")"
-        [ -s "$top/$d/zlayer/$C/cgroup.procs" ] || fail "it is not in the group"
+        assert_equal "$(cat "$top/$d/zlayer/$C/cgroup.procs")" "$(uoci state "$C" | jq .pid)"
         uoci pause "$C"
         uoci resume "$C"
         uoci delete --force "$C"
@@ -577,4 +593,49 @@ upodman() {
         assert_output ""
         pkill -KILL -u $USER_ID # podman's own, which keeps the user's namespaces
         umount_below "$U"
+}
+
+# --- Docker ------------------------------------------------------------------------------------------------------------------
+
+udocker() { DOCKER_HOST=unix://$U/docker.sock timeout -k 5 "${ZL_TIMEOUT:-40}" docker "$@" 3>&-; }
+nobody_left() { [ -z "$(pgrep -u $USER_ID)" ]; }
+
+@test "rootless Docker: run with a network of its own, exec, users, terminal, kill, remove" {
+        local start=/usr/share/docker.io/contrib/dockerd-rootless.sh
+        skip_unless "rootlesskit is missing" has_program rootlesskit
+        skip_unless "slirp4netns is missing" has_program slirp4netns
+        skip_unless "Debian's $start is missing" [ -x $start ]
+        skip_unless "expected: no /dev/net/tun, and so no network for users" [ -c /dev/net/tun ]
+        mkdir "$ZL_DIR/dev"
+        mknod -m 666 "$ZL_DIR/dev/tun" c 10 200 # everybody's on most machines
+        mount --bind "$ZL_DIR/dev/tun" /dev/net/tun
+        echo "$USER_NAME:$SUB:65536" >/etc/subgid # rootlesskit takes a line by number twice
+        ZL_TIMEOUT=300 background as_user env PATH="$PATH:/usr/sbin:/sbin" sh -c "cd $U && exec $start --add-runtime zlayer=$OCI --default-runtime zlayer \
+                --data-root $U/data --storage-driver vfs --host unix://$U/docker.sock"
+        wait_until 40 udocker info >/dev/null 2>&1 || fail "$(tail -20 "$ZL_BG_LOG")"
+        assert_match 'Default Runtime: zlayer' "$(udocker info 2>/dev/null)"
+        tar -C "$ZL_DIR/b/rootfs" -cf "$ZL_DIR/root.tar" .
+        udocker import "$ZL_DIR/root.tar" bb
+        run udocker run --rm bb sh -c 'id -u; tr -s " " </proc/self/uid_map; ip -o -4 addr show eth0 | grep -c 172; exit 3'
+        assert_status 3
+        assert_output "0"$'\n'" 0 $USER_ID 1"$'\n'" 1 $SUB 65536"$'\n'1
+        run udocker run --rm --network none --user 1000:29 -w /tmp bb sh -c 'id -u; id -g; pwd'
+        assert_output $'1000\n29\n/tmp'
+        run udocker run --rm -t --network host bb tty
+        assert_match '/dev/(pts/0|console)'
+        udocker run -d --name one bb sleep 1000
+        run udocker exec -u app one id -un
+        assert_output app
+        run udocker exec one sh -c 'exit 9'
+        assert_status 9
+        udocker kill one
+        assert_equal "$(udocker wait one)" 137
+        udocker start one
+        udocker rm -f one
+        assert_equal "$(udocker ps -aq)" ''
+        pkill -TERM -u $USER_ID -x rootlesskit
+        wait_until 20 nobody_left || pkill -KILL -u $USER_ID
+        umount_below "$U"
+        umount /dev/net/tun
+        echo "$USER_ID:$SUB:65536" >/etc/subgid
 }

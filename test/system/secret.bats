@@ -113,7 +113,7 @@ sum_of() { printf %s "$1" | sha256sum | cut -c1-64; }
         run -1 grep -rl very-s3cret "$ZLAYER_ROOT_DIR"
         # what holds it is for root alone and goes with the container
         held=$(grep -rl very-s3cret "$ZLAYER_RUNTIME_DIR")
-        assert_equal "$held" "$ZLAYER_RUNTIME_DIR/containers/$APP.web.1/bundle/config.json"
+        assert_equal "$held" "$ZLAYER_RUNTIME_DIR/containers/$APP.web.1/config.json"
         assert_equal "$(stat -c %a "$held")$(stat -c %a "$(dirname "$held")")" 600700
         grep -q '"V1=$S:secret-name"' inspect.json
         # but it is there
@@ -134,7 +134,7 @@ restarted() { zl ps --json | jq -e --arg n "$1" --argjson r "$2" '.[] | select(.
         start_daemon
         zl up -d app.yaml
         for round in 1 2; do
-                [ $round = 1 ] || rm -r "$ZLAYER_RUNTIME_DIR/containers/$APP.web.1/bundle"
+                [ $round = 1 ] || rm "$ZLAYER_RUNTIME_DIR/containers/$APP.web.1/config.json"
                 zl exec "$APP.web.1" kill -9 1 || :
                 kill -KILL "$(zl ps --json | jq '.[] | select(.name | startswith("app")) | .pid // empty')" 2>/dev/null || :
                 wait_until 20 restarted "$APP.web.1" $round
@@ -153,7 +153,7 @@ restarted() { zl ps --json | jq -e --arg n "$1" --argjson r "$2" '.[] | select(.
         run -0 zl up app.yaml
         native rename "$APP.web.1" "$APP.web.7"
         assert_equal "$(grep -rl very-s3cret "$ZLAYER_ROOT_DIR" "$ZLAYER_RUNTIME_DIR")" \
-                "$ZLAYER_RUNTIME_DIR/containers/$APP.web.7/bundle/config.json"
+                "$ZLAYER_RUNTIME_DIR/containers/$APP.web.7/config.json"
         native start "$APP.web.7"
         native wait "$APP.web.7"
         sum=$(sum_of 'very-s3cret||')

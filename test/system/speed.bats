@@ -178,3 +178,35 @@ start_sleeper() {
         [ "$status" -ne 0 ]
         assert_match 'exec: "nonesuch": executable file not found'
 }
+
+# opens ARG…: how often zlayer-agent opens a file, and where it looks at containers.
+opens() {
+        timeout -k 5 30 strace -f -qq -e trace=open,openat,openat2,readlink,readlinkat,connect -o opens.txt "$ZL_AGENT" "$@" >/dev/null
+        count opens.txt
+}
+
+@test "a name reads the records of those alone that it may mean, however many there are" {
+        local i name before after listed
+        import_busybox bb
+        zl run --name web bb true
+        zl run --name other bb true
+        for i in {1..200}; do
+                cp -r "$ZLAYER_ROOT_DIR/containers/run.other.1" "$ZLAYER_ROOT_DIR/containers/run.copy$i.1"
+                sed -i "s/run\.other\.1/run.copy$i.1/g" "$ZLAYER_ROOT_DIR/containers/run.copy$i.1/"*.json
+        done
+        listed=$(opens ps -a)
+        [ "$listed" -gt 200 ] || fail "a list opens $listed only"
+        [ "$(zl ps -aq | wc -l)" -eq 202 ]
+        for name in web run.web run.web.1; do
+                after=$(opens inspect $name)
+                run ! grep -E 'copy|other' opens.txt
+                echo "$name: $after"
+                [ "$after" -lt 100 ]
+        done
+        for name in "logs web" "wait web" "why web" "exec web true" "stop web" "top other" "rm web other"; do
+                # shellcheck disable=SC2086 # several words
+                opens $name || true
+                run ! grep copy opens.txt
+        done
+        rm -r "$ZLAYER_ROOT_DIR"/containers/run.copy*
+}

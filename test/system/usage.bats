@@ -94,6 +94,12 @@ nothing_left() {
 	2  | run --security-opt no-new-privileges:x bb true | "x" is neither true nor false
 	125| run --security-opt seccomp=/no/such bb true    | cannot read the seccomp profile /no/such
 	2  | run --label =x bb true                         | --label: "=x" is not NAME=VALUE
+	2  | run --restart always bb true                   | --restart needs -d
+	2  | run -d --rm --restart always bb true           | exclude each other
+	2  | run -d --restart often bb true                 | --restart: "often" is not
+	2  | run -d --restart on-failure:x bb true          | --restart: "on-failure:x" is not
+	2  | run -d --restart always --name a_b bb true     | --name:
+	2  | run -d --restart always -e 'a=$E:b' bb true    | env:
 	2  | run --stop-signal X bb true                    | "X" is not a signal
 	2  | run --stop-timeout -1 bb true                  | --stop-timeout: "-1" is not a span
 	2  | run --timeout x bb true                        | --timeout: "x" is not a span
@@ -182,6 +188,11 @@ nothing_left() {
 	2  | logs --since x live                     | --since: "x" is no time and no span
 	2  | logs --until x live                     | --until: "x" is no time and no span
 	1  | logs nobody                             | no container or service "nobody"
+	2  | start                                   | missing argument
+	1  | start nobody                            | no container or service "nobody"
+	2  | restart                                 | missing argument
+	2  | restart --time x live                   | --time: "x" is not a span
+	1  | restart nobody                          | no container or service "nobody"
 	2  | stop                                    | missing argument
 	2  | stop --time x live                      | --time: "x" is not a span
 	1  | stop nobody                             | no container or service "nobody"

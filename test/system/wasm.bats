@@ -96,6 +96,27 @@ arg x"
         zl rm t
 }
 
+@test "output is out before a trap, a guest knows a terminal, and an output that does not block loses nothing" {
+        guest
+        run -134 --separate-stderr zl run --rm guest streams
+        assert_output 000
+        run script -qec "$ZL_BUILD/zlayer-wasm run -- $GUEST streams" /dev/null
+        assert_match "^111"
+        run -0 python3 - "$ZL_BUILD/zlayer-wasm" "$GUEST" <<-'END'
+	import os, subprocess, sys, time
+
+	read, write = os.pipe()
+	os.set_blocking(write, False)
+	guest = subprocess.Popen([sys.argv[1], "run", "--", sys.argv[2], "much", "20000"], stdout=write)
+	os.close(write)
+	time.sleep(0.5)  # the pipe is full
+	with os.fdopen(read) as lines:
+	    numbers = [int(line.split()[0]) for line in lines]
+	print(guest.wait(), numbers == list(range(20000)))
+	END
+        assert_output "0 True"
+}
+
 @test "a busy loop is stopped by an interrupt, within 100 ms of being asked" {
         wat '(func (export "_start") (loop br 0))'
         zl run -d --name l wat

@@ -43,7 +43,11 @@ spare_pid() {
         [ -z "$monitor" ] || pgrep -P "$monitor" -f 'zlayer-wasm spare'
 }
 # Was a workload made of a spare? Its group still bears the spare's name.
-made_of_spare() { jq -e '.linux.cgroupsPath | test("/spare-")' "$ZLAYER_ROOT_DIR/containers/run.$1.1/bundle/config.json" >/dev/null; }
+made_of_spare() { jq -e '.linux.cgroupsPath | test("/spare-")' "$ZLAYER_ROOT_DIR/containers/run.$1.1/config.json" >/dev/null; }
+
+monitor_of() { head -n 1 "$ZLAYER_RUNTIME_DIR/containers/run.$1.1/monitor.pid" | tr -d '\0'; }
+# Mount namespaces that a process has open.
+held_by() { find "/proc/$1/fd" -lname 'mnt:*' -printf '%l\n'; }
 
 @test "spare: the next workload of the same shape is made of it, with words, variables, exit code and log of its own" {
         start_daemon
@@ -177,4 +181,24 @@ made_of_spare() { jq -e '.linux.cgroupsPath | test("/spare-")' "$ZLAYER_ROOT_DIR
         run ! spare
         stop_daemon
         umount elsewhere
+}
+
+# Waiting for the mount namespace to be taken apart is left to the monitor, which has told by then; a container's writable layer must
+# be free when its end is told, so there nothing is held.
+@test "spare: its mounts are held by its monitor until the end is told, and by nobody after" {
+        import_busybox bb
+        start_daemon
+        work a "$(service '["exit", "0"]')"
+        wait_until 20 ready
+        create b "$(service '["sleep", "600"]')" >/dev/null
+        made_of_spare b
+        create c '{"image": {"name": "bb"}, "command": {"entrypoint": ["sleep", "600"]}}' >/dev/null
+        local wasm container
+        wasm=$(monitor_of b)
+        container=$(monitor_of c)
+        assert_equal "$(held_by "$wasm")" "$(readlink "/proc/$(zl inspect run.b.1 | jq '.. | .pid? // empty' | head -n 1)/ns/mnt")"
+        assert_equal "$(held_by "$container")" ""
+        zl kill run.b.1
+        wait_until 10 has_ended "$wasm"
+        assert_equal "$(jq .signal "$ZLAYER_ROOT_DIR/containers/run.b.1/exit.json")" 9
 }

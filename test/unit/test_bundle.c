@@ -335,6 +335,12 @@ static void test_names(void **state)
         set(&spec->hostname, NULL);
         set(&spec->cgroup_parent, "/a/b");
         assert_string_equal(make()->linux_->cgroups_path, "/a/b/shop.web.2");
+        /* A user's goes where the engine finds a place, unless he names one. */
+        facts.rootless = true;
+        assert_string_equal(make()->linux_->cgroups_path, "/a/b/shop.web.2");
+        set(&spec->cgroup_parent, NULL);
+        assert_null(make()->linux_->cgroups_path);
+        facts.rootless = false;
         set(&spec->cgroup_parent, "../x");
         refused(ZL_E_INVALID, "cgroup_parent");
         facts.systemd_cgroup = true;

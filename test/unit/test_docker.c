@@ -456,6 +456,39 @@ static void test_list_keeps_documents(void **state)
         stop(&e);
 }
 
+static bool wants_web(const struct zl_ident *id, const void *data)
+{
+        (void)data;
+        return zl_streq(id->service, "web");
+}
+
+/* Of one whose name is not asked for the engine is not asked: it has no answer here. */
+static void test_list_asks_for_none_but_those_wanted(void **state)
+{
+        static const struct answer answers[] = {
+                { "/_ping", PING, 0, 0 },
+                { "/events", ANSWER(EVENT(1, "bb")), 0, 0 },
+                { "/containers/json",
+                  ANSWER("[{\"Id\":\"aa\",\"Names\":[\"/zlayer-abc.s.1\"],\"State\":\"running\"}]"),
+                  0, 0 },
+                { 0 }
+        };
+        static const struct zl_list_filter filter = { .wants = wants_web };
+        struct zl_status *all = NULL;
+        struct zl_runtime *rt;
+        struct engine e;
+        size_t n = 1;
+
+        start(&e, state, answers);
+        assert_int_equal(make(&e, state, &rt, NULL), 0);
+        assert_int_equal(zl_runtime_list_some(rt, &filter, &all, &n, NULL), 0);
+        assert_int_equal(n, 0);
+        zl_status_free_all(all, n);
+        assert_true(zl_runtime_list(rt, &all, &n, NULL) < 0);
+        zl_runtime_free(rt);
+        stop(&e);
+}
+
 /* ---- an engine that hangs ------------------------------------------------------------------------------------- */
 
 static void test_silence_is_bounded(void **state)
@@ -507,6 +540,7 @@ static void test_refused_fields(void **state)
                 { "storage: [{type: named, name: v, target: /x, tier: network}]", "storage.tier" },
                 { "storage: [{type: s3, bucket: b, target: /x}]", "storage" },
                 { "resources: {gpu: {count: 1, vendor: amd}}", "resources.gpu" },
+                { "devices: [{path: acme.test/dev=one}]", "devices" },
                 { "service_type: wasm_plugin, wasm: {}", "service_type" },
         };
 
@@ -561,6 +595,7 @@ int main(void)
                 T(test_broken_bodies),
                 T(test_error_inside_a_pull),
                 T(test_search),
+                T(test_list_asks_for_none_but_those_wanted),
                 T(test_list_keeps_documents),
                 T(test_silence_is_bounded),
                 cmocka_unit_test(test_refused_fields),

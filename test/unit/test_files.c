@@ -119,6 +119,16 @@ static void test_resolv(void **state)
         assert_int_equal(dropped, 0);
         assert_non_null(strstr(text, "nameserver 127.0.0.53\n"));
         free(text);
+
+        /* A line is read as a resolver reads it. */
+        in.host_network = false;
+        in.host_resolv =
+                "nameserver\t127.0.0.1# here\r\nnameservers 127.0.0.2\n nameserver 127.0.0.3\n";
+        assert_int_equal(zl_net_make_resolv_conf(&in, &text, &dropped, NULL), 0);
+        assert_int_equal(dropped, 1);
+        assert_null(strstr(text, "127.0.0.1"));
+        assert_non_null(strstr(text, "nameservers 127.0.0.2\n nameserver 127.0.0.3\n"));
+        free(text);
 }
 
 static void test_resolv_own(void **state)

@@ -122,6 +122,9 @@ static void test_table(void **state)
         assert_lists("dnat ip6 to numgen random mod 1 map { 0 : fd01::2 . 80 }");
         assert_lists("192.0.2.1 . udp . 53 : goto to-udp-192.0.2.1-53");
         assert_lists("tcp . 8000 : goto to-tcp-8000");
+        assert_lists("counter name ct label . ct direction map @counts accept");
+        assert_lists(" . original : \"in-tcp-8000\"");
+        assert_lists(" . reply : \"out-udp-192.0.2.1-53\"");
         /* One target fewer, and once more the same. */
         fronts[0].targets++;
         fronts[0].n_targets = 1;
@@ -131,6 +134,7 @@ static void test_table(void **state)
         assert_lists_not("mod 2");
         assert_int_equal(zl_firewall_remove_front(&fw, &fronts[1], &err), 0);
         assert_lists_not("192.0.2.1");
+        assert_lists("in-tcp-8000");
         assert_int_equal(zl_firewall_set_networks(&fw, NULL, 0, &err), 0);
         assert_lists_not("zlbr");
         /* What is not there cannot be changed, and the batch has no effect at all. */
@@ -138,6 +142,35 @@ static void test_table(void **state)
         assert_int_equal(zl_firewall_remove(&fw, &err), 0);
         assert_int_equal(zl_firewall_remove(&fw, &err), 0);
         assert_lists_not("zlt");
+        zl_firewall_close(&fw);
+}
+
+/* A kernel without labels of connections counts those alone. */
+static void test_without_labels(void **state)
+{
+        const struct zl_firewall_target target = { .four = { AF_INET, { 10, 9, 16, 2 } },
+                                                   .port = 80 };
+        const struct zl_firewall_front front = { .port = 8000, .targets = &target, .n_targets = 1 };
+        struct zl_firewall fw = { .nl = ZL_NL_INIT };
+        _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
+
+        if (!enter() || access("/usr/sbin/nft", X_OK) < 0)
+                skip();
+        assert_int_equal(zl_firewall_open("zlt", &fw, &err), 0);
+        assert_int_equal(zl_firewall_probe(&fw, &err), 0);
+        assert_false(fw.lacks_labels);
+        assert_lists_not("probe");
+        setenv("ZL_FORBID", "ct-labels", 1);
+        assert_int_equal(zl_firewall_probe(&fw, &err), 0);
+        unsetenv("ZL_FORBID");
+        assert_true(fw.lacks_labels);
+        assert_int_equal(zl_firewall_build(&fw, &network, 1, &front, 1, &err), 0);
+        assert_lists("numgen random mod 1 map { 0 : 10.9.16.2 . 80 }");
+        assert_lists("counter name \"to-tcp-8000\"");
+        assert_lists_not("label");
+        assert_lists_not("in-tcp");
+        assert_int_equal(zl_firewall_remove_front(&fw, &front, &err), 0);
+        assert_lists_not("8000");
         zl_firewall_close(&fw);
 }
 
@@ -168,6 +201,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_links),
                 cmocka_unit_test(test_table),
+                cmocka_unit_test(test_without_labels),
                 cmocka_unit_test(test_many_targets),
         };
 

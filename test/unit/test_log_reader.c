@@ -17,6 +17,7 @@ static struct zl_log_writer open_writer(struct place *p, uint64_t max_size, uint
         struct zl_log_writer w;
 
         assert_int_equal(zl_log_writer_open(&w, p->fd, 1, max_size, max_files, NULL), 0);
+        assert_int_equal(zl_log_writer_begin(&w, NULL), 0);
         return w;
 }
 
@@ -314,6 +315,7 @@ static void test_follow_ends_with_the_record(void **state)
         zl_log_reader_close(r);
         /* An old record does not end the log of a new start. */
         assert_int_equal(zl_log_writer_open(&w, p->fd, 2, 1 << 20, 2, NULL), 0);
+        assert_int_equal(zl_log_writer_begin(&w, NULL), 0);
         r = open_reader(p, (struct zl_log_reader_options){ .tail = -1, .follow = true });
         expect(r, 1, "last word", false);
         expect_result(r, 0);
@@ -322,6 +324,22 @@ static void test_follow_ends_with_the_record(void **state)
         zl_log_writer_close(&w);
         expect_result(r, -ENODATA);
         zl_log_reader_close(r);
+}
+
+/* A launch that fails has opened the log and leaves no trace in it. */
+static void test_never_begun(void **state)
+{
+        struct place *p = *state;
+        struct zl_log_writer w = open_writer(p, 1 << 20, 2);
+        struct stat before, after;
+
+        put(&w, 1, "first life\n");
+        zl_log_writer_close(&w);
+        assert_int_equal(fstatat(p->fd, "log/0000000001.zlog", &before, 0), 0);
+        assert_int_equal(zl_log_writer_open(&w, p->fd, 2, 1 << 20, 2, NULL), 0);
+        zl_log_writer_close(&w);
+        assert_int_equal(fstatat(p->fd, "log/0000000001.zlog", &after, 0), 0);
+        assert_int_equal(after.st_size, before.st_size);
 }
 
 static int open_file(struct place *p, const char *name)
@@ -435,6 +453,7 @@ int main(void)
                 TEST(test_rotation),    TEST(test_tail),   TEST(test_tail_of_open_lines),
                 TEST(test_since_until), TEST(test_follow), TEST(test_follow_ends_with_the_record),
                 TEST(test_torn_end),    TEST(test_damage), TEST(test_full_disk),
+                TEST(test_never_begun),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -338,6 +338,76 @@ static void test_launch_failure(void **state)
         assert_int_equal(p->err.code, ZL_E_CONFIGURATION);
 }
 
+static void test_waiting(void **state)
+{
+        struct place *p = *state;
+        struct zl_exit_record record = ZL_EXIT_RECORD_INIT;
+        struct zl_monitor *m = NULL;
+
+        assert_true(zl_monitor_start_ahead("/no/such/program", NULL, &m, &p->err) < 0);
+        assert_int_equal(p->err.code, ZL_E_CONFIGURATION);
+        zl_error_done(&p->err);
+        assert_int_equal(zl_monitor_start_ahead(program(), NULL, &m, &p->err), 0);
+        assert_true(zl_monitor_is_waiting(m));
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 0);
+        write_config(p, false, "exit 7");
+        p->launch.ahead = m;
+        if (zl_monitor_launch(program(), &p->launch, &m, &p->err) < 0)
+                fail_msg("launch: %s", zl_error_message(&p->err));
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 1);
+        assert_int_equal(zl_monitor_start(m, &p->err), 0);
+        wait_end(p, m, &record);
+        assert_int_equal(record.exit_code, 7);
+        zl_exit_record_done(&record);
+}
+
+struct chore {
+        bool fails, done;
+};
+
+static int do_chore(void *data, struct zl_error *err)
+{
+        struct chore *chore = data;
+
+        chore->done = true;
+        return chore->fails ? zl_fail(err, ZL_E_NO_SPACE, 0, "no room for it") : 0;
+}
+
+static void test_meanwhile(void **state)
+{
+        struct place *p = *state;
+        struct chore chore = { 0 };
+        struct zl_monitor *m = NULL;
+
+        write_config(p, false, "exit 0");
+        p->launch.meanwhile = do_chore;
+        p->launch.meanwhile_data = &chore;
+        assert_int_equal(zl_monitor_launch(program(), &p->launch, &m, &p->err), 0);
+        assert_true(chore.done);
+        assert_int_equal(zl_monitor_stop(m, SIGKILL, 0, NULL, NULL), 0);
+        zl_monitor_close(zl_take_ptr(m));
+        for (int i = 0; zl_monitor_is_alive(p->run, NULL, NULL) == 1 && i < 500; i++)
+                usleep(10000);
+        /* It fails, and there is a monitor, which whoever cleans up finds. */
+        chore.fails = true;
+        p->launch.generation++;
+        assert_true(zl_monitor_launch(program(), &p->launch, &m, &p->err) < 0);
+        assert_int_equal(p->err.code, ZL_E_NO_SPACE);
+        zl_error_done(&p->err);
+        assert_null(m);
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 1);
+        assert_int_equal(zl_monitor_connect(p->run, &m, &p->err), 0);
+        assert_int_equal(zl_monitor_stop(m, SIGKILL, 0, NULL, NULL), 0);
+        zl_monitor_close(zl_take_ptr(m));
+        /* What is wrong with the launch itself comes first. */
+        for (int i = 0; zl_monitor_is_alive(p->run, NULL, NULL) == 1 && i < 500; i++)
+                usleep(10000);
+        p->launch.bundle = "/no/such/bundle";
+        assert_true(zl_monitor_launch(program(), &p->launch, &m, &p->err) < 0);
+        assert_int_not_equal(p->err.code, ZL_E_NO_SPACE);
+        zl_error_done(&p->err);
+}
+
 static void test_second_launch_is_refused(void **state)
 {
         struct place *p = *state;
@@ -975,6 +1045,8 @@ int main(int argc, char **argv)
                 TEST(test_exit_codes),
                 TEST(test_start_failure),
                 TEST(test_launch_failure),
+                TEST(test_waiting),
+                TEST(test_meanwhile),
                 TEST(test_second_launch_is_refused),
                 TEST(test_every_byte_is_logged),
                 TEST(test_grandchild_does_not_hold_the_end),

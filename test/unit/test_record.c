@@ -75,6 +75,46 @@ static void test_refused(void **state)
         }
 }
 
+static void test_blank(void **state)
+{
+        struct place *p = *state;
+        struct zl_exit_record in = { .generation = 3, .exit_code = 5, .reason = (char *)"why" },
+                              out;
+        struct stat made, filled;
+        char long_reason[5000];
+
+        assert_int_equal(zl_exit_record_prepare(p->fd), 0);
+        assert_int_equal(fstatat(p->fd, ZL_EXIT_RECORD_NAME, &made, 0), 0);
+        assert_int_equal(zl_exit_record_load(p->fd, &out, NULL), -ENOENT);
+        assert_int_equal(zl_exit_record_prepare(p->fd), -EEXIST);
+        assert_int_equal(zl_exit_record_remove(p->fd, NULL), 0);
+        /* It is filled in its place, and is a record like any other then. */
+        assert_int_equal(zl_exit_record_save(p->fd, &in, NULL), 0);
+        assert_int_equal(fstatat(p->fd, ZL_EXIT_RECORD_NAME, &filled, 0), 0);
+        assert_int_equal(filled.st_ino, made.st_ino);
+        assert_int_equal(filled.st_size, made.st_size);
+        assert_int_equal(zl_exit_record_load(p->fd, &out, NULL), 0);
+        assert_int_equal(out.exit_code, 5);
+        assert_string_equal(out.reason, "why");
+        zl_exit_record_done(&out);
+        in.exit_code = 6;
+        assert_int_equal(zl_exit_record_save(p->fd, &in, NULL), 0);
+        assert_int_equal(zl_exit_record_load(p->fd, &out, NULL), 0);
+        assert_int_equal(out.exit_code, 6);
+        zl_exit_record_done(&out);
+        assert_int_equal(zl_exit_record_remove(p->fd, NULL), 0);
+        assert_int_equal(faccessat(p->fd, ZL_EXIT_RECORD_NAME, F_OK, 0), -1);
+        /* One that does not fit goes another way. */
+        assert_int_equal(zl_exit_record_prepare(p->fd), 0);
+        memset(long_reason, 'x', sizeof(long_reason));
+        long_reason[sizeof(long_reason) - 1] = 0;
+        in.reason = long_reason;
+        assert_int_equal(zl_exit_record_save(p->fd, &in, NULL), 0);
+        assert_int_equal(zl_exit_record_load(p->fd, &out, NULL), 0);
+        assert_int_equal(strlen(out.reason), 4096);
+        zl_exit_record_done(&out);
+}
+
 static void test_missing(void **state)
 {
         struct place *p = *state;
@@ -93,10 +133,9 @@ static void test_missing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_round_trip),
-                TEST(test_bad_bytes_in_the_reason),
-                TEST(test_refused),
-                TEST(test_missing),
+                TEST(test_round_trip), TEST(test_bad_bytes_in_the_reason),
+                TEST(test_refused),    TEST(test_missing),
+                TEST(test_blank),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,147 @@ static void stopped_by_hand_stays_down(void **state)
         sim_free(sim);
 }
 
+static const struct zl_agent_start_options again = { .grace = -1 };
+static const struct zl_agent_start_options restart = { .restart = true, .grace = -1 };
+
+static void restarted_by_hand_is_the_same_and_not_judged(void **state)
+{
+        struct sim *sim = sim_new();
+
+        (void)state;
+        sim_up(sim, SIM_ONE("    restart_policy: {kind: \"no\"}\n"), false);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &again, NULL), 0); /* it runs */
+        sim_settle(sim);
+        assert_int_equal(sim_count(sim, "started shop.web.1"), 1);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &restart, NULL), 0);
+        assert_true(zl_agent_is_changing(sim->agent, "shop"));
+        sim_settle(sim);
+        assert_false(zl_agent_is_changing(sim->agent, "shop"));
+        assert_int_equal(sim_count(sim, "stopping shop.web.1"), 1);
+        assert_int_equal(sim_count(sim, "exited shop.web.1"), 1);
+        assert_int_equal(sim_count(sim, "started shop.web.1"), 2);
+        assert_int_equal(sim_count(sim, "restarting shop.web.1"), 0);
+        assert_int_equal(zl_mock_count(sim->rt, ZL_MOCK_CREATE), 1);
+        assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_STARTED);
+        /* The next end is judged as ever. */
+        zl_mock_exit(sim->rt, "shop.web.1", 1, 0, false, NULL);
+        sim_settle(sim);
+        assert_int_equal(sim_count(sim, "started shop.web.1"), 2);
+        sim_free(sim);
+}
+
+/* Somebody stopped it, and the news has not come when it is to be started. */
+static void a_stop_that_is_not_told_yet_does_not_win(void **state)
+{
+        struct sim *sim = sim_new();
+
+        (void)state;
+        sim_up(sim, SIM_ONE(""), false);
+        assert_int_equal(zl_runtime_stop(sim->rt, "shop.web.1", 0, NULL), 0);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &restart, NULL), 0);
+        sim_settle(sim);
+        assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_RUNNING);
+        assert_int_equal(sim_count(sim, "started shop.web.1"), 2);
+        sim_free(sim);
+}
+
+static void started_by_hand_goes_on(void **state)
+{
+        struct sim *sim = sim_new();
+        struct zl_error err = ZL_ERROR_INIT;
+
+        (void)state;
+        sim_up(sim, SIM_ONE(""), false);
+        zl_runtime_stop(sim->rt, "shop.web.1", 0, NULL);
+        sim_settle(sim);
+        assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_FINISHED);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &again, NULL), 0);
+        sim_settle(sim);
+        assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_STARTED);
+        assert_true(sim->saved_active);
+        assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_RUNNING);
+        /* A pause before a restart is not waited for, and what was counted is forgiven. */
+        for (unsigned i = 0; i < 5; i++) {
+                zl_mock_exit(sim->rt, "shop.web.1", 1, 0, false, NULL);
+                sim_settle(sim);
+                assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &again, NULL), 0);
+                sim_settle(sim);
+                assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_RUNNING);
+        }
+        zl_mock_exit(sim->rt, "shop.web.1", 1, 0, false, NULL);
+        sim_settle(sim);
+        assert_int_equal(sim_count(sim, "crash_loop shop.web.1"), 0);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.7", &again, &err), -ENOENT);
+        zl_error_done(&err);
+        assert_true(zl_agent_start(sim->agent, "market.web.1", &again, &err) < 0);
+        assert_int_equal(err.code, ZL_E_NOT_FOUND);
+        zl_error_done(&err);
+        sim_free(sim);
+}
+
+/* A deployment at rest is taken up for one replica: that alone is started, and it is the same container. */
+static void one_is_started_of_a_deployment_that_is_taken_up(void **state)
+{
+        struct sim *sim = sim_new();
+        struct zl_agent_stop_options stop = { 0 };
+
+        (void)state;
+        sim_up(sim, TWO_SERVICES, false);
+        for (unsigned i = 0; i < 2; i++) {
+                zl_runtime_stop(sim->rt, i ? "shop.web.2" : "shop.web.1", 0, NULL);
+                zl_runtime_stop(sim->rt, "shop.db.1", 0, NULL);
+        }
+        sim_settle(sim);
+        assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_FINISHED);
+        zl_agent_forget(sim->agent, "shop");
+        assert_int_equal(zl_agent_up(sim->agent, sim_spec(TWO_SERVICES), true, NULL), 0);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.2", &again, NULL), 0);
+        sim_settle(sim);
+        assert_int_equal(sim_state(sim, "shop.web.2"), ZL_STATE_RUNNING);
+        assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_EXITED);
+        assert_int_equal(sim_state(sim, "shop.db.1"), ZL_STATE_EXITED);
+        assert_int_equal(zl_mock_count(sim->rt, ZL_MOCK_CREATE), 3);
+        assert_int_equal(zl_agent_phase(sim->agent, "shop"), ZL_DEPLOYMENT_STARTED);
+        assert_int_equal(zl_agent_stop(sim->agent, "shop", NULL, &stop, NULL), 0);
+        sim_settle(sim);
+        sim_free(sim);
+}
+
+static void a_restart_that_cannot_stop_leaves_it_running(void **state)
+{
+        struct sim *sim = sim_new();
+
+        (void)state;
+        sim_up(sim, SIM_ONE(""), false);
+        zl_mock_fail_next(sim->rt, ZL_MOCK_STOP, "shop.web.1", ZL_E_IO, 1);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &restart, NULL), 0);
+        sim_settle(sim);
+        assert_false(zl_agent_is_changing(sim->agent, "shop"));
+        assert_int_equal(sim_count(sim, "failed shop.web.1"), 1);
+        assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_RUNNING);
+        assert_int_equal(zl_agent_start(sim->agent, "shop.web.1", &restart, NULL), 0);
+        sim_settle(sim);
+        assert_int_equal(sim_count(sim, "started shop.web.1"), 2);
+        sim_free(sim);
+}
+
+static void requests_to_start_are_read(void **state)
+{
+        static const char *const bad[] = { "restart shop.web.1", "restart shop.web.1 x",
+                                           "start shop", "start shop.web.1.2" };
+        struct sim *sim = sim_new();
+
+        (void)state;
+        sim_up(sim, SIM_ONE(""), false);
+        assert_int_equal(zl_agent_start_request(sim->agent, "stop", NULL), 0);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(bad); i++)
+                assert_true(zl_agent_start_request(sim->agent, bad[i], NULL) < 0);
+        assert_int_equal(zl_agent_start_request(sim->agent, "restart shop.web.1 -1", NULL), 1);
+        sim_settle(sim);
+        assert_int_equal(sim_count(sim, "started shop.web.1"), 2);
+        sim_free(sim);
+}
+
 static void always_restarts_after_success(void **state)
 {
         struct sim *sim = sim_new();
@@ -484,6 +625,12 @@ int main(void)
                 cmocka_unit_test(restarts_with_growing_pauses_and_crash_loop),
                 cmocka_unit_test(success_of_a_service_is_not_restarted),
                 cmocka_unit_test(stopped_by_hand_stays_down),
+                cmocka_unit_test(restarted_by_hand_is_the_same_and_not_judged),
+                cmocka_unit_test(a_stop_that_is_not_told_yet_does_not_win),
+                cmocka_unit_test(started_by_hand_goes_on),
+                cmocka_unit_test(one_is_started_of_a_deployment_that_is_taken_up),
+                cmocka_unit_test(a_restart_that_cannot_stop_leaves_it_running),
+                cmocka_unit_test(requests_to_start_are_read),
                 cmocka_unit_test(always_restarts_after_success),
                 cmocka_unit_test(max_attempts_end_in_failure),
                 cmocka_unit_test(shutdown_stops_the_whole_service),

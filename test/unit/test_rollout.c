@@ -256,6 +256,47 @@ static void an_adaptive_number_outlives_the_agent(void **state)
         sim_free(sim);
 }
 
+/* As `why` says: until the next up. The container is the same, for nothing of it has changed. */
+static void an_up_starts_what_was_stopped_by_hand(void **state)
+{
+        struct sim *sim = sim_new();
+
+        (void)state;
+        sim_up(sim, SPEC(THREE, ""), false);
+        assert_int_equal(zl_runtime_stop(sim->rt, "shop.web.2", 0, NULL), 0);
+        sim_settle(sim);
+        sim_advance(sim, 100 * ZL_NSEC_PER_SEC);
+        assert_int_equal(sim_state(sim, "shop.web.2"), ZL_STATE_EXITED);
+        update(sim, SPEC(THREE, ""));
+        assert_int_equal(sim_state(sim, "shop.web.2"), ZL_STATE_RUNNING);
+        assert_int_equal(zl_mock_count(sim->rt, ZL_MOCK_CREATE), 4);
+        assert_int_equal(count_starts(sim), 4);
+        sim_free(sim);
+}
+
+/* The agent has stopped one to replace it, and dies. The next one wants the new one as well, or the old one again; in no case that
+ * it stays down. */
+static void one_that_was_being_replaced_is_not_taken_for_stopped(void **state)
+{
+        static const char *const then[] = { SPEC(NEW, ""), SPEC("", "") };
+
+        (void)state;
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(then); i++) {
+                struct sim *sim = sim_new();
+
+                sim_up(sim, SPEC("", ""), false);
+                zl_mock_fail_next(sim->rt, ZL_MOCK_REMOVE, "shop.web.1", ZL_E_IO, 1);
+                update(sim, SPEC(NEW, ""));
+                assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_EXITED);
+                sim_kill_agent(sim);
+                sim_up(sim, then[i], true);
+                sim_advance(sim, 10 * ZL_NSEC_PER_SEC);
+                assert_int_equal(sim_state(sim, "shop.web.1"), ZL_STATE_RUNNING);
+                assert_int_equal(zl_mock_count(sim->rt, ZL_MOCK_CREATE), 3);
+                sim_free(sim);
+        }
+}
+
 static void what_cannot_be_is_refused_untouched(void **state)
 {
         struct sim *sim = sim_new();
@@ -302,6 +343,8 @@ int main(void)
                 cmocka_unit_test(scale_down_takes_what_does_not_work),
                 cmocka_unit_test(adaptive_scale_stays_in_its_bounds),
                 cmocka_unit_test(an_adaptive_number_outlives_the_agent),
+                cmocka_unit_test(an_up_starts_what_was_stopped_by_hand),
+                cmocka_unit_test(one_that_was_being_replaced_is_not_taken_for_stopped),
                 cmocka_unit_test(what_cannot_be_is_refused_untouched),
         };
 

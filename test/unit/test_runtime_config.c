@@ -9,8 +9,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "linux/caps.h"
 #include "linux/mounts.h"
@@ -33,6 +37,57 @@ static struct zl_oci_config *parse(const char *text)
         "\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"rootfs\"},"                                 \
         "\"process\":{\"cwd\":\"/\",\"args\":[\"a\"],\"user\":{\"uid\":7,\"gid\":8,"               \
         "\"additionalGids\":[1,2]}}"
+
+static struct zl_oci_config *load_without_calls(const char *text, struct zl_error *err)
+{
+        struct zl_oci_config *config = NULL;
+        int fd = memfd_create("config", MFD_CLOEXEC);
+        char path[64];
+
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (zl_oci_config_load_without_calls_at(AT_FDCWD, path, &config, err) < 0)
+                config = NULL;
+        close(fd);
+        return config;
+}
+
+static void test_without_calls(void **state _unused_)
+{
+        static const char text[] =
+                "{" BASE ",\"annotations\":{\"syscalls\":\"b\",\"x\":\"\\\"syscalls\\\":[\"},\n"
+                "\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"flags\":[\"f\"],\n"
+                "\"syscalls\" : [{\"names\":[\"a]\",\"\\\"]\\\\\",\"b\"],\n\"args\":[[]]}],"
+                "\"listenerPath\":\"/l\"},\"namespaces\":[{\"type\":\"mount\"}]}}";
+        static const char *const broken[] = {
+                "{" BASE ",\"linux\":{\"seccomp\":{\"syscalls\":[",
+                "{" BASE ",\"linux\":{\"seccomp\":{\"syscalls\":[[]",
+                "{" BASE ",\"linux\":{\"seccomp\":{\"syscalls\":[\"",
+                "{" BASE ",\"linux\":{\"seccomp\":{\"syscalls\":[\"\\",
+                "{" BASE ",\"linux\":{\"seccomp\":{\"syscalls\":[]",
+                "{" BASE
+                ",\"syscalls\":7,\"linux\":{\"seccomp\":{\"defaultAction\":\"a\",\"syscalls\":[\n\n]}},\n\"hostname\":7}",
+        };
+        struct zl_error err = ZL_ERROR_INIT;
+        struct zl_oci_config *c = load_without_calls(text, &err);
+
+        assert_non_null(c);
+        assert_int_equal(c->linux_->seccomp->n_syscalls, 0);
+        assert_string_equal(c->linux_->seccomp->default_action, "SCMP_ACT_ERRNO");
+        assert_string_equal(c->linux_->seccomp->listener_path, "/l");
+        assert_string_equal(c->linux_->seccomp->flags[0], "f");
+        assert_int_equal(c->linux_->n_namespaces, 1);
+        assert_int_equal(c->annotations.n, 2);
+        zl_oci_config_free(c);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(broken); i++) {
+                assert_null(load_without_calls(broken[i], &err));
+                assert_int_equal(err.code, ZL_E_INVALID);
+                /* What was passed over counts where a fault is told. */
+                if (i + 1 == ZL_ARRAY_SIZE(broken))
+                        assert_non_null(strstr(zl_error_message(&err), ":4:12: hostname"));
+                zl_error_done(&err);
+        }
+}
 
 static void test_reads(void **state _unused_)
 {
@@ -167,9 +222,10 @@ static void test_overlay_options(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_reads),         cmocka_unit_test(test_round_trip),
-                cmocka_unit_test(test_refuses),       cmocka_unit_test(test_capabilities),
-                cmocka_unit_test(test_mount_options), cmocka_unit_test(test_overlay_options),
+                cmocka_unit_test(test_reads),           cmocka_unit_test(test_without_calls),
+                cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_refuses),
+                cmocka_unit_test(test_capabilities),    cmocka_unit_test(test_mount_options),
+                cmocka_unit_test(test_overlay_options),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "agent/store.h"
 #include "base/fd.h"
@@ -119,6 +120,49 @@ static void replicas_keep_their_hash(void **state)
         zl_store_close(store);
 }
 
+/* The names of those that `text` may mean, in one line. */
+static const char *names_for(struct zl_store *store, const char *text)
+{
+        static char line[512];
+        struct zl_stored_replica *list = NULL;
+        size_t n = 0, len = 0;
+
+        line[0] = 0;
+        assert_int_equal(zl_store_list_replicas(store, text, &list, &n, NULL), 0);
+        for (size_t i = 0; i < n; i++)
+                len += (size_t)snprintf(line + len, sizeof(line) - len, "%s%s", i ? " " : "",
+                                        list[i].name);
+        zl_stored_replica_free(list, n);
+        return line;
+}
+
+static void replicas_are_found_by_what_a_name_may_mean(void **state)
+{
+        static const char *const names[] = { "a.web.1",    "a.web.2",  "a.web-2.1", "a.webx.1",
+                                             "a-web.db.1", "b.db.1",   "b.web.10",  "c.db.1",
+                                             "web.db.1",   "web.web.1" };
+        struct zl_store *store = NULL;
+
+        (void)state;
+        assert_int_equal(zl_store_open(dir, &store, NULL), 0);
+        assert_string_equal(names_for(store, "web"), "");
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(names); i++)
+                assert_int_equal(
+                        zl_store_put_replica(
+                                store,
+                                &(struct zl_replica_record){ .name = names[i], .phase = "running" },
+                                NULL),
+                        0);
+        assert_string_equal(names_for(store, "web"), "a.web.1 a.web.2 b.web.10 web.db.1 web.web.1");
+        assert_string_equal(names_for(store, "a"), "a.web-2.1 a.web.1 a.web.2 a.webx.1");
+        assert_string_equal(names_for(store, "a.web"), "a.web.1 a.web.2");
+        assert_string_equal(names_for(store, "b.web.10"), "b.web.10");
+        assert_string_equal(names_for(store, "b.web.1"), "");
+        assert_string_equal(names_for(store, "db"), "a-web.db.1 b.db.1 c.db.1 web.db.1");
+        assert_string_equal(names_for(store, "nobody"), "");
+        zl_store_close(store);
+}
+
 struct seen {
         int n;
         int64_t last;
@@ -168,6 +212,43 @@ static void events_are_numbered_and_seen_by_others(void **state)
         assert_int_equal(seen.n, 2);
         zl_store_close(writer);
         zl_store_close(reader);
+}
+
+/* Several begin one root directory at the same moment, as an `up` and a `ps` beside it do. */
+static void openers_of_a_new_database_do_not_meet(void **state)
+{
+        char root[64];
+
+        (void)state;
+        for (int round = 0; round < 30; round++) {
+                pid_t pids[4];
+                int start[2], failed = 0;
+
+                snprintf(root, sizeof(root), "%s/%d", dir, round);
+                assert_int_equal(mkdir(root, 0700), 0);
+                assert_int_equal(pipe2(start, O_CLOEXEC), 0);
+                for (size_t i = 0; i < 4; i++) {
+                        pids[i] = fork();
+                        if (pids[i] == 0) {
+                                struct zl_store *store = NULL;
+                                char byte;
+
+                                close(start[1]);
+                                (void)!read(start[0], &byte, 1);
+                                _exit(zl_store_open(root, &store, NULL) == 0 ? 0 : 1);
+                        }
+                        assert_true(pids[i] > 0);
+                }
+                close(start[0]);
+                close(start[1]);
+                for (size_t i = 0; i < 4; i++) {
+                        int status = 0;
+
+                        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+                        failed += status != 0;
+                }
+                assert_int_equal(failed, 0);
+        }
 }
 
 static void old_events_are_dropped(void **state)
@@ -306,7 +387,11 @@ int main(void)
                 cmocka_unit_test_setup_teardown(pins_are_kept_per_name_and_go_with_the_deployment,
                                                 make_dir, remove_dir),
                 cmocka_unit_test_setup_teardown(replicas_keep_their_hash, make_dir, remove_dir),
+                cmocka_unit_test_setup_teardown(replicas_are_found_by_what_a_name_may_mean,
+                                                make_dir, remove_dir),
                 cmocka_unit_test_setup_teardown(events_are_numbered_and_seen_by_others, make_dir,
+                                                remove_dir),
+                cmocka_unit_test_setup_teardown(openers_of_a_new_database_do_not_meet, make_dir,
                                                 remove_dir),
                 cmocka_unit_test_setup_teardown(old_events_are_dropped, make_dir, remove_dir),
                 cmocka_unit_test_setup_teardown(test_executions, make_dir, remove_dir),

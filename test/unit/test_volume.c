@@ -36,6 +36,8 @@ static void test_names(void **state)
         static const char *const good[] = { "a", "data", "shop.data", "A1_b-c", "0" };
         static const char *const bad[] = { "",   ".",   "..",    "a.b.c", "a.",   ".a",  "a/b",
                                            "-a", "a b", "_anon", "ä",     "a.-b", "a\n", "a..b" };
+        const struct zl_ident shop = { "shop", "db", 1 }, run = { "run", "db", 1 };
+        const struct zl_ident kept = { "run-db", "db", 1 }, other = { "run-db", "web", 1 };
         char *full = NULL;
 
         for (size_t i = 0; i < ZL_ARRAY_SIZE(good); i++)
@@ -43,15 +45,23 @@ static void test_names(void **state)
         for (size_t i = 0; i < ZL_ARRAY_SIZE(bad); i++)
                 assert_false(zl_volume_name_is_valid(bad[i]));
         /* Two deployments never share by accident, and none can reach into another. */
-        assert_int_equal(zl_volume_full_name("shop", "data", &full, NULL), 0);
+        assert_int_equal(zl_volume_full_name(&shop, "data", &full, NULL), 0);
         assert_string_equal(full, "shop.data");
         free(full);
         full = NULL;
-        assert_int_equal(zl_volume_full_name("run", "data", &full, NULL), 0);
+        assert_int_equal(zl_volume_full_name(&run, "data", &full, NULL), 0);
         assert_string_equal(full, "data");
         free(full);
         full = NULL;
-        assert_int_equal(zl_volume_full_name("run", "shop.data", &full, NULL), -EINVAL);
+        assert_int_equal(zl_volume_full_name(&kept, "data", &full, NULL), 0);
+        assert_string_equal(full, "data");
+        free(full);
+        full = NULL;
+        assert_int_equal(zl_volume_full_name(&other, "data", &full, NULL), 0);
+        assert_string_equal(full, "run-db.data");
+        free(full);
+        full = NULL;
+        assert_int_equal(zl_volume_full_name(&run, "shop.data", &full, NULL), -EINVAL);
         assert_null(full);
 }
 

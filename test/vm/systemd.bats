@@ -90,7 +90,7 @@ limits='.linux.resources = {memory:{limit:67108864,reservation:33554432},pids:{l
         assert_equal "$(show LoadState)" not-found
         mkdir "$ZL_DIR/images"
         run -1 sd restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/images" "c$ZL_ID" </dev/null
-        assert_match 'the systemd driver makes no group'
+        assert_match 'criu'
         assert_equal "$(show LoadState)" not-found
         run start '.annotations = {"org.systemd.property.TimeoutStopUSec":"soon"}'
         assert_match 'annotation org.systemd.property.TimeoutStopUSec: "soon" is neither'
@@ -103,6 +103,29 @@ limits='.linux.resources = {memory:{limit:67108864,reservation:33554432},pids:{l
         done
         assert_equal "$(show LoadState)" not-found
         assert_equal "$(oci list -q)" ''
+}
+
+@test "a checkpoint comes back in a scope of its own, with its limits" {
+        local pid
+        criu check >/dev/null 2>&1 || skip "expected: criu does not work on this kernel"
+        ZL_TIMEOUT=90
+        make_bundle "$ZL_DIR/b" ".process.args = [\"sleep\",\"1000\"] | .linux.cgroupsPath = \"system.slice:zlt:c$ZL_ID\" | $limits"
+        sd run -d -b "$ZL_DIR/b" "c$ZL_ID" </dev/null >/dev/null 2>&1
+        oci checkpoint --image-path "$ZL_DIR/images" "c$ZL_ID"
+        assert_equal "$(show LoadState)" not-found
+        sd restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/images" "c$ZL_ID" </dev/null >/dev/null 2>"$ZL_DIR/err" || fail "$(cat "$ZL_DIR/err")"
+        pid=$(oci state "c$ZL_ID" | jq .pid)
+        assert_equal "$(cat "/proc/$pid/cgroup")" "0::/system.slice/$unit"
+        assert_equal "$(show ActiveState) $(show MemoryMax) $(show TasksMax) $(show CPUQuotaPerSecUSec)" 'active 67108864 50 500ms'
+        assert_equal "$(cat "/sys/fs/cgroup/system.slice/$unit/cgroup.procs")" "$pid" # criu is gone
+        run oci exec "c$ZL_ID" cat /proc/1/cmdline
+        assert_match 'sleep'
+        oci delete --force "c$ZL_ID"
+        assert_equal "$(show LoadState)" not-found
+        rm "$ZL_DIR"/images/core-*.img
+        run -1 sd restore -d -b "$ZL_DIR/b" --image-path "$ZL_DIR/images" "c$ZL_ID" </dev/null
+        assert_match 'criu failed'
+        assert_equal "$(show LoadState) $(oci list -q)" 'not-found '
 }
 
 # --- the systemd of a user ---------------------------------------------------------------------------------------------------

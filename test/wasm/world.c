@@ -95,6 +95,14 @@ static int fresh(void)
         return 0;
 }
 
+/* Which of the three streams are terminals; no newline, and no end in order, so it is seen only if it was written at once. */
+static void streams(void)
+{
+        printf("%d%d%d", isatty(0), isatty(1), isatty(2));
+        fflush(stdout);
+        __builtin_trap();
+}
+
 /* What malloc gives is touched, so it is there; the compiler must not see through it. */
 static int eat(void)
 {
@@ -126,6 +134,8 @@ int main(int argc, char **argv)
                 return clocks();
         if (strcmp(what, "fresh") == 0)
                 return fresh();
+        if (strcmp(what, "streams") == 0)
+                streams();
         if (strcmp(what, "trap") == 0)
                 __builtin_trap();
         if (strcmp(what, "eat") == 0)

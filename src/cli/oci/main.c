@@ -16,9 +16,9 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "cli/oci/oci.h"
 #include "linux/self.h"
-#include "linux/userns.h"
 #include "schema/node.h"
 
 static const struct zl_cli_command *const commands[] = {
@@ -67,7 +67,7 @@ static void print_help(FILE *f)
               "                       for a user zlayer-oci below $XDG_RUNTIME_DIR)\n"
               "  --log FILE           append errors to this file, too\n"
               "  --log-format FORMAT  text or json (default text)\n"
-              "  --systemd-cgroup     let systemd make the control groups (version 2 only)\n"
+              "  --systemd-cgroup     let systemd make the control groups\n"
               "  --cgroup-manager M   who makes the control groups: cgroupfs, systemd, or disabled\n"
               "  --criu PROGRAM       what checkpoint and restore call (default criu, from $PATH)\n"
               "  --rootless BOOL      do without cgroups that we may not make: true, false, or auto,\n"
@@ -201,7 +201,8 @@ static bool has_own_runtime_dir(void)
 {
         const char *name = getenv("USER");
 
-        return geteuid() != 0 || (!zl_userns_is_initial() && (!name || !zl_streq(name, "root")));
+        return geteuid() != 0 ||
+               (!zl_process_is_in_first_userns() && (!name || !zl_streq(name, "root")));
 }
 
 static int default_root(char **ret)
@@ -261,7 +262,7 @@ bool zl_oci_is_rootless(const struct zl_oci *oci)
 {
         if (zl_streq(oci->rootless, "true") || zl_streq(oci->rootless, "false"))
                 return zl_streq(oci->rootless, "true");
-        return geteuid() != 0 || !zl_userns_is_initial();
+        return geteuid() != 0 || !zl_process_is_in_first_userns();
 }
 
 static int set_rootless(struct zl_oci *oci, const char *text)

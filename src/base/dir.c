@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "linux/dir.h"
+#include "base/dir.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bats
+# A daemon keeps one monitor that waits, with a network namespace ready, for whatever native workload comes next.
+load lib
+load daemon
+
+setup() {
+        zl_setup
+        skip_unless "containers need root" is_root
+        # What a monitor keeps of our environment: so we know which is ours.
+        PATH=$PATH:$ZL_DIR/here
+        import_busybox bb
+}
+teardown() {
+        zl down --all >/dev/null 2>&1
+        [ -z "${DAEMON-}" ] || has_ended "$DAEMON" || stop_daemon
+        zl_teardown
+}
+
+create() { # NAME [MORE]
+        post /v1/containers "{\"name\": \"$1\", \"service\": {\"image\": {\"name\": \"bb\"}, \"command\": {\"entrypoint\": [\"sleep\", \"600\"]}, \"stop_grace_period\": \"0s\"${2:+, $2}}}"
+}
+monitor_of() { head -n 1 "$ZLAYER_RUNTIME_DIR/containers/run.$1.1/monitor.pid" | tr -d '\0'; }
+# The one that waits for our daemon; fails if there is none.
+waiting() {
+        local pid
+        for pid in $(pgrep -x zlayer-waiting); do
+                ! grep -qzF "$ZL_DIR" "/proc/$pid/environ" || echo "$pid"
+        done | grep .
+}
+network_of() { readlink "/proc/$1/ns/net"; }
+hostname_of() { zl exec "run.$1.1" hostname; }
+inside() { zl exec "run.$1.1" "${@:2}"; }
+
+@test "monitor spare: the next workload is launched by it, and is like any other" {
+        start_daemon
+        ! waiting
+        create first
+        wait_until 10 waiting
+        local spare
+        spare=$(waiting)
+        # It is where the daemon is, and holds nothing but its socket and the namespace.
+        assert_equal "$(network_of "$spare")" "$(network_of self)"
+        assert_equal "$(tr '\0 ' ' ' <"/proc/$spare/cmdline" | sed 's/ *$//')" "zlayer-monitor waiting"
+        create second
+        assert_equal "$(monitor_of second)" "$spare"
+        assert_equal "$(tr '\0' ' ' <"/proc/$spare/cmdline" | sed 's/ *$//')" "zlayer-monitor run.second.1"
+        assert_equal "$(cat "/proc/$spare/comm")" zlayer-monitor
+        # A network of its own, with nothing in it but a loopback device that works.
+        local pid
+        pid=$(zl ps --json | jq -r '.[] | select(.name == "run.second.1").pid')
+        [ "$(network_of "$pid")" != "$(network_of self)" ]
+        [ "$(network_of "$pid")" != "$(network_of "$(zl ps --json | jq -r '.[] | select(.name == "run.first.1").pid')")" ]
+        assert_equal "$(inside second ls /sys/class/net)" lo
+        assert_equal "$(inside second cat /sys/class/net/lo/flags)" 0x9
+        inside second ping -c 1 -W 5 127.0.0.1 >/dev/null
+        # Its namespace ends with it: the monitor keeps nothing of it.
+        assert_equal "$(find "/proc/$spare/fd" -lname 'net:*')" ""
+        # Who shares the host's network has no use for the namespace.
+        wait_until 10 waiting
+        create third '"network_mode": "host"'
+        assert_equal "$(network_of "$(zl ps --json | jq -r '.[] | select(.name == "run.third.1").pid')")" "$(network_of self)"
+        assert_equal "$(find "/proc/$(monitor_of third)/fd" -lname 'net:*')" ""
+}
+
+@test "monitor spare: one that was killed is not taken; a daemon that is killed takes it along" {
+        start_daemon
+        create first
+        wait_until 10 waiting
+        kill -KILL "$(waiting)"
+        create second
+        is_state run.second.1 running
+        wait_until 10 waiting
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        wait_until 10 eval '! waiting'
+        # Those that have become monitors are not concerned.
+        is_state run.second.1 running
+        start_daemon
+        create third
+        is_state run.third.1 running
+        wait_until 10 waiting
+        stop_daemon
+        wait_until 10 eval '! waiting'
+}
+
+# Its program makes a network of its own. And what the monitor passes over in the configuration stays in it, also where it is written anew.
+@test "monitor spare: that of an external runtime" {
+        skip_unless "runc is not installed" has_program runc
+        export ZLAYER_RUNTIME=oci:runc
+        start_daemon
+        create first
+        wait_until 10 waiting
+        local spare config=$ZLAYER_ROOT_DIR/containers/run.second.1/config.json
+        spare=$(waiting)
+        sleep 0.2
+        assert_equal "$(find "/proc/$spare/fd" -lname 'net:*')" ""
+        create second '"user": "daemon"'
+        assert_equal "$(monitor_of second)" "$spare"
+        assert_equal "$(inside second id -u)" "$(jq .process.user.uid "$config")"
+        [ "$(jq .process.user.uid "$config")" -gt 0 ]
+        [ "$(jq '[.linux.seccomp.syscalls[].names[]] | length' "$config")" -gt 300 ]
+        assert_match 'Seccomp:\s*2' "$(inside second grep Seccomp: /proc/self/status)"
+}
+
+# A shell: the directory that the next workload's state will be.
+shell() { find "$ZLAYER_ROOT_DIR/containers" -maxdepth 1 -name '.shell-*' -printf '%p %i\n' | grep .; }
+
+@test "shell: the next workload's state is one, and like any other" {
+        start_daemon
+        run ! shell
+        create first
+        wait_until 10 shell
+        local made state=$ZLAYER_ROOT_DIR/containers
+        made=$(shell)
+        wait_until 10 test -s "${made% *}/exit.json"
+        create second '"env": {"A": "b"}'
+        assert_equal "$(stat -c %i "$state/run.second.1")" "${made#* }"
+        # The record of the end is there and blank.
+        assert_equal "$(tr -d ' ' <"$state/run.second.1/exit.json" | wc -c)" 0
+        diff <(cd "$state/run.first.1" && find . ! -path './*/*' -printf '%p %M %u %g\n' | sort) \
+                <(cd "$state/run.second.1" && find . ! -path './*/*' ! -name exit.json -printf '%p %M %u %g\n' | sort)
+        assert_equal "$(inside second sh -c 'hostname; cat /etc/hostname; stat -c "%a %U" /; echo x >/etc/x && cat /etc/x' | tr '\n' ' ')" \
+                "$(hostname_of second) $(hostname_of second) $(inside first stat -c "%a %U" /) x "
+        zl stop run.second.1
+        assert_equal "$(jq .signal "$state/run.second.1/exit.json")" 9
+        # The name of one that exists is not taken by it.
+        wait_until 10 shell
+        run create second
+        assert_match '"code":"exists"'
+        zl rm -f run.second.1
+        create second
+        # What a create that fails was made of is gone as well.
+        wait_until 10 shell
+        run create third '"user": "nobody-of-that-name"'
+        assert_match '"error"'
+        assert_equal "$(ls "$state")" "$(printf 'run.first.1\nrun.second.1')"
+        stop_daemon
+        run ! shell
+}
+
+@test "shell: one that a daemon left is removed by the next; restart and recovery know what was made of one" {
+        start_daemon
+        create first
+        wait_until 10 shell
+        create second
+        wait_until 10 shell
+        local left
+        left=$(shell)
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        [ -d "${left% *}" ]
+        start_daemon
+        wait_until 10 eval '! test -e "${left% *}"'
+        zl restart run.second.1
+        is_state run.second.1 running
+        assert_equal "$(inside second cat /etc/hostname)" "$(hostname_of second)"
+}
+
+@test "monitor spare: none where it is not wanted" {
+        ZLAYER_MONITOR_SPARE=false start_daemon
+        create first
+        create second
+        sleep 0.5
+        run ! waiting
+        run ! shell
+        stop_daemon
+        export ZLAYER_MONITOR_SPARE=maybe
+        run ! zl serve
+        assert_match 'ZLAYER_MONITOR_SPARE is "maybe"'
+        unset ZLAYER_MONITOR_SPARE
+        # Nor by a program that does not live long.
+        run -0 zl run --rm bb true
+        run ! waiting
+}

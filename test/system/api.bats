@@ -62,7 +62,8 @@ says_both() { [ "$(get /v1/containers/a/logs | jq -r .line | sort | xargs)" = 'e
         run -0 post /v1/containers '{"service": {"image": {"name": "no-such-image", "pull_policy": "never"}}}'
         assert_match 'no-such-image'
         assert_equal "$(get '/v1/containers?all')" '[]'
-        assert_equal "$(ls -A "$ZLAYER_ROOT_DIR/containers")" ''
+        # But the directory that the daemon has ready for the next one.
+        assert_equal "$(find "$ZLAYER_ROOT_DIR/containers" -mindepth 1 -maxdepth 1 ! -name '.shell-*')" ''
 }
 
 @test "containers: pause and resume" {
@@ -292,14 +293,14 @@ END
         wait_until 5 has_open_files "$open"
         delete '/v1/containers/a?force'
 }
-has_open_files() { [ "$(find "/proc/$DAEMON/fd" | wc -l)" -le "$1" ]; }
+# As many as before; three more are what the daemon makes ahead of the next start. Who looks for a leak therefore makes more than three connections of a kind.
+has_open_files() { [ "$(find "/proc/$DAEMON/fd" | wc -l)" -le $(($1 + 3)) ]; }
 
 @test "connections: who waits is told when the daemon ends" {
         post /v1/containers "$(run_body a 'exec sleep 100')"
-        open=$(find "/proc/$DAEMON/fd" | wc -l)
-        background api -w '%{http_code}' http://x/v1/containers/a/wait
+        background api -v -w '%{http_code}' http://x/v1/containers/a/wait
         log=$ZL_BG_LOG
-        wait_until 10 eval '! has_open_files "$open"' # it is connected
+        wait_until 10 grep -q '^> GET' "$log" # it is connected
         sleep 0.3
         stop_daemon
         wait_until 5 grep -q 503 "$log"
@@ -413,7 +414,7 @@ except ConnectionResetError:
 e = Exec(command=["sleep", "30"])
 e.s.close()
 END
-        wait_until 5 has_open_files $((open + 2))
+        wait_until 5 has_open_files "$open"
         assert_equal "$(get /v1/version | jq -r .name)" zlayer-agent
         # Asked for without the header that goes with it.
         run api -m 5 -X POST -H 'Content-Type: application/json' -H 'Upgrade: zlayer-stream' -d '{"command":["true"]}' http://x/v1/containers/a/exec

@@ -254,7 +254,7 @@ service() {
                         wait "$j" && false || assert_equal $? 3
                 done
         done
-        wait_until 10 eval '[ "$(ls /proc/$DAEMON/fd | wc -l)" -le '"$((before + 1))"' ]'
+        wait_until 10 eval '[ "$(ls /proc/$DAEMON/fd | wc -l)" -le '"$((before + 3))"' ]'
         assert_equal "$(ls -A "$ZLAYER_ROOT_DIR/containers")" ""
         assert_equal "$(zl ps -a --json | jq length)" 0
         stop_daemon

@@ -208,6 +208,15 @@ static int move(struct relay *r)
         return e;
 }
 
+/* What came in two pieces goes on in two: with Nagle's algorithm the second would wait for the receiver to acknowledge the first, who
+ * takes up to 40 ms to do so. Whether to wait is for those to say who write. */
+static void hurry(int fd)
+{
+        const int one = 1;
+
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 /* Begins with the next target that can be tried. */
 static int connect_next(struct relay *r)
 {
@@ -222,6 +231,7 @@ static int connect_next(struct relay *r)
                 zl_close(out->source.fd);
                 out->events = 0;
                 out->source.fd = socket(ip->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                hurry(out->source.fd);
                 if (out->source.fd >= 0 &&
                     (connect(out->source.fd, &sa.any, len) == 0 || errno == EINPROGRESS))
                         return watch(out, EPOLLOUT);
@@ -290,6 +300,7 @@ int zl_net_relay_start(struct zl_net_server *s, struct zl_net_gate *gate, int fd
                 free(r);
                 return e;
         }
+        hurry(fd);
         r->halves[0].source.fd = fd;
         enlist(r);
         return 0;

@@ -391,6 +391,31 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         eventually echoed
 }
 
+@test "over loopback what is sent in pieces does not wait for acknowledgements" {
+        import_busybox
+        zl run -d --name lines --network bridge -p 8088:80 bb nc -ll -p 80 -e sh -c 'while read -r line; do echo "$line"; done' >/dev/null
+        # Each line in two pieces; the answer comes at the end of the line, so nothing goes back that could carry an acknowledgement.
+        half_lines() {
+                python3 -c 'if True:
+                        import socket, time
+                        c = socket.create_connection(("127.0.0.1", 8088), timeout=5)
+                        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                        spent = []
+                        for _ in range(21):
+                                begin = time.monotonic()
+                                c.send(b"a")
+                                time.sleep(0.001)
+                                c.send(b"\n")
+                                assert c.recv(2) == b"a\n"
+                                spent.append(time.monotonic() - begin)
+                        print(int(sorted(spent)[10] * 1000))'
+        }
+        eventually half_lines
+        local spent
+        spent=$(half_lines)
+        [ "$spent" -lt 30 ] || fail "$spent ms"
+}
+
 @test "a relay goes to the family that the server listens on, whichever the client comes by" {
         import_busybox
         zl run -d --name four --network bridge -p 8089:80 bb httpd -f -p 0.0.0.0:80 -h /etc >/dev/null

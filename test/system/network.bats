@@ -416,6 +416,24 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         [ "$spent" -lt 30 ] || fail "$spent ms"
 }
 
+@test "over loopback nothing is paced, whatever the host's default" {
+        import_busybox
+        zl run -d --name cat --network bridge -p 8088:80 bb nc -ll -p 80 -e cat >/dev/null
+        held() {
+                python3 -c 'if True:
+                        import socket, subprocess
+                        c = socket.create_connection(("127.0.0.1", 8088), timeout=5)
+                        c.send(b"a")
+                        assert c.recv(1) == b"a"
+                        for side in ("sport = :8088", "dport = :80"):
+                                print(subprocess.check_output(["ss", "-tniHO", "state", "established", side], text=True).strip())'
+        }
+        eventually held
+        held >sockets
+        cat sockets
+        assert_equal "$(grep -cw reno sockets)" 2
+}
+
 @test "a relay goes to the family that the server listens on, whichever the client comes by" {
         import_busybox
         zl run -d --name four --network bridge -p 8089:80 bb httpd -f -p 0.0.0.0:80 -h /etc >/dev/null

@@ -479,6 +479,8 @@ static int run(struct zl_child *c)
         zl_test_stop("child-privileges");
         if (r == 0)
                 r = pass_gate(c);
+        if (r == 0 && c->process->words_come)
+                r = zl_child_words(c);
         /* The hooks are programs of the container, and under its filter. */
         if (r == 0 && h && h->n_start_container)
                 r = zl_child_seccomp(c, true);

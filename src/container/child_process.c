@@ -117,8 +117,8 @@ int zl_child_write_proc(struct zl_child *c, const char *file, const char *value)
 
 /* --- who ------------------------------------------------------------------------------------------------------------ */
 
-/* Into the free slot of the environment, for the hooks in the container as for the command. */
-static int set_home(struct zl_child *c)
+/* For the hooks in the container as for the command. */
+void zl_child_set_home(struct zl_child *c)
 {
         static char home[sizeof c->home + 5];
         const struct zl_process_plan *p = c->process;
@@ -128,7 +128,6 @@ static int set_home(struct zl_child *c)
                 strcat(home, c->home[0] ? c->home : "/");
                 p->envp[p->n_env] = home;
         }
-        return 0;
 }
 
 int zl_child_user_lookup(struct zl_child *c)
@@ -145,9 +144,10 @@ int zl_child_user_lookup(struct zl_child *c)
         for (size_t i = 0; i < p->n_groups; i++)
                 c->groups[i] = p->groups[i];
         if (!p->user_text) {
-                if (!p->has_home)
+                if (!p->has_home || p->words_come)
                         zl_user_home(c->root_fd, p->uid, c->home, sizeof c->home);
-                return set_home(c);
+                zl_child_set_home(c);
+                return 0;
         }
         found.n_groups = c->n_groups;
         r = zl_user_lookup(c->root_fd, p->user_text, &found);
@@ -156,9 +156,10 @@ int zl_child_user_lookup(struct zl_child *c)
         c->uid = found.uid;
         c->gid = found.gid;
         c->n_groups = found.n_groups;
-        if (!p->has_home)
+        if (!p->has_home || p->words_come)
                 memcpy(c->home, found.home, sizeof c->home);
-        return set_home(c);
+        zl_child_set_home(c);
+        return 0;
 }
 
 /* A session keyring of its own, so that the caller's keys stay out of reach. */

@@ -60,6 +60,8 @@ struct zl_criu_settings {
 /* Begin with ZL_CONTAINER_OPTIONS_INIT. */
 #define ZL_NOTIFY_DIR "notify"
 
+enum { ZL_WORDS_MAX = 60 << 10 };
+
 struct zl_container_options {
         const char *id;
         const char *bundle; /* absolute path; relative root.path and mount sources begin here */
@@ -94,6 +96,9 @@ struct zl_container_options {
          * that of the creation. Not called by every kind of creation, by some more than once. */
         int (*meanwhile)(void *data, struct zl_error *err);
         void *meanwhile_data;
+        /* Command and variables are those that the config has when zl_container_start() is called on this object; they may have changed by
+         * then, and take ZL_WORDS_MAX bytes at most. */
+        bool words_come;
         bool init_reaper; /* our own PID 1 in front of the command: forwards signals, reaps */
         bool no_pivot;
         bool no_new_keyring;
@@ -150,6 +155,9 @@ int zl_container_update(struct zl_container *c, const struct zl_oci_resources *r
 /* Opens the gate: returns after the command has been executed, or with why not: ZL_E_NO_COMMAND, ZL_E_NOT_RUNNABLE (the process then
  * ends with 127 or 126). Then runs the poststart hooks. ZL_E_STATE if it was started already. */
 int zl_container_start(struct zl_container *c, struct zl_error *err);
+
+/* Before the start, by a caller of one thread with rights over it: the name of its host. Nothing is done if it has the host's own. */
+int zl_container_set_hostname(struct zl_container *c, const char *name, struct zl_error *err);
 
 enum zl_container_status {
         ZL_CONTAINER_CREATING,

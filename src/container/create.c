@@ -778,6 +778,7 @@ int zl_container_create(const struct zl_container_options *options, struct zl_co
         k.c->is_child = true;
         k.c->config = options->config;
         k.c->no_new_keyring = options->no_new_keyring;
+        k.c->words_come = options->words_come;
         r = create(&k, err);
         if (r == 0)
                 r = keep_seccomp(&k, err);

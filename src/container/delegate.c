@@ -515,6 +515,12 @@ int zl_container_take_console(struct zl_container *c)
 
 /* ---- life -------------------------------------------------------------------------------------------- */
 
+int zl_container_set_hostname(struct zl_container *c, const char *name, struct zl_error *err)
+{
+        return zl_fail(err, ZL_E_UNSUPPORTED, 0, "%s is not called %s: its runtime cannot say so",
+                       c->id, name);
+}
+
 int zl_container_start(struct zl_container *c, struct zl_error *err)
 {
         const char *const words[] = { "start", c->id, NULL };

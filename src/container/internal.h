@@ -170,6 +170,7 @@ struct zl_process_plan {
         size_t n_env;
         const char *path_env; /* value of PATH for the search */
         bool has_home;
+        bool words_come; /* the above is not known yet: words.c */
         const char *cwd;
         const char *user_text; /* looked up inside; or NULL: uid and gid */
         uid_t uid;
@@ -346,6 +347,10 @@ int zl_child_pivot(struct zl_child *c);
 /* Everything between "in the namespaces" and exec; see child_process.c for the order. */
 int zl_child_keyring(struct zl_child *c);
 int zl_child_user_lookup(struct zl_child *c);
+/* HOME into the free slot of the environment, unless it is there. */
+void zl_child_set_home(struct zl_child *c);
+/* After the start: takes the words that come (words.c). */
+int zl_child_words(struct zl_child *c);
 int zl_child_attributes(struct zl_child *c); /* rlimits, scheduler … needing privileges */
 int zl_child_labels(struct zl_child *c);     /* for the next execve; through proc_fd */
 int zl_child_privileges(struct zl_child *c); /* groups, ids, capabilities */
@@ -400,6 +405,7 @@ struct zl_container {
         int console_fd;
         bool is_child; /* of this process */
         bool start_sent;
+        bool words_come; /* as in the options */
         bool started;
         bool systemd_cgroup;
         bool is_restored; /* from a checkpoint */
@@ -428,6 +434,8 @@ int zl_sync_tell(int fd, int kind, int value);
 int zl_sync_recv(int fd, struct zl_message *m, int *ret_fd);
 /* The gate's other side: sends START and waits for the exec or its error. */
 int zl_gate_pass(int fd, const char *command, struct zl_error *err);
+/* Behind START: the command and the variables, for a process that has none yet. */
+int zl_words_send(int fd, const struct zl_oci_process *process, struct zl_error *err);
 /* Its second half: START was sent before. */
 int zl_gate_hear(int fd, const char *command, struct zl_error *err);
 /* Sends a pty master to a console socket, as runc does: the descriptor and a name. */

@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -93,10 +94,25 @@ static int run_poststart(struct zl_container *c, const struct zl_oci_hooks *hook
 
 /* --- start --------------------------------------------------------------------------------------------------------- */
 
+static int pass_with_words(struct zl_container *c, struct zl_error *err)
+{
+        int r = zl_sync_tell(c->sync_fd, ZL_MSG_START, 0);
+
+        if (r < 0)
+                return zl_fail(err, ZL_E_STATE, -r, "the container's process has ended");
+        r = zl_words_send(c->sync_fd, c->config->process, err);
+        return r < 0 ? r : zl_gate_hear(c->sync_fd, command_of(c), err);
+}
+
 static int open_gate(struct zl_container *c, struct zl_error *err)
 {
         int r;
 
+        if (c->words_come) {
+                r = pass_with_words(c, err);
+                c->sync_fd = zl_close(c->sync_fd);
+                return r;
+        }
         if (c->start_sent || (c->is_child && faccessat(c->state_fd, ZL_GATE_FILE, F_OK, 0) < 0)) {
                 r = (c->start_sent ? zl_gate_hear : zl_gate_pass)(c->sync_fd, command_of(c), err);
                 c->sync_fd = zl_close(c->sync_fd);
@@ -112,6 +128,34 @@ static int open_gate(struct zl_container *c, struct zl_error *err)
                 unlinkat(c->state_fd, ZL_GATE_FILE, 0);
                 return zl_gate_pass(fd, command_of(c), err);
         }
+}
+
+static bool has_own_names(const struct zl_container *c)
+{
+        const struct zl_oci_linux *l = c->config->linux_;
+
+        for (size_t i = 0; i < l->n_namespaces; i++)
+                if (zl_streq(l->namespaces[i].type, "uts"))
+                        return !l->namespaces[i].path || !*l->namespaces[i].path;
+        return false;
+}
+
+int zl_container_set_hostname(struct zl_container *c, const char *name, struct zl_error *err)
+{
+        _cleanup_close_ int own = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC), its = -EBADF;
+        char path[48];
+        int r;
+
+        if (!has_own_names(c))
+                return 0;
+        snprintf(path, sizeof path, "/proc/%d/ns/uts", c->pid);
+        its = open(path, O_RDONLY | O_CLOEXEC);
+        if (own < 0 || its < 0 || setns(its, CLONE_NEWUTS) < 0)
+                return zl_fail_errno(err, errno, "cannot enter the names of container %s", c->id);
+        r = sethostname(name, strlen(name)) < 0 ? -errno : 0;
+        if (setns(own, CLONE_NEWUTS) < 0)
+                return zl_fail_errno(err, errno, "cannot leave the names of container %s", c->id);
+        return r < 0 ? zl_fail_errno(err, -r, "cannot name the host of container %s", c->id) : 0;
 }
 
 int zl_container_start(struct zl_container *c, struct zl_error *err)

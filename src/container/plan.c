@@ -480,6 +480,7 @@ int zl_plan_make(const struct zl_container_options *options, struct zl_plan *pla
         plan->lends_namespaces = geteuid() != 0;
         plan->process.keep_groups = has_annotation(plan->config, "run.oci.keep_original_groups");
         plan->process.new_keyring = !options->no_new_keyring;
+        plan->process.words_come = options->words_come;
         plan->process.die_with_parent = options->die_with_parent;
         plan->process.preserve_fds = options->preserve_fds;
         plan->process.n_preserve_fds = options->n_preserve_fds;

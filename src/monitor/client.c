@@ -246,13 +246,14 @@ int zl_monitor_get_status(struct zl_monitor *monitor, struct zl_monitor_status *
         return r < 0 ? r : take_status(monitor, ret, err);
 }
 
-int zl_monitor_adopt(struct zl_monitor *monitor, const char *name, char *const *args,
-                     char *const *env, struct zl_error *err)
+int zl_monitor_adopt(struct zl_monitor *monitor, const struct zl_monitor_adoption *what,
+                     struct zl_error *err)
 {
         zl_monitor_begin(monitor, ZL_WIRE_ADOPT);
-        zl_wire_put_str(&monitor->out, name);
-        zl_wire_put_strv(&monitor->out, args);
-        zl_wire_put_strv(&monitor->out, env);
+        zl_wire_put_str(&monitor->out, what->name);
+        zl_wire_put_strv(&monitor->out, what->args);
+        zl_wire_put_strv(&monitor->out, what->env);
+        zl_wire_put_str(&monitor->out, what->hostname);
         return call_ok(monitor, err);
 }
 

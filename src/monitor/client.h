@@ -62,9 +62,9 @@ struct zl_monitor_launch {
         bool systemd_cgroup;
         bool no_pivot;
         bool no_new_keyring;
-        /* Its process runs already and waits to be told what to do (`zlayer-wasm spare`). It becomes a workload by
-         * zl_monitor_adopt(); until then it ends when the connection of the launch is closed. */
-        bool spare;
+        /* It becomes a workload by zl_monitor_adopt(); until then it ends when the connection of the launch is closed. Its process runs
+         * already and waits to be told what to do (`zlayer-wasm spare`); `gated`: it waits for its start, with a command that is none. */
+        bool spare, gated;
         /* From zl_monitor_start_ahead(); taken over, also on failure. NULL: the program is started now. */
         struct zl_monitor *ahead;
         /* Called while the monitor is at work: what the caller has to do anyway. If it fails so does the launch, but there is a monitor then,
@@ -95,11 +95,16 @@ int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launc
                       struct zl_monitor **ret, struct zl_error *err);
 
 /* Of a spare, on the connection of its launch: from now on it is a workload like any other that waits for its start, under this
- * name. `args` are what stands behind the word "run" in a command of zlayer-wasm, `env` is its environment; together at most
- * ZL_MONITOR_ADOPT_MAX bytes. ZL_E_STATE if it has ended meanwhile. */
-enum { ZL_MONITOR_ADOPT_MAX = 60 << 10 };
-int zl_monitor_adopt(struct zl_monitor *monitor, const char *name, char *const *args,
-                     char *const *env, struct zl_error *err);
+ * name. ZL_E_STATE if it has ended meanwhile. */
+enum { ZL_MONITOR_ADOPT_MAX = 60 << 10 }; /* bytes of args and env together */
+struct zl_monitor_adoption {
+        const char *name, *hostname;
+        char *const *
+                args; /* what stands behind the word "run" in a command of zlayer-wasm; of one that is gated, its command */
+        char *const *env; /* all of it */
+};
+int zl_monitor_adopt(struct zl_monitor *monitor, const struct zl_monitor_adoption *what,
+                     struct zl_error *err);
 
 /* Does a monitor hold RUN_DIR? 1: yes, `*ret_pid` (may be NULL) is its pid; 0: no; negative: cannot tell. Safe against
  * reuse of pids. Does not wait for the monitor, which may even be stopped. */

@@ -43,13 +43,12 @@ static int make_env(char *env[KEPT + 1])
         return 0;
 }
 
-/* name NULL: one that waits, with room for a name. */
+/* name NULL: one that waits. Behind is room for a name to come. */
 static int spawn(const char *program, const char *name, int fd, pid_t *ret_pid)
 {
         char room[ZL_MONITOR_NAME_ROOM + 1] = "";
         char *argv[] = { (char *)"zlayer-monitor",
-                         (char *)(uintptr_t)(name ? name : ZL_MONITOR_WAITING), name ? NULL : room,
-                         NULL };
+                         (char *)(uintptr_t)(name ? name : ZL_MONITOR_WAITING), room, NULL };
         char *env[KEPT + 1] = { NULL };
         int r = make_env(env);
 

@@ -144,8 +144,8 @@ struct zl_server {
         int mount_ns_fd; /* the container's, so that it does not end before that is told; negative: that is not wanted */
         int spare_fd; /* to a process that waits for what it shall run; negative: there is none */
         struct zl_conn
-                *owner; /* of a spare that nobody has adopted: it ends with this connection */
-        char **spare_args;
+                *owner;    /* of a spare that nobody has adopted: it ends with this connection */
+        char **spare_args; /* of one whose process runs */
 
         /* Monotonic instants; 0: not set. */
         int64_t kill_at, stall_at, drain_until, record_at, linger_until, flush_until, trim_at;
@@ -242,9 +242,9 @@ int zl_server_keep_put(struct zl_buf *buf, uint32_t serial, char *const *args, c
 /* ---- server_spare.c */
 /* Before the container is created: `*ret_theirs` is to become the standard input of its process; the caller closes it. */
 int zl_server_spare_open(struct zl_server *s, int *ret_theirs);
-/* It becomes the workload `name`. Copies what it is given. */
-int zl_server_spare_adopt(struct zl_server *s, const char *name, char *const *args,
-                          char *const *env, struct zl_error *err);
+/* It becomes that workload. Copies what it is given. */
+int zl_server_spare_adopt(struct zl_server *s, const struct zl_monitor_adoption *what,
+                          struct zl_error *err);
 /* Tells the process to run. */
 int zl_server_spare_start(struct zl_server *s, struct zl_error *err);
 /* The connection is about to go: nobody will ever adopt it. */
@@ -255,5 +255,6 @@ void zl_server_spare_orphan(struct zl_server *s, const struct zl_conn *conn);
 /* Of a monitor that was started as one that waits (argv says so): does what can be done before it knows for whom. Otherwise, and where that
  * fails, nothing. */
 void zl_server_wait_prepare(struct zl_server *s, int argc, char **argv);
-/* It is this workload's from now on: ps shows it. */
-void zl_server_wait_done(int argc, char **argv, const char *name);
+/* It is this workload's from now on: ps shows it, a spare as one. */
+void zl_server_wait_done(int argc, char **argv, const struct zl_monitor_launch *launch);
+void zl_server_show_name(const char *name);

@@ -217,7 +217,7 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
                                launch->attach_stdin && !launch->keep_most && !launch->spare);
         if (r >= 0 && launch->keep_most)
                 r = zl_server_keep_open(s, launch->keep_most, &pipes.theirs[0]);
-        else if (r >= 0 && launch->spare)
+        else if (r >= 0 && launch->spare && !launch->gated)
                 r = zl_server_spare_open(s, &pipes.theirs[0]);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot make pipes");
@@ -233,6 +233,7 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
         memcpy(options.stdio, pipes.theirs, sizeof(options.stdio));
         options.overlay = launch->lower_dirs ? &overlay : NULL;
         options.die_with_parent = true;
+        options.words_come = launch->gated;
         options.init_reaper = launch->init_reaper;
         options.no_pivot = launch->no_pivot;
         options.no_new_keyring = launch->no_new_keyring;
@@ -333,7 +334,7 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
                 r = watch_streams(s, err);
         if (r >= 0)
                 r = zl_exit_record_remove(s->state_dir_fd, err);
-        if (r >= 0 && launch->spare)
+        if (r >= 0 && launch->spare && !launch->gated)
                 r = zl_container_start(s->container, err);
         if (r < 0)
                 undo(s);
@@ -426,7 +427,7 @@ int zl_monitor_main(int argc, char **argv)
         zl_server_wait_prepare(s, argc, argv);
         if (receive_launch(s, &launch) < 0)
                 return EXIT_FAILURE;
-        zl_server_wait_done(argc, argv, launch.name);
+        zl_server_wait_done(argc, argv, &launch);
         zl_fd_set_cloexec(LAUNCH_FD, true);
         zl_log_set(ZL_LOG_INFO, log_sink, s);
         r = zl_server_launch(s, &launch, &err);

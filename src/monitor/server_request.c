@@ -184,10 +184,13 @@ static int on_adopt(struct zl_server *s, struct zl_server_request *q)
         const char *name = zl_wire_get_str(q->wire);
         _cleanup_free_ char **args = zl_wire_get_strv(q->wire);
         _cleanup_free_ char **env = zl_wire_get_strv(q->wire);
+        /* Who was started before an update of the programs may not say it. */
+        const char *hostname = zl_wire_finish(q->wire) < 0 ? zl_wire_get_str(q->wire) : NULL;
+        const struct zl_monitor_adoption what = { name, hostname, args, env };
 
         if (zl_wire_finish(q->wire) < 0 || !name || q->conn != s->owner)
                 return -EPROTO;
-        return answer(s, q, zl_server_spare_adopt(s, name, args, env, &err), &err);
+        return answer(s, q, zl_server_spare_adopt(s, &what, &err), &err);
 }
 
 static const struct {

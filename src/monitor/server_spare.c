@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A spare: a container whose process runs already, with the engine loaded, and waits at its standard input for the module and the
- * arguments (`zlayer-wasm spare`). To everybody but the one who launched it there is nothing yet. Whoever launched it
- * may adopt it: then it has a name and waits for its start, which is a message to the process in the place of an exec.
+ * A spare: a container that nobody has asked for yet. Either its process runs already, with the engine loaded, and waits at its standard
+ * input for the module and the arguments (`zlayer-wasm spare`), or it waits at the gate for its command. To everybody but the one who
+ * launched it there is nothing yet. Whoever launched it may adopt it: then it has a name and waits for its start, which for the first kind is
+ * a message to the process in the place of an exec.
  *
  * What may go wrong: the launcher ends, and so does the spare; the process ends while it waits, and the adoption is refused.
  */
@@ -27,21 +28,30 @@ int zl_server_spare_open(struct zl_server *s, int *ret_theirs)
         return 0;
 }
 
-int zl_server_spare_adopt(struct zl_server *s, const char *name, char *const *args,
-                          char *const *env, struct zl_error *err)
+int zl_server_spare_adopt(struct zl_server *s, const struct zl_monitor_adoption *what,
+                          struct zl_error *err)
 {
-        _cleanup_strv_ char **own_args = NULL, **own_env = NULL;
+        _cleanup_strv_ char **args = NULL, **env = NULL;
+        int r = 0;
 
         if (s->phase != ZL_LIFE_PENDING || s->record.stop_requested)
                 return zl_fail(err, ZL_E_STATE, 0, "%s has ended", s->name);
-        if (zl_strv_dup(args, &own_args) < 0 || zl_strv_dup(env, &own_env) < 0 ||
-            zl_replace_str(&s->name, name) < 0)
+        if (zl_strv_dup(what->args, &args) < 0 || zl_strv_dup(what->env, &env) < 0 ||
+            zl_replace_str(&s->name, what->name) < 0)
                 return zl_fail_oom(err);
-        s->spare_args = zl_take_ptr(own_args);
-        /* The old one lies in the arena of the configuration. */
-        s->config->process->env = zl_take_ptr(own_env);
+        if (what->hostname)
+                r = zl_container_set_hostname(s->container, what->hostname, err);
+        if (r < 0)
+                return r;
+        /* The old ones lie in the arena of the configuration. */
+        if (s->spare_fd >= 0)
+                s->spare_args = zl_take_ptr(args);
+        else
+                s->config->process->args = zl_take_ptr(args);
+        s->config->process->env = zl_take_ptr(env);
         s->record.created_at = zl_now_realtime();
         s->owner = NULL;
+        zl_server_show_name(s->name);
         zl_server_note_state(s);
         return 0;
 }

@@ -5,7 +5,8 @@
  * makes its own.
  *
  * It has no directory, no lock and no name yet. If who started it ends, so does the socket, and with it the monitor.
- * ps shows it as "waiting", with an argument of blanks behind, which is the room for the name to come.
+ * ps shows it as "waiting", with an argument of blanks behind, which is the room for the name to come. Every monitor has that: a
+ * spare gets its name late, too.
  */
 #include <string.h>
 #include <sys/prctl.h>
@@ -22,19 +23,28 @@ void zl_server_wait_prepare(struct zl_server *s, int argc, char **argv)
         s->network_ns_fd = zl_container_network_ahead();
 }
 
-void zl_server_wait_done(int argc, char **argv, const char *name)
-{
-        size_t room, len = strlen(name);
-        char *begin, *end;
+/* Where the arguments are, one behind the other as the kernel laid them. */
+static char *room;
+static size_t room_size;
 
-        if (argc != ARGS)
-                return;
+void zl_server_show_name(const char *name)
+{
+        size_t len = ZL_MIN(strlen(name), room_size);
+
         prctl(PR_SET_NAME, "zlayer-monitor");
-        /* The kernel lays the arguments one behind the other. */
-        begin = argv[1];
-        end = argv[2] + strlen(argv[2]);
-        room = (size_t)(end - begin);
-        len = ZL_MIN(len, room);
-        memset(begin, 0, room);
-        memcpy(begin, name, len);
+        if (!room)
+                return;
+        memset(room, 0, room_size);
+        memcpy(room, name, len);
+}
+
+void zl_server_wait_done(int argc, char **argv, const struct zl_monitor_launch *launch)
+{
+        if (argc == ARGS) {
+                room = argv[1];
+                room_size = (size_t)(argv[2] + strlen(argv[2]) - room);
+                zl_server_show_name(launch->name);
+        }
+        if (launch->spare)
+                prctl(PR_SET_NAME, "zlayer-spare");
 }

@@ -164,26 +164,31 @@ int native_make_run(struct native *n, const char *name, struct zl_error *err);
 int native_relaunch(struct native *n, int state_fd, struct native_record *record,
                     uint32_t generation, struct zl_error *err);
 
-/* A container that waits for a module (native_spare.c). */
+/* What a container that waits, waits for (native_spare.c): a module with its words, or a command. */
+enum native_spare_kind { NATIVE_SPARE_MODULE, NATIVE_SPARE_COMMAND, NATIVE_SPARE_KINDS };
+
 struct native_spare {
+        enum native_spare_kind kind;
         char name[sizeof(NATIVE_SPARE) + 16]; /* of its two directories */
         char shape[ZL_DIGEST_TEXT_MAX];
         int state_fd;               /* locked */
         struct zl_monitor *monitor; /* of its launch: it ends with this connection */
         char *cgroup;               /* cgroupsPath; of a user's, which has none: as in a record */
 };
-/* Makes one for workloads like `spec`; name and shape are filled. On failure nothing is left. */
-int native_make_spare(struct native *n, const struct zl_service_spec *spec,
+/* Makes one for workloads like `spec`; name, kind and shape are filled. `digest`: of the image; NULL for a module. On failure nothing is
+ * left. -ESTALE: the shape is another one by now. */
+int native_make_spare(struct native *n, const struct zl_service_spec *spec, const char *digest,
                       struct native_spare *spare, struct zl_error *err);
 
 /* ---- native_spare.c --------------------------------------------------------------------------------- */
 
 int native_spares_open(struct native *n, struct zl_error *err);
 void native_spares_close(struct native *n);
-/* Can a spare become this workload? Then 1 and what has to be equal; 0: no; negative errno. */
+/* Are there any? Who finds none need not know his shape yet. */
+bool native_spare_is_there(struct native *n);
+/* Can a spare become this workload, which has this image? Then 1 and what has to be equal; 0: no; negative errno. */
 int native_spare_shape(const struct native *n, const struct zl_create_options *options,
-                       char ret[ZL_DIGEST_TEXT_MAX]);
-/* Is there one? Containers may have the same shape: their image is looked at before anything is taken. */
+                       const struct zl_image *image, char ret[ZL_DIGEST_TEXT_MAX]);
 bool native_spare_is_ready(struct native *n, const char *shape);
 /* One of this shape, the caller's from now on, or NULL. */
 struct native_spare *native_spare_take(struct native *n, const char *shape);
@@ -191,13 +196,14 @@ struct native_spare *native_spare_take(struct native *n, const char *shape);
 struct zl_monitor *native_spare_monitor(struct native *n);
 /* A workload has started: the next monitor can be made. */
 void native_spare_started(struct native *n);
-/* It gets the name of a workload, and the module `source`; its descriptor and connection stay in it. On failure it is gone. */
+/* It gets the name of a workload, and the module `source` (NULL: none); its descriptor and connection stay in it. On failure it is gone. */
 int native_spare_rename(struct native *n, struct native_spare *spare, const char *name,
                         const char *source, struct zl_error *err);
 void native_spare_discard(struct native *n, struct native_spare *spare); /* NULL is allowed */
 void native_spare_free(struct native_spare *spare);                      /* NULL is allowed */
-/* Another workload of this shape was made: the next one may come. */
-void native_spare_want(struct native *n, const struct zl_create_options *options);
+/* A workload of this shape was made: the next one may come. Nothing is done for the shape "". */
+void native_spare_want(struct native *n, const struct zl_service_spec *spec,
+                       const struct zl_image *image, const char *shape);
 /* What an earlier life of ours has left of it. */
 void native_spare_recover(struct native *n, const char *name);
 /* A directory for the state of a workload that is made now, the caller's, or NULL. In a while there is another. */
@@ -293,6 +299,7 @@ enum native_root_flags {
 };
 /* native_layers.c: the directories of a new workload's root. 0 or a negative errno. */
 int native_make_root_dirs(int state_fd);
+bool native_is_skeleton(const struct native *n, const char *layer); /* our own layer */
 /* They become what the image wants, and our layer comes below those in *layers, which may be NULL. */
 int native_make_layers(struct native *n, int state_fd, char ***layers, struct zl_error *err);
 

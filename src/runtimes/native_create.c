@@ -89,40 +89,45 @@ static int is_empty(int fd)
         return r < 0 ? r : !r;
 }
 
-/* Looks the image up and prepares the module, so that the rename of a spare is all that is left to do. */
-static int prepare_for_spare(struct native_creation *c)
+static int look_up_image(struct native_creation *c, struct zl_error *err)
 {
         struct zl_image_store *images;
-        int r = native_images(c->n, &images, NULL);
+        int r = native_images(c->n, &images, err);
 
-        if (r == 0)
-                r = zl_image_lookup(images, c->options->digest ?: c->spec->image.name, &c->image,
-                                    NULL);
-        if (r == 0 && c->image->kind != ZL_IMAGE_WASM)
-                r = -EINVAL;
-        if (r == 0)
-                r = native_wasm_prepare(c->n, c->options, c->image, &c->wasm, NULL);
-        return r;
+        return r < 0 ? r
+                     : zl_image_lookup(images, c->options->digest ?: c->spec->image.name, &c->image,
+                                       err);
+}
+
+static void find_shape(struct native_creation *c)
+{
+        if (native_spare_shape(c->n, c->options, c->image, c->shape) != 1)
+                c->shape[0] = 0;
 }
 
 /* Takes the name by renaming a spare, if there is one that fits. Whatever stands in the way: not this time. What is wrong with the
  * request is found and told on the usual way. */
 static void try_spare(struct native_creation *c)
 {
-        char shape[ZL_DIGEST_TEXT_MAX];
-
-        if (!c->n->settings.wasm_spare || native_spare_shape(c->n, c->options, shape) != 1 ||
-            !native_spare_is_ready(c->n, shape) || prepare_for_spare(c) < 0)
+        if (!native_spare_is_there(c->n) || look_up_image(c, NULL) < 0)
                 return;
-        c->spare = native_spare_take(c->n, shape);
+        find_shape(c);
+        if (!*c->shape || !native_spare_is_ready(c->n, c->shape))
+                return;
+        if (native_wasm_is(c->image) &&
+            native_wasm_prepare(c->n, c->options, c->image, &c->wasm, NULL) < 0)
+                return;
+        c->spare = native_spare_take(c->n, c->shape);
         if (!c->spare)
                 return;
-        if (native_spare_rename(c->n, c->spare, c->options->name, c->wasm->source, NULL) < 0) {
+        if (native_spare_rename(c->n, c->spare, c->options->name, c->wasm ? c->wasm->source : NULL,
+                                NULL) < 0) {
                 native_spare_free(zl_take_ptr(c->spare));
                 return;
         }
         c->state_fd = zl_take_fd(c->spare->state_fd);
-        c->wasm->linked = true;
+        if (c->wasm)
+                c->wasm->linked = true;
 }
 
 /* By renaming a shell. 1: done. 0: there is none, or it cannot be had. */
@@ -188,7 +193,7 @@ static int take_image(struct native_creation *c)
         if (r < 0)
                 return r;
         if (!c->image)
-                r = zl_image_lookup(images, c->options->digest ?: name, &c->image, c->err);
+                r = look_up_image(c, c->err);
         if (r < 0) {
                 if (zl_error_is_set(c->err) && c->err->code == ZL_E_NOT_FOUND)
                         zl_error_hint(c->err, "pull it with `zlayer-agent image pull %s`", name);
@@ -216,7 +221,9 @@ static int make_layers(struct native_creation *c)
 
         if (r < 0)
                 return zl_fail_errno(c->err, -r, "cannot make the directories of the root");
-        return c->spare ? 0 : native_make_layers(c->n, c->state_fd, &c->image->layer_dirs, c->err);
+        return c->spare && c->wasm
+                       ? 0
+                       : native_make_layers(c->n, c->state_fd, &c->image->layer_dirs, c->err);
 }
 
 /* ---- spec.json ----------------------------------------------------------------------------------- */
@@ -299,7 +306,7 @@ static int fill_document(struct native_creation *c, json_t *d)
         return r ? r : zl_json_set(d, "mounts", make_mounts(c));
 }
 
-/* While the monitor makes the container. */
+/* What there is time for while the monitor makes the container. */
 static int write_document(void *data, struct zl_error *err)
 {
         struct native_creation *c = data;
@@ -315,6 +322,8 @@ static int write_document(void *data, struct zl_error *err)
                 return r;
         if (zl_json_set(d, "spec", parsed) < 0 || !(text = zl_json_dump(d, 0)))
                 return zl_fail_oom(err);
+        if (!c->spare && !c->is_spare && c->n->spares)
+                find_shape(c);
         return native_write_state(c, NATIVE_SPEC, text, 0600, err);
 }
 
@@ -366,6 +375,7 @@ static int launch(struct native *n, const struct native_record *record, struct z
         l->keep_most = record->keep_most;
         l->init_reaper = record->init_reaper;
         l->spare = record->spare;
+        l->gated = record->spare && !record->wasm;
         l->systemd_cgroup = n->settings.systemd_cgroup;
         if (record->delegate && !n->delegate_monitor)
                 return zl_fail(err, ZL_E_CONFIGURATION, 0,
@@ -424,25 +434,41 @@ static struct native_record first_record(const struct native_creation *c)
                 .init_reaper = c->bundle.init_reaper,
                 .delegate = c->n->delegate,
                 .secret = native_has_secrets(c),
-                .spare = c->wasm && c->wasm->spare,
+                .wasm = c->wasm,
+                .spare = c->is_spare,
                 .network = c->network,
         };
 }
 
+static int adopt_spare(struct native_creation *c)
+{
+        const struct zl_oci_config *config = c->bundle.config;
+        const struct native_record record = first_record(c);
+        const struct zl_monitor_adoption what = {
+                .name = c->options->name,
+                .hostname = config->hostname,
+                .args = config->process->args + (c->wasm ? ZL_WASM_COMMAND_WORDS : 0),
+                .env = config->process->env,
+        };
+        int r = write_document(c, c->err);
+
+        if (r == 0)
+                r = zl_monitor_adopt(c->spare->monitor, &what, c->err);
+        if (r == 0 && c->network) {
+                r = native_network_attach(c->n, c->state_fd, &record, c->spare->monitor, c->err);
+                if (r < 0)
+                        zl_monitor_stop(c->spare->monitor, SIGKILL, 0, NULL, NULL);
+        }
+        return r;
+}
+
 static int launch_new(struct native_creation *c)
 {
-        const struct zl_oci_process *process = c->bundle.config->process;
         const struct native_record record = first_record(c);
         struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
-        int r;
 
-        if (c->spare) {
-                r = write_document(c, c->err);
-                return r < 0 ? r
-                             : zl_monitor_adopt(c->spare->monitor, c->options->name,
-                                                process->args + ZL_WASM_COMMAND_WORDS, process->env,
-                                                c->err);
-        }
+        if (c->spare)
+                return adopt_spare(c);
         l.seccomp_fd = c->seccomp_fd;
         l.meanwhile = write_document;
         l.meanwhile_data = c;
@@ -469,13 +495,28 @@ static void ignore_warning(const char *text, void *data)
         (void)data;
 }
 
+/* Is the image what it was when the spare was wished for? */
+static int check_shape(struct native_creation *c, const char *shape)
+{
+        int r = look_up_image(c, c->err);
+
+        if (r < 0)
+                return r;
+        find_shape(c);
+        return zl_streq(c->shape, shape)
+                       ? 0
+                       : zl_fail_errno(c->err, ESTALE, "image %s", c->spec->image.name);
+}
+
 /* Its directories, its bundle, its process. */
 static int build_spare(struct native_creation *c, struct native_spare *spare)
 {
         struct zl_monitor_launch l = ZL_MONITOR_LAUNCH_INIT;
         struct native_record record;
         const char *path;
-        int r = native_wasm_prepare_spare(c->n, c->spec, &c->wasm, c->err);
+        int r = spare->kind == NATIVE_SPARE_MODULE
+                        ? native_wasm_prepare_spare(c->n, c->spec, &c->wasm, c->err)
+                        : check_shape(c, spare->shape);
 
         if (r == 0)
                 r = make_layers(c);
@@ -500,27 +541,34 @@ static int build_spare(struct native_creation *c, struct native_spare *spare)
         return r;
 }
 
-int native_make_spare(struct native *n, const struct zl_service_spec *spec,
+int native_make_spare(struct native *n, const struct zl_service_spec *spec, const char *digest,
                       struct native_spare *spare, struct zl_error *err)
 {
-        const struct zl_create_options options = { .name = spare->name,
-                                                   .spec = spec,
-                                                   .warn = ignore_warning };
+        const struct zl_create_options options = {
+                .name = spare->name, .spec = spec, .digest = digest, .warn = ignore_warning
+        };
         struct native_creation c = { .n = n,
                                      .options = &options,
                                      .spec = spec,
                                      .ident = { "zlayer", "spare", 1 },
+                                     .is_spare = true,
                                      .state_fd = -EBADF,
                                      .seccomp_fd = -EBADF,
                                      .dir = zl_path_join(n->containers_dir, spare->name),
-                                     .image = calloc(1, sizeof(*c.image)),
                                      .err = err };
-        int r = c.dir && c.image ? take_name(&c) : zl_fail_oom(err);
+        int r = c.dir ? take_name(&c) : zl_fail_oom(err);
+
+        if (r == 0 && spare->kind == NATIVE_SPARE_MODULE) {
+                c.image = calloc(1, sizeof(*c.image));
+                if (c.image)
+                        c.image->kind = ZL_IMAGE_WASM;
+                else
+                        r = zl_fail_oom(err);
+        }
 
         if (r == 0)
                 zl_exit_record_prepare(c.state_fd); /* unless it is there; it is as well without */
         if (r == 0) {
-                c.image->kind = ZL_IMAGE_WASM;
                 r = build_spare(&c, spare);
                 if (r < 0)
                         native_erase_dirs(n, spare->name, NULL);
@@ -573,8 +621,8 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
                                 options->name);
                 zl_error_prefix(&own, "cannot create %s", options->name);
                 zl_error_move(err, &own);
-        } else if (c.wasm) {
-                native_spare_want(n, options);
+        } else {
+                native_spare_want(n, options->spec, c.image, c.shape);
         }
         creation_done(&c);
         zl_error_done(&own);

@@ -28,7 +28,10 @@ struct native_creation {
         struct zl_bundle bundle;
         struct native_wasm *wasm;   /* NULL: a container */
         struct native_spare *spare; /* it is made of this one */
-        bool shell;                 /* its state was one */
+        bool is_spare;              /* it is one */
+        char shape
+                [ZL_DIGEST_TEXT_MAX]; /* of a spare that it could be made of; "": of none, or not looked at yet */
+        bool shell;                   /* its state was one */
         struct zl_monitor *monitor; /* started ahead */
         json_t *network;            /* what is asked of the networks; NULL: nothing */
         int seccomp_fd;

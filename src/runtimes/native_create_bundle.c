@@ -54,7 +54,8 @@ int native_make_network_files(struct native_creation *c)
         if (!resolv)
                 return zl_fail_oom(c->err);
         in.hostname = hostname;
-        if (native_network_is_wanted(c->spec)) {
+        /* A spare gets its network with its name. */
+        if (native_network_is_wanted(c->spec) && !c->is_spare) {
                 r = native_network_describe(c->spec, &c->ident, hostname, &c->network, c->err);
                 if (r < 0)
                         return r;

@@ -15,6 +15,8 @@
 #include "base/strv.h"
 #include "runtimes/native.h"
 
+#define SKELETON "skeleton"
+
 /* In this order: who finds the last one finds all of them. */
 static const struct {
         const char *name;
@@ -62,10 +64,17 @@ static int make_skeleton(const char *path, struct zl_error *err)
         return 0;
 }
 
+bool native_is_skeleton(const struct native *n, const char *layer)
+{
+        const char *name = zl_startswith(layer, n->settings.root_dir);
+
+        return name && zl_streq(name, "/" SKELETON);
+}
+
 /* It becomes the lowest. */
 static int add_skeleton(struct native *n, char ***layers, struct zl_error *err)
 {
-        _cleanup_free_ char *path = zl_path_join(n->settings.root_dir, "skeleton");
+        _cleanup_free_ char *path = zl_path_join(n->settings.root_dir, SKELETON);
         _cleanup_strv_ char **all = NULL;
         int r = path ? make_skeleton(path, err) : zl_fail_oom(err);
 

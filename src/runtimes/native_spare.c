@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spares: containers that are made before anybody asks for them. What a start of a WebAssembly workload costs is nearly all the
- * same whatever the module: a monitor, namespaces, groups, mounts, a process with the engine loaded. So after such a workload
- * was made, one more container of the same shape is made in the background, up to the point where its process waits to be told
- * which module to run with which words. A later create of that shape renames its directories to the workload's, links the
- * module into them, and has the monitor adopt it. Everything else is as in any create.
+ * Spares: containers that are made before anybody asks for them. What a start costs is nearly all the same whatever the command: a monitor,
+ * namespaces, groups, mounts. So after a workload was made, one more container of the same shape is made in the background, up to the point
+ * where its process waits to be told what to run. A later create of that shape renames its directories to the
+ * workload's, writes the files that bear its name, and has the monitor adopt it. Everything else is as in any create. There are two kinds:
  *
- * A spare has run no guest, is used for one workload, and ends with it. Its shape is the whole spec but the image, the command and the
- * environment, which arrive with the request; specs that need more than that (volumes, networks, terminals) are made the
- * usual way. One spare is kept at a time, for a minute after the last workload of its shape.
+ *   - for a module: the process is the engine, loaded, and waits at its standard input. The shape is the whole spec but the
+ *     image, the command and the environment, which arrive with the request; the module is linked into the state;
+ *   - for a command: the process waits at the gate of its start. The shape is the whole spec but the command and the environment, the digest of
+ *     the image, and the directories of its layers as they are (they may go away and come back while it waits). It is made
+ *     when a shape has come a second time within a minute: a service with replicas, a job, a cron job.
  *
- * Beside it a monitor is kept that waits for the launch of whatever comes next: a process without directories, name
- * or container, which has a network namespace ready. It serves every native workload, this kind of spare too, and ends with
- * us or a minute after the last launch. With it goes a shell (native_shell.c), which has the files. While launches come in a row it is not made: who is in a hurry has no use for a process
- * that is started beside his own.
+ * A spare has run nothing of anybody's, is used for one workload, and ends with it. Specs that need more than it has (volumes, terminals,
+ * devices) are made the usual way. One spare of each kind is kept at a time, for a minute after the last workload of its shape.
+ *
+ * Beside them a monitor is kept that waits for the launch of whatever comes next: a process without directories, name
+ * or container, which has a network namespace ready. It serves every native workload that no spare serves, and ends with
+ * us or a minute after the last launch. With it goes a shell (native_shell.c), which has the files. While launches come in a row it is not
+ * made: who is in a hurry has no use for a process that is started beside his own.
  *
  * To recover, a spare is a create that is going on: its directory is locked by us. When we die its monitor ends it, and whoever
  * recovers removes the directories. What may go wrong while one is made is nobody's concern: the usual way remains.
@@ -23,10 +27,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/strv.h"
@@ -49,15 +56,22 @@
 /* And so long until its exit record comes to the disk. */
 #define PREPARE_NSEC (30 * ZL_NSEC_PER_MSEC)
 
+/* Of one kind. */
+struct slot {
+        char shape[ZL_DIGEST_TEXT_MAX]; /* of the last workload */
+        int64_t seen_at;                /* when that was made */
+        struct zl_service_spec
+                *wanted; /* what the next one is to be like; NULL: nothing is wanted */
+        char digest[ZL_DIGEST_TEXT_MAX]; /* of its image */
+        struct native_spare *ready;
+};
+
 struct native_spares {
         pthread_mutex_t lock; /* guards all below but the thread */
         pthread_cond_t news;
         pthread_t thread;
         bool running, stop;
-        struct zl_service_spec *wanted; /* NULL: nothing is */
-        char shape[ZL_DIGEST_TEXT_MAX]; /* of it */
-        int64_t wanted_at;
-        struct native_spare *ready;
+        struct slot slots[NATIVE_SPARE_KINDS];
         struct zl_monitor *monitor; /* one that waits */
         struct native_shell *shell;
         bool renamed;        /* a directory was, and that is not on the disk yet */
@@ -77,10 +91,11 @@ static size_t length_of(char *const *texts)
 }
 
 /* What is said in the request to the process must fit into one message; secrets go another way altogether. */
-static bool words_fit(const struct zl_create_options *o)
+static bool words_fit(const struct zl_create_options *o, const struct zl_image *image)
 {
         size_t len = length_of(o->spec->command.entrypoint) + length_of(o->spec->command.args) +
-                     length_of(o->env);
+                     length_of(o->env) + length_of(image->env) + length_of(image->entrypoint) +
+                     length_of(image->cmd);
 
         for (size_t i = 0; i < o->spec->env.n; i++) {
                 if (zl_startswith(o->spec->env.items[i].value, "$S:"))
@@ -93,27 +108,73 @@ static bool words_fit(const struct zl_create_options *o)
 static bool is_plain(const struct zl_create_options *o)
 {
         const struct zl_service_spec *s = o->spec;
-        const struct zl_wasm_spec *w = s->wasm;
 
-        return s->service_type != ZL_SERVICE_WASM_HTTP && s->n_storage == 0 && !s->tty &&
-               !s->stdin_open && !o->attach_stdin && !s->pid_mode && !s->ipc_mode &&
-               !s->extra_groups && s->network_mode.kind != ZL_NETWORK_CONTAINER &&
-               !native_network_is_wanted(s) &&
+        return s->n_storage == 0 && s->n_devices == 0 && !s->tty && !s->stdin_open &&
+               !o->attach_stdin && !s->pid_mode && !s->ipc_mode && !s->extra_groups &&
+               s->network_mode.kind != ZL_NETWORK_CONTAINER;
+}
+
+static bool waits_for_module(const struct native *n, const struct zl_create_options *o,
+                             const struct zl_image *image)
+{
+        const struct zl_wasm_spec *w = o->spec->wasm;
+
+        return n->settings.wasm_spare && image->kind == ZL_IMAGE_WASM && is_plain(o) &&
+               o->spec->service_type != ZL_SERVICE_WASM_HTTP &&
+               !native_network_is_wanted(o->spec) &&
                (!w || (w->min_instances == 0 && w->n_preopens == 0 && w->precompile));
 }
 
-int native_spare_shape(const struct native *n, const struct zl_create_options *options,
-                       char ret[ZL_DIGEST_TEXT_MAX])
+static bool waits_for_command(const struct native *n, const struct zl_create_options *o,
+                              const struct zl_image *image)
 {
-        struct zl_service_spec spec = *options->spec;
-        char any[] = "any";
+        return n->settings.monitor_spare && !native_wasm_is(image) && is_plain(o) &&
+               zl_strv_len(image->volumes) == 0;
+}
 
-        if (n->delegate || n->settings.systemd_cgroup || !is_plain(options) || !words_fit(options))
+/* The directories of the image's layers, each by what is never the same again once it was removed. */
+static int mix_layers(struct zl_buf *buf, const struct native *n, const struct zl_image *image)
+{
+        ZL_STRV_FOREACH(layer, image->layer_dirs) {
+                struct stat st;
+
+                if (native_is_skeleton(n, *layer))
+                        continue;
+                if (stat(*layer, &st) < 0)
+                        return -errno;
+                zl_buf_putf(buf, "%ju %ju %jd.%09ld\n", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino,
+                            (intmax_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+        }
+        return 0;
+}
+
+int native_spare_shape(const struct native *n, const struct zl_create_options *options,
+                       const struct zl_image *image, char ret[ZL_DIGEST_TEXT_MAX])
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(64 << 10);
+        struct zl_service_spec spec = *options->spec;
+        bool module = waits_for_module(n, options, image);
+        char any[] = "any";
+        int r;
+
+        if (n->delegate || n->settings.systemd_cgroup || !words_fit(options, image) ||
+            (!module && !waits_for_command(n, options, image)))
                 return 0;
-        spec.image = (struct zl_image_spec){ .name = any };
-        spec.command = (struct zl_command_spec){ 0 };
+        if (module)
+                spec.image = (struct zl_image_spec){ .name = any };
+        spec.command.entrypoint = spec.command.args = NULL;
         spec.env = (struct zl_str_map){ 0 };
-        return zl_spec_service_hash(&spec, ret) < 0 ? -ENOMEM : 1;
+        if (zl_spec_service_hash(&spec, ret) < 0)
+                return -ENOMEM;
+        if (module)
+                return 1;
+        zl_buf_putf(&buf, "%s\n%s\n", ret, image->digest);
+        r = mix_layers(&buf, n, image);
+        if (r == 0)
+                r = zl_buf_error(&buf);
+        if (r == 0 && !zl_sha256_text(buf.data, buf.len, ret))
+                r = -ENOMEM;
+        return r < 0 ? r : 1;
 }
 
 /* ---- one spare ---------------------------------------------------------------------------------------- */
@@ -138,7 +199,7 @@ void native_spare_discard(struct native *n, struct native_spare *s)
         native_spare_free(s);
 }
 
-/* Can a file of the cache be linked into the state? Not across file systems. */
+/* Can a module be linked from the cache into the state? Not across file systems. */
 static bool can_link(const struct native *n, const struct native_spare *s)
 {
         _cleanup_free_ char *from = NULL, *to = NULL;
@@ -159,25 +220,33 @@ static void make_hold(struct native *n)
                 zl_image_hold_ahead(images);
 }
 
-static struct native_spare *make(struct native *n, const struct zl_service_spec *spec,
-                                 const char *shape)
+/* What is wanted of a slot, taken from it. */
+struct wish {
+        enum native_spare_kind kind;
+        struct zl_service_spec *spec; /* NULL: nothing */
+        char shape[ZL_DIGEST_TEXT_MAX], digest[ZL_DIGEST_TEXT_MAX];
+};
+
+static struct native_spare *make(struct native *n, const struct wish *wish)
 {
+        bool module = wish->kind == NATIVE_SPARE_MODULE;
         struct native_spare *s = calloc(1, sizeof(*s));
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
 
         if (!s)
                 return NULL;
         s->state_fd = -EBADF;
+        s->kind = wish->kind;
         memcpy(s->name, NATIVE_SPARE, sizeof(NATIVE_SPARE));
         zl_random_hex(s->name + sizeof(NATIVE_SPARE) - 1, 16);
-        memcpy(s->shape, shape, sizeof(s->shape));
-        if (native_make_spare(n, spec, s, &why) < 0) {
-                zl_log_error(ZL_LOG_DEBUG, &why, "no WebAssembly spare");
+        memcpy(s->shape, wish->shape, sizeof(s->shape));
+        if (native_make_spare(n, wish->spec, module ? NULL : wish->digest, s, &why) < 0) {
+                zl_log_error(ZL_LOG_DEBUG, &why, "no spare");
                 native_spare_free(s);
                 return NULL;
         }
         make_hold(n);
-        if (can_link(n, s))
+        if (!module || can_link(n, s))
                 return s;
         zl_debug("no WebAssembly spare: the cache is on another file system than the state");
         native_spare_discard(n, s);
@@ -189,7 +258,8 @@ int native_spare_rename(struct native *n, struct native_spare *s, const char *na
 {
         int r = 0;
 
-        if (linkat(AT_FDCWD, source, s->state_fd, NATIVE_WASM_CODE_DIR "/" ZL_WASM_CODE, 0) < 0 ||
+        if ((source &&
+             linkat(AT_FDCWD, source, s->state_fd, NATIVE_WASM_CODE_DIR "/" ZL_WASM_CODE, 0) < 0) ||
             renameat2(n->containers_fd, s->name, n->containers_fd, name, RENAME_NOREPLACE) < 0)
                 r = zl_fail_errno(err, errno, "cannot make %s of a spare", name);
         if (r == 0 && renameat2(n->run_fd, s->name, n->run_fd, name, RENAME_NOREPLACE) < 0) {
@@ -230,12 +300,34 @@ void native_spare_recover(struct native *n, const char *name)
 
 /* ---- the thread that makes them -------------------------------------------------------------------------- */
 
+/* The lock is held. NULL: there is none. */
+static struct slot *slot_of(struct native_spares *all, const char *shape)
+{
+        for (size_t i = 0; i < NATIVE_SPARE_KINDS; i++)
+                if (all->slots[i].ready && zl_streq(all->slots[i].ready->shape, shape))
+                        return &all->slots[i];
+        return NULL;
+}
+
+bool native_spare_is_there(struct native *n)
+{
+        bool there = false;
+
+        if (!n->spares)
+                return false;
+        pthread_mutex_lock(&n->spares->lock);
+        for (size_t i = 0; i < NATIVE_SPARE_KINDS; i++)
+                there = there || n->spares->slots[i].ready;
+        pthread_mutex_unlock(&n->spares->lock);
+        return there;
+}
+
 bool native_spare_is_ready(struct native *n, const char *shape)
 {
         bool ready;
 
         pthread_mutex_lock(&n->spares->lock);
-        ready = n->spares->ready && zl_streq(n->spares->ready->shape, shape);
+        ready = slot_of(n->spares, shape);
         pthread_mutex_unlock(&n->spares->lock);
         return ready;
 }
@@ -244,10 +336,12 @@ struct native_spare *native_spare_take(struct native *n, const char *shape)
 {
         struct native_spares *all = n->spares;
         struct native_spare *s = NULL;
+        struct slot *slot;
 
         pthread_mutex_lock(&all->lock);
-        if (all->ready && zl_streq(all->ready->shape, shape))
-                s = zl_take_ptr(all->ready);
+        slot = slot_of(all, shape);
+        if (slot)
+                s = zl_take_ptr(slot->ready);
         pthread_mutex_unlock(&all->lock);
         if (s && !zl_monitor_is_waiting(s->monitor)) {
                 native_spare_discard(n, s);
@@ -326,30 +420,41 @@ static bool step_sync(struct native *n, struct native_spares *all)
 }
 
 /* What is to be done without the lock, which is held. true: something was. */
-static bool step(struct native *n, struct native_spares *all, int64_t now)
+static bool step_slot(struct native *n, struct native_spares *all, struct slot *slot, int64_t now)
 {
-        _cleanup_service_spec_ struct zl_service_spec *spec = NULL;
+        struct wish wish = { .kind = (enum native_spare_kind)(slot - all->slots) };
         struct native_spare *old = NULL, *made = NULL;
-        char shape[ZL_DIGEST_TEXT_MAX];
+        bool still;
 
-        if (all->wanted && now - all->wanted_at >= KEPT_NSEC)
-                zl_service_spec_free(zl_take_ptr(all->wanted));
-        if (all->ready && (!all->wanted || !zl_streq(all->ready->shape, all->shape)))
-                old = zl_take_ptr(all->ready);
-        else if (all->wanted && !all->ready && now - all->wanted_at >= QUIET_NSEC)
-                spec = zl_service_spec_copy(all->wanted);
-        if (!old && !spec)
+        if (slot->wanted && now - slot->seen_at >= KEPT_NSEC)
+                zl_service_spec_free(zl_take_ptr(slot->wanted));
+        if (slot->ready && (!slot->wanted || !zl_streq(slot->ready->shape, slot->shape)))
+                old = zl_take_ptr(slot->ready);
+        else if (slot->wanted && !slot->ready && now - slot->seen_at >= QUIET_NSEC)
+                wish.spec = zl_service_spec_copy(slot->wanted);
+        if (!old && !wish.spec)
                 return false;
-        memcpy(shape, all->shape, sizeof(shape));
+        memcpy(wish.shape, slot->shape, sizeof(wish.shape));
+        memcpy(wish.digest, slot->digest, sizeof(wish.digest));
         pthread_mutex_unlock(&all->lock);
         native_spare_discard(n, old);
-        if (spec)
-                made = make(n, spec, shape);
+        if (wish.spec)
+                made = make(n, &wish);
         pthread_mutex_lock(&all->lock);
-        if (spec && !made && zl_streq(shape, all->shape) && all->wanted)
-                zl_service_spec_free(zl_take_ptr(all->wanted)); /* until the next asks */
-        all->ready = made ? made : all->ready;
+        still = wish.spec && slot->wanted && zl_streq(wish.shape, slot->shape);
+        if (still && !made)
+                zl_service_spec_free(zl_take_ptr(slot->wanted)); /* until the next asks */
+        slot->ready = made ? made : slot->ready;
+        zl_service_spec_free(wish.spec);
         return true;
+}
+
+static bool step(struct native *n, struct native_spares *all, int64_t now)
+{
+        for (size_t i = 0; i < NATIVE_SPARE_KINDS; i++)
+                if (step_slot(n, all, &all->slots[i], now))
+                        return true;
+        return false;
 }
 
 static int64_t next_make(const struct native_spares *all)
@@ -366,13 +471,14 @@ static void wait_for_news(struct native_spares *all, int64_t now)
         int64_t until = INT64_MAX;
         struct timespec at;
 
-        if (all->wanted)
-                until = all->wanted_at + (all->ready ? KEPT_NSEC : QUIET_NSEC);
+        for (const struct slot *s = all->slots; s < all->slots + NATIVE_SPARE_KINDS; s++)
+                if (s->wanted)
+                        until = ZL_MIN(until, s->seen_at + (s->ready ? KEPT_NSEC : QUIET_NSEC));
         if (all->launched_at)
                 until = ZL_MIN(until, next_make(all));
         until = ZL_MAX(until, now);
         at = (struct timespec){ until / ZL_NSEC_PER_SEC, until % ZL_NSEC_PER_SEC };
-        if (all->wanted || all->launched_at)
+        if (until < INT64_MAX)
                 pthread_cond_timedwait(&all->news, &all->lock, &at);
         else
                 pthread_cond_wait(&all->news, &all->lock);
@@ -401,20 +507,27 @@ static void start_thread(struct native *n)
         n->spares->running = zl_thread_start(&n->spares->thread, look_after, n) == 0;
 }
 
-void native_spare_want(struct native *n, const struct zl_create_options *options)
+void native_spare_want(struct native *n, const struct zl_service_spec *spec,
+                       const struct zl_image *image, const char *shape)
 {
         struct native_spares *all = n->spares;
-        char shape[ZL_DIGEST_TEXT_MAX];
+        int64_t now = zl_now_monotonic();
+        struct slot *slot;
+        bool again;
 
-        if (!n->settings.wasm_spare || native_spare_shape(n, options, shape) != 1)
+        if (!*shape)
                 return;
         pthread_mutex_lock(&all->lock);
-        if (!all->wanted || !zl_streq(all->shape, shape)) {
-                zl_service_spec_free(all->wanted);
-                all->wanted = zl_service_spec_copy(options->spec);
-                memcpy(all->shape, shape, sizeof(shape));
+        slot = &all->slots[native_wasm_is(image) ? NATIVE_SPARE_MODULE : NATIVE_SPARE_COMMAND];
+        again = zl_streq(slot->shape, shape) && now - slot->seen_at < KEPT_NSEC;
+        if (!again) {
+                zl_service_spec_free(zl_take_ptr(slot->wanted));
+                snprintf(slot->shape, sizeof(slot->shape), "%s", shape);
+                snprintf(slot->digest, sizeof(slot->digest), "%s", image->digest);
         }
-        all->wanted_at = zl_now_monotonic();
+        slot->seen_at = now;
+        if (!slot->wanted && (again || slot == &all->slots[NATIVE_SPARE_MODULE]))
+                slot->wanted = zl_service_spec_copy(spec);
         if (!all->running)
                 start_thread(n);
         pthread_cond_signal(&all->news);
@@ -493,8 +606,7 @@ int native_spares_open(struct native *n, struct zl_error *err)
         pthread_condattr_destroy(&attr);
         pthread_mutex_init(&all->lock, NULL);
         n->spares = all;
-        if (n->settings.wasm_spare)
-                native_recover_hidden(n);
+        native_recover_hidden(n);
         return 0;
 }
 
@@ -510,10 +622,12 @@ void native_spares_close(struct native *n)
         pthread_mutex_unlock(&all->lock);
         if (all->running)
                 pthread_join(all->thread, NULL);
-        native_spare_discard(n, all->ready);
+        for (size_t i = 0; i < NATIVE_SPARE_KINDS; i++) {
+                native_spare_discard(n, all->slots[i].ready);
+                zl_service_spec_free(all->slots[i].wanted);
+        }
         zl_monitor_close(all->monitor);
         native_shell_discard(n, all->shell);
-        zl_service_spec_free(all->wanted);
         pthread_cond_destroy(&all->news);
         pthread_mutex_destroy(&all->lock);
         free(all);

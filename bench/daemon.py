@@ -76,13 +76,16 @@ class Daemon:
             quiet(docker + ["import", f"{self.work}/busybox.tar", "bb:latest"], check=True)
             quiet(docker + ["run", "-d", "--name", "target", "--network=none", "bb", "/bin/sleep", "600"], check=True)
         client.ask("POST", "/v1/containers", {"name": "target", "service": service("/bin/sleep", "600")})
-        runs, execs, docker_runs, docker_execs = [], [], [], []
-        for n in range(40):
-            runs.append(timed(client.ask, "POST", "/v1/containers",
-                              {"name": f"r{n}", "service": service("/bin/sleep", "600")}))
+        runs, others, execs, docker_runs, docker_execs = [], [], [], [], []
+        for n in range(80):
+            # Half of them as a service has its replicas or a job its executions, the same again; half each unlike the one before.
+            again, wish = n < 40, service("/bin/sleep", "600")
+            if not again:
+                wish["labels"] = {"number": str(n)}
+            (runs if again else others).append(timed(client.ask, "POST", "/v1/containers", {"name": f"r{n}", "service": wish}))
             execs.append(timed(client.ask, "POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}))
             client.ask("DELETE", f"/v1/containers/r{n}?force")
-            if docker and n % 2 == 0:
+            if docker and n % 4 == 0:
                 docker_runs.append(timed(quiet, docker + ["run", "-d", "--name", f"r{n}", "--network=none", "bb",
                                                           "/bin/sleep", "600"]))
                 docker_execs.append(timed(quiet, docker + ["exec", "target", "/bin/true"]))
@@ -90,7 +93,8 @@ class Daemon:
         client.ask("DELETE", "/v1/containers/target?force")
         print("\ndaemon: one request on a kept connection (budgets: run 4 ms and 0.02 of docker run, exec 2 ms)")
         run = self.row("docker run -d", docker_runs) if docker_runs else None
-        self.row("POST /v1/containers, runs", runs, run)
+        self.row("POST /v1/containers, the same again", runs, run)
+        self.row("POST /v1/containers, another", others, run)
         exec_ = self.row("docker exec true", docker_execs) if docker_execs else None
         self.row("POST …/exec of true, its exit code", execs, exec_)
         if docker:

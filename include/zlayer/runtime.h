@@ -66,7 +66,8 @@ struct zl_runtime_options {
         /* Keep a container with the engine ready for the next WebAssembly workload that asks for the same as the last one, for programs
          * that live long; $ZLAYER_WASM_SPARE decides otherwise. */
         bool wasm_spare;
-        /* Keep the process that the next native workload needs ready for a minute after the last; likewise; $ZLAYER_MONITOR_SPARE. */
+        /* Keep the process that the next native workload needs ready for a minute after the last, and a container of a shape that has come
+         * twice; likewise; $ZLAYER_MONITOR_SPARE. */
         bool monitor_spare;
 };
 

@@ -507,6 +507,18 @@ static void start_thread(struct native *n)
         n->spares->running = zl_thread_start(&n->spares->thread, look_after, n) == 0;
 }
 
+/* Those of one workload are not to be found in the memory of another. */
+static struct zl_service_spec *copy_without_words(const struct zl_service_spec *spec)
+{
+        struct zl_service_spec copy = *spec;
+        char word[] = "waiting", *words[] = { word, NULL };
+
+        copy.env = (struct zl_str_map){ 0 };
+        copy.command.entrypoint = words;
+        copy.command.args = NULL;
+        return zl_service_spec_copy(&copy);
+}
+
 void native_spare_want(struct native *n, const struct zl_service_spec *spec,
                        const struct zl_image *image, const char *shape)
 {
@@ -527,7 +539,7 @@ void native_spare_want(struct native *n, const struct zl_service_spec *spec,
         }
         slot->seen_at = now;
         if (!slot->wanted && (again || slot == &all->slots[NATIVE_SPARE_MODULE]))
-                slot->wanted = zl_service_spec_copy(spec);
+                slot->wanted = copy_without_words(spec);
         if (!all->running)
                 start_thread(n);
         pthread_cond_signal(&all->news);

@@ -446,7 +446,7 @@ static int adopt_spare(struct native_creation *c)
         const struct native_record record = first_record(c);
         const struct zl_monitor_adoption what = {
                 .name = c->options->name,
-                .hostname = config->hostname,
+                .hostname = c->wasm ? NULL : config->hostname, /* a module cannot ask for it */
                 .args = config->process->args + (c->wasm ? ZL_WASM_COMMAND_WORDS : 0),
                 .env = config->process->env,
         };

@@ -128,8 +128,9 @@ static bool waits_for_module(const struct native *n, const struct zl_create_opti
 static bool waits_for_command(const struct native *n, const struct zl_create_options *o,
                               const struct zl_image *image)
 {
-        return n->settings.monitor_spare && !native_wasm_is(image) && is_plain(o) &&
-               zl_strv_len(image->volumes) == 0;
+        /* To give it its host name takes rights over its namespaces. */
+        return n->settings.monitor_spare && !n->host.facts.rootless && !native_wasm_is(image) &&
+               is_plain(o) && zl_strv_len(image->volumes) == 0;
 }
 
 /* The directories of the image's layers, each by what is never the same again once it was removed. */

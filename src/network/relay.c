@@ -192,18 +192,22 @@ static int carry(struct half *h)
         return 0;
 }
 
-static int move(struct relay *r)
+/* What came about at `at`: both halves, where the kernel did not say. */
+static int move(struct half *at, uint32_t events)
 {
+        struct relay *r = at->relay;
         int e = 0;
 
-        for (int i = 0; i < 2 && e == 0; i++)
-                e = carry(&r->halves[i]);
+        if (events & ~(uint32_t)EPOLLOUT)
+                e = carry(at);
+        if (e == 0 && events & ~(uint32_t)EPOLLIN)
+                e = carry(other(at));
         for (int i = 0; i < 2 && e == 0; i++) {
                 struct half *h = &r->halves[i];
-                uint32_t events = (!h->kept && !h->ended ? (uint32_t)EPOLLIN : 0) |
+                uint32_t wanted = (!h->kept && !h->ended ? (uint32_t)EPOLLIN : 0) |
                                   (other(h)->kept ? (uint32_t)EPOLLOUT : 0);
 
-                e = watch(h, events);
+                e = watch(h, wanted);
         }
         return e;
 }
@@ -276,7 +280,8 @@ static void half_ready(struct zl_net_server *s, struct zl_net_source *source, ui
                 return;
         }
         r->connecting = false;
-        if (move(r) < 0 || (r->halves[0].passed_on && r->halves[1].passed_on))
+        if (move((struct half *)source, events) < 0 ||
+            (r->halves[0].passed_on && r->halves[1].passed_on))
                 end(r);
 }
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A relay has two halves. Each reads from its own descriptor into a buffer that all relays share, and writes it to the other's; what
- * that does not take is kept by the half, which reads on when it is gone. An end of input is passed on as a shutdown behind the last
- * byte, so a client that sends, shuts down and then reads gets its answer. A fault of either side ends both.
+ * that does not take is kept by the half, which reads on when it is gone. Where much comes at once it goes through a pipe instead: the
+ * kernel hands its pages on, and nobody copies. What the other does not take stays in there. An end of input is passed on as a
+ * shutdown behind the last byte, so a client that sends, shuts down and then reads gets its answer. A fault of either side ends both.
  *
  * A target is tried by the family of the client first: a server that listens for one of them only is found by both.
  *
  * Bytes are counted as they are read, without any header. Packets are the segments that the kernel has counted on the client's socket.
  *
  * What may go wrong: relays eat all descriptors, and no container could be attached any more. A part of them is kept back; a client
- * beyond that waits in the queue of the listening socket.
+ * beyond that waits in the queue of the listening socket, and there is no pipe.
  */
 #include "network/relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -27,14 +29,22 @@
 #include "base/fd.h"
 #include "network/server.h"
 
-enum { RELAY_BUFFER = 256 * 1024, KEPT_BACK_MAX = 1024 };
+enum { RELAY_BUFFER = 256 * 1024, BULK = 32 * 1024, KEPT_BACK_MAX = 1024 };
+
+struct zl_net_pipe {
+        int ends[2];
+        size_t len; /* what is in it */
+};
 
 struct half {
         struct zl_net_source source; /* first */
         struct relay *relay;
         uint32_t events;
-        char *kept;      /* what the other side has not taken yet, or NULL */
-        size_t from, to; /* of it */
+        /* What the other side has not taken yet; NULL: nothing. */
+        struct zl_net_pipe *pipe;
+        char *kept;
+        size_t from, to; /* of `kept` */
+        bool is_bulk;    /* much came at once */
         bool ended;      /* no more input */
         bool passed_on;  /* and the other side was told */
 };
@@ -80,6 +90,61 @@ void zl_net_relays_forget(struct zl_net_server *s, const struct zl_net_gate *gat
                         r->gate = NULL;
 }
 
+/* ---- pipes ---------------------------------------------------------------------------------------- */
+
+/* A relay takes two descriptors, and so does a pipe. */
+bool zl_net_relay_has_room(const struct zl_net_server *s)
+{
+        struct rlimit files = { .rlim_cur = 0 };
+
+        getrlimit(RLIMIT_NOFILE, &files);
+        return 2 * (s->n_relays + s->n_pipes + 1) + s->n_sessions <=
+               files.rlim_cur - ZL_MIN(files.rlim_cur / 2, (rlim_t)KEPT_BACK_MAX);
+}
+
+static void close_pipe(struct zl_net_server *s, struct zl_net_pipe *p)
+{
+        zl_close(p->ends[0]);
+        zl_close(p->ends[1]);
+        free(p);
+        s->n_pipes--;
+}
+
+/* NULL: there is none to be had, or a small one only, which is slower than the buffer. */
+static struct zl_net_pipe *take_pipe(struct zl_net_server *s)
+{
+        struct zl_net_pipe *p = s->spare_pipe;
+
+        if (p) {
+                s->spare_pipe = NULL;
+                return p;
+        }
+        p = zl_net_relay_has_room(s) ? calloc(1, sizeof(*p)) : NULL;
+        if (!p || pipe2(p->ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+                free(p);
+                return NULL;
+        }
+        s->n_pipes++;
+        if (fcntl(p->ends[1], F_SETPIPE_SZ, RELAY_BUFFER) >= 0)
+                return p;
+        close_pipe(s, p);
+        return NULL;
+}
+
+static void put_pipe(struct half *h)
+{
+        struct zl_net_server *s = h->relay->server;
+        struct zl_net_pipe *p = h->pipe;
+
+        h->pipe = NULL;
+        if (p && (p->len > 0 || s->spare_pipe))
+                close_pipe(s, p);
+        else if (p)
+                s->spare_pipe = p;
+}
+
+/* ---- the ways ------------------------------------------------------------------------------------- */
+
 static void end(struct relay *r)
 {
         count_segments(r);
@@ -89,8 +154,10 @@ static void end(struct relay *r)
         r->server->n_relays--;
         zl_close(r->halves[0].source.fd);
         zl_close(r->halves[1].source.fd);
-        free(r->halves[0].kept);
-        free(r->halves[1].kept);
+        for (int i = 0; i < 2; i++) {
+                put_pipe(&r->halves[i]);
+                free(r->halves[i].kept);
+        }
         free(r);
 }
 
@@ -157,39 +224,88 @@ static int push_kept(struct half *h)
         return 0;
 }
 
-static void count(const struct half *h, size_t n)
+static int push_pipe(struct half *h)
+{
+        struct zl_net_pipe *p = h->pipe;
+
+        while (p->len > 0) {
+                ssize_t n = splice(p->ends[0], NULL, other(h)->source.fd, NULL, p->len,
+                                   SPLICE_F_NONBLOCK);
+
+                if (n <= 0)
+                        return n == 0 ? -EIO : errno == EAGAIN || errno == EINTR ? 0 : -errno;
+                p->len -= (size_t)n;
+        }
+        put_pipe(h);
+        return 0;
+}
+
+/* So many bytes were read: 0 is the end. */
+static void took(struct half *h, size_t n)
 {
         struct zl_net_gate *gate = h->relay->gate;
 
+        h->ended = n == 0;
+        h->is_bulk = n >= BULK;
         if (gate)
                 (h == &h->relay->halves[0] ? &gate->in : &gate->out)->bytes += n;
 }
 
-static int carry(struct half *h)
+/* Pages change hands, and nobody copies. */
+static int carry_by_pipe(struct half *h)
+{
+        ssize_t n = splice(h->source.fd, NULL, h->pipe->ends[1], NULL, RELAY_BUFFER,
+                           SPLICE_F_NONBLOCK);
+        int e = n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
+
+        if (n < 0) {
+                /* There may be what only read() takes: urgent data. */
+                h->is_bulk = false;
+                put_pipe(h);
+                return e;
+        }
+        took(h, (size_t)n);
+        h->pipe->len = (size_t)n;
+        return push_pipe(h);
+}
+
+static int carry_by_buffer(struct half *h)
 {
         char *buffer = h->relay->server->relay_buffer;
-        ssize_t n, sent;
-        int e = h->kept ? push_kept(h) : 0;
+        ssize_t n = read(h->source.fd, buffer, RELAY_BUFFER), sent;
 
-        if (e < 0 || h->kept)
-                return e;
-        if (!h->ended) {
-                n = read(h->source.fd, buffer, RELAY_BUFFER);
-                if (n < 0)
-                        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-                h->ended = n == 0;
-                count(h, (size_t)n);
-                sent = push(h, buffer, (size_t)n);
-                if (sent < 0)
-                        return (int)sent;
-                if (sent < n)
-                        return keep(h, buffer + sent, (size_t)(n - sent));
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        took(h, (size_t)n);
+        sent = push(h, buffer, (size_t)n);
+        if (sent < 0)
+                return (int)sent;
+        return sent < n ? keep(h, buffer + sent, (size_t)(n - sent)) : 0;
+}
+
+static bool has_rest(const struct half *h)
+{
+        return h->kept || h->pipe;
+}
+
+static int push_rest(struct half *h)
+{
+        return h->kept ? push_kept(h) : h->pipe ? push_pipe(h) : 0;
+}
+
+static int carry(struct half *h)
+{
+        int e = push_rest(h);
+
+        if (e == 0 && !has_rest(h) && !h->ended) {
+                h->pipe = h->is_bulk ? take_pipe(h->relay->server) : NULL;
+                e = h->pipe ? carry_by_pipe(h) : carry_by_buffer(h);
         }
-        if (h->ended && !h->passed_on) {
+        if (e == 0 && !has_rest(h) && h->ended && !h->passed_on) {
                 shutdown(other(h)->source.fd, SHUT_WR);
                 h->passed_on = true;
         }
-        return 0;
+        return e;
 }
 
 /* What came about at `at`: both halves, where the kernel did not say. */
@@ -204,8 +320,8 @@ static int move(struct half *at, uint32_t events)
                 e = carry(other(at));
         for (int i = 0; i < 2 && e == 0; i++) {
                 struct half *h = &r->halves[i];
-                uint32_t wanted = (!h->kept && !h->ended ? (uint32_t)EPOLLIN : 0) |
-                                  (other(h)->kept ? (uint32_t)EPOLLOUT : 0);
+                uint32_t wanted = (!has_rest(h) && !h->ended ? (uint32_t)EPOLLIN : 0) |
+                                  (has_rest(other(h)) ? (uint32_t)EPOLLOUT : 0);
 
                 e = watch(h, wanted);
         }
@@ -283,15 +399,6 @@ static void half_ready(struct zl_net_server *s, struct zl_net_source *source, ui
         if (move((struct half *)source, events) < 0 ||
             (r->halves[0].passed_on && r->halves[1].passed_on))
                 end(r);
-}
-
-bool zl_net_relay_has_room(const struct zl_net_server *s)
-{
-        struct rlimit files = { .rlim_cur = 0 };
-
-        getrlimit(RLIMIT_NOFILE, &files);
-        return 2 * (s->n_relays + 1) + s->n_sessions <=
-               files.rlim_cur - ZL_MIN(files.rlim_cur / 2, (rlim_t)KEPT_BACK_MAX);
 }
 
 static void enlist(struct relay *r)

@@ -114,8 +114,10 @@ struct zl_net_server {
         int64_t mtu_at;
         struct relay *relays; /* of relay.c */
         size_t n_relays;
-        char *relay_buffer;       /* of relay.c */
-        struct session *sessions; /* of datagrams.c */
+        char *relay_buffer;             /* of relay.c, and so is the pipe */
+        struct zl_net_pipe *spare_pipe; /* empty; NULL: there is none */
+        size_t n_pipes;                 /* with those in use */
+        struct session *sessions;       /* of datagrams.c */
         size_t n_sessions;
         int64_t datagrams_at; /* when they are looked at; 0: there are none */
         struct zl_net_drain *drains;

@@ -391,6 +391,36 @@ ask() { dig +short "@$gateway" "$1" "$2"; } # TYPE NAME; of the first network
         eventually echoed
 }
 
+@test "much over loopback goes through pipes, and without descriptors for these as well" {
+        import_busybox
+        zl run -d --name cat --network bridge -p 8084:80 bb nc -ll -p 80 -e cat >/dev/null
+        # Sends a lot while it reads nothing, so pipes are full; says how many ends zlayer-net has; then reads all. So many others hold relays meanwhile.
+        much() {
+                python3 -c 'if True:
+                        import glob, os, socket, sys, threading, time
+                        connect = lambda: socket.create_connection(("127.0.0.1", 8084), timeout=20)
+                        held = [connect() for _ in range(int(sys.argv[2]))]
+                        c, data, back = connect(), os.urandom(20000000), b""
+                        for s in held + [c]:
+                                s.send(b"x")
+                                assert s.recv(1) == b"x"
+                        sender = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
+                        sender.start()
+                        time.sleep(1)
+                        print(sum(os.readlink(f).startswith("pipe:") for f in glob.glob(f"/proc/{sys.argv[1]}/fd/*")))
+                        while piece := c.recv(1 << 20):
+                                back += piece
+                        sender.join()
+                        assert back == data' "$(net_pid)" "$1"
+        }
+        echoes() { [ "$(printf x | nc -N -w 5 127.0.0.1 8084)" = x ]; }
+        eventually echoes
+        prlimit --pid "$(net_pid)" --nofile=64:
+        assert_equal "$(much 15)" 0
+        prlimit --pid "$(net_pid)" --nofile=1024:
+        [ "$(much 0)" -ge 2 ]
+}
+
 @test "over loopback what is sent in pieces does not wait for acknowledgements" {
         import_busybox
         zl run -d --name lines --network bridge -p 8088:80 bb nc -ll -p 80 -e sh -c 'while read -r line; do echo "$line"; done' >/dev/null

@@ -12,9 +12,10 @@
  *   output
  *
  * Counting costs every packet, so it has to be one rule and one look into a map, however many fronts there are, and before that which accepts
- * answers, so that it costs hardly more. Conntrack keeps for us by which front a connection came: a label of 128 bits, set with
- * the target. (Its mark has one user only, who may well be another, and the address that the client wrote to would
- * be two looks and four times the price.) Labels of others on the same connection make it one that is not counted.
+ * answers, so that it costs hardly more. What is led nowhere, as nearly all that the host itself sends and gets, must not come so far: its status is
+ * a bit. Conntrack keeps for us by which front a connection came: a label of 128 bits, set with the target. (Its mark has one user only, who
+ * may well be another, and the address that the client wrote to would be two looks and four times the price.) Labels of others on the
+ * same connection make it one that is not counted.
  *
  * Loopback addresses are left out: a packet of 127.0.0.1 cannot be sent out of another link without route_localnet, which would
  * open the host's loopback services to its neighbours. Who holds the port forwards those by hand.
@@ -235,6 +236,7 @@ static void masquerade(struct zl_nft *nft, const char *bridge, const struct zl_n
 static void put_count(struct zl_nft *nft, const char *chain)
 {
         zl_nft_rule(nft, chain);
+        is_any_bit(nft, NFT_CT_STATUS, IPS_DST_NAT);
         zl_nft_ct(nft, NFT_CT_LABELS, NFT_REG32_00);
         zl_nft_ct(nft, NFT_CT_DIRECTION, NFT_REG32_00 + ZL_NFT_LABEL_SIZE / 4);
         zl_nft_counter_of(nft, "counts", NFT_REG32_00);

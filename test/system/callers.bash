@@ -120,6 +120,6 @@ podman_is() { [[ $(podman_state "$1") == "$2 "* ]]; }
 need() { # PROGRAM
         skip_unless "$1 is not installed" has_program "$1"
 }
-logs_have() { # CALLER NAME TEXT
-        "$1" logs "$2" 2>&1 | grep -q "$3"
+logs_have() { # CALLER NAME TEXT [LINES]
+        [ "$("$1" logs "$2" 2>&1 | grep -c "$3")" -ge "${4:-1}" ]
 }

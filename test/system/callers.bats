@@ -108,7 +108,8 @@ same() { # FUNCTION
         [ "$status" != 0 ]
         ctr task resume "$ZL_ID"
         ctr_is "$ZL_ID" RUNNING
-        assert_equal "$(ctr task ps "$ZL_ID" | grep -c '^[0-9]')" 2
+        has_two() { [ "$(ctr task ps "$ZL_ID" | grep -c '^[0-9]')" = 2 ]; }
+        wait_until 10 has_two
         run ctr task metrics "$ZL_ID"
         assert_status 0
         assert_match 'memory[^ ]* +[1-9]'
@@ -122,10 +123,10 @@ same() { # FUNCTION
 
 @test "containerd: signals, kill of what has ended, deletion" {
         need containerd
-        ctr_run -d bb:latest "$ZL_ID" sh -c 'trap "exit 3" TERM; while :; do sleep 0.05; done'
+        ctr_run -d "${HEARD[@]}" bb:latest "$ZL_ID" sh -c 'trap "exit 3" TERM; touch /heard/trap; while :; do sleep 0.05; done'
         run ctr task rm "$ZL_ID"
         assert_match 'must be stopped before deletion|failed precondition'
-        sleep 0.2 # the trap
+        wait_until 10 test -e "$ZL_DIR/heard/trap"
         ctr task kill -s TERM "$ZL_ID"
         wait_until 5 ctr_is "$ZL_ID" STOPPED
         run ctr task kill -s TERM "$ZL_ID"
@@ -205,7 +206,8 @@ same() { # FUNCTION
         local CONTAINERD CTR_SOCKET
         start_containerd "$ZL_DIR/c"
         ctr image import --base-name bb "$CALLERS/bb.oci.tar"
-        ctr_run -d "${HEARD[@]}" bb:latest "$ZL_ID" sh -c 'trap "exit 9" TERM; while :; do sleep 0.05; done'
+        ctr_run -d "${HEARD[@]}" bb:latest "$ZL_ID" sh -c 'trap "exit 9" TERM; touch /heard/trap; while :; do sleep 0.05; done'
+        wait_until 10 test -e "$ZL_DIR/heard/trap"
         kill -KILL "$CONTAINERD"
         wait "$CONTAINERD" || :
         start_containerd "$ZL_DIR/c"
@@ -278,7 +280,7 @@ same() { # FUNCTION
         run docker top "$n"
         assert_match 'trap'
         docker restart -t 10 "$n"
-        wait_until 5 logs_have docker "$n" bye
+        wait_until 5 logs_have docker "$n" started 2
         docker stop -t 10 "$n"
         assert_equal "$(docker_state "$n")" "exited 3 false"
         assert_equal "$(docker logs "$n")" $'started\nbye\nstarted\nbye'
@@ -319,7 +321,7 @@ same() { # FUNCTION
         local client=/usr/bin/docker
         [ -x $client ] || client=docker
         run timeout 30 script -qec "stty rows 33 cols 77; $client run --rm -it bb \
-                sh -c 'sleep 0.5; tty; stty size; exit 4'" /dev/null
+                sh -c 'until [ \"\$(stty size)\" = \"33 77\" ]; do sleep 0.05; done; tty; stty size; exit 4'" /dev/null
         assert_match '/dev/(pts/0|console)'
         assert_match '33 77'
         assert_status 4
@@ -454,7 +456,7 @@ same() { # FUNCTION
         run podman top "$n" pid args
         assert_match 'trap'
         podman restart -t 10 "$n"
-        wait_until 5 logs_have podman "$n" bye
+        wait_until 5 logs_have podman "$n" started 2
         podman pause "$n"
         podman_is "$n" paused
         podman unpause "$n"

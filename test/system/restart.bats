@@ -15,7 +15,7 @@ is_at() { [ "$(of "$1" state)" = "$2" ]; }
 starts_of() { zl logs "$1" | grep -c begun; }
 has_begun() { [ "$(starts_of "$1")" = "$2" ]; }
 # Says "begun", keeps a count in a file of its own, and obeys TERM.
-COUNTS='echo begun >>/n; echo "begun $(wc -l </n)"; trap "exit 0" TERM; while :; do sleep 1 & wait $!; done'
+COUNTS='trap "exit 0" TERM; echo begun >>/n; echo "begun $(wc -l </n)"; while :; do sleep 1 & wait $!; done'
 FAILS='echo begun; exit 3'
 
 @test "start and restart of a container of run: the same one, with its files and its log" {
@@ -82,6 +82,7 @@ restart_policies() {
         assert_equal "$(of run-well.well.1 restarts)" 0
         # always: also after success, and after a kill that nobody asked for.
         zl run -d --restart always --name ever bb sh -c "$COUNTS"
+        wait_until 10 has_begun ever 1
         before=$(of run-ever.ever.1 pid)
         kill -TERM "$before"
         wait_until 10 has_begun ever 2

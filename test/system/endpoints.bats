@@ -48,6 +48,19 @@ vip() { record_of "$APP.web.1" "${1:-service4}"; }
 all_ready() { [ "$(cat "$NET"/containers/"$APP".web.*.json | jq -s '[.[] | select(.ready)] | length')" = "$1" ]; }
 versions() { seq 40 | xargs -P 10 -I{} curl -sS --max-time 5 "http://$(vip)/cgi-bin/who" | sort | uniq -c | awk '{ print $2 }' | paste -sd' '; }
 is_version() { [ "$(zl ps --json | jq -r '[.[] | select(.state == "running")] | length')" = "$2" ] && all_ready "$2" && [ "$(versions)" = "$1" ]; }
+# Requests all the time until end_load, none of which may be lost.
+begin_load() { # ADDRESS
+        background wrk -t 1 -c 6 -d 200 --timeout 10 -H 'Connection: close' "http://$1/cgi-bin/who"
+        load=$ZL_BG log=$ZL_BG_LOG
+}
+end_load() {
+        sleep 1 # what came with the last change is seen
+        kill -INT "$load" # it stops then, and tells
+        wait "$load"
+        cat "$log"
+        assert_match ' requests in ' "$(cat "$log")"
+        assert_no_match 'Socket errors|Non-2xx' "$(cat "$log")"
+}
 in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
 
 @test "endpoints: a service has one address that leads to all replicas that are ready, for its network and the host" {
@@ -93,8 +106,8 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         local vip
         vip=$(vip)
         assert_equal "$(versions)" "web-rep-1.one web-rep-2.one web-rep-3.one"
-        background wrk -t 1 -c 6 -d 25 --timeout 10 -H 'Connection: close' "http://$vip/cgi-bin/who"
-        local load=$ZL_BG log=$ZL_BG_LOG
+        local load log
+        begin_load "$vip"
         write_app two 3
         run -0 zl up -d app.yaml
         wait_until 20 is_version "web-rep-1.two web-rep-2.two web-rep-3.two" 3
@@ -103,11 +116,7 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         wait_until 20 is_version "web-rep-1.two" 1
         run -0 zl scale "$APP" web=3
         wait_until 20 is_version "web-rep-1.two web-rep-2.two web-rep-3.two" 3
-        kill -0 "$load" || fail "the load was over before the update: $(cat "$log")"
-        wait "$load"
-        cat "$log"
-        assert_match ' requests in ' "$(cat "$log")"
-        assert_no_match 'Socket errors|Non-2xx' "$(cat "$log")"
+        end_load
         zl down "$APP"
         stop_daemon
 }
@@ -256,17 +265,12 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         wait_until 20 all_ready 2
         local vip load log
         vip=$(vip)
-        background wrk -t 1 -c 6 -d 8 --timeout 10 -H 'Connection: close' "http://$vip/cgi-bin/who"
-        load=$ZL_BG log=$ZL_BG_LOG
+        begin_load "$vip"
         for _ in {1..5}; do
                 kill -KILL "$(fuser "$NET/lock" 2>/dev/null | tr -d ' ')"
                 zl run --rm --network bridge bb true
         done
-        kill -0 "$load"
-        wait "$load"
-        cat "$log"
-        assert_match ' requests in ' "$(cat "$log")"
-        assert_no_match 'Socket errors|Non-2xx' "$(cat "$log")"
+        end_load
         zl down "$APP"
         stop_daemon
 }

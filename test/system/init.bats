@@ -65,12 +65,14 @@ write_app() { # the services on standard input, each line behind two blanks
         run -0 zl down "$APP"
 }
 
+is_initializing() { [ "$(zl ps -a --json | jq -r '.[] | select(.service == "web") | .state')" = initializing ]; }
+
 @test "init: wait_tcp and wait_http for another service, which has no address on the machine" {
         write_app <<-'END'
 		  db:
 		    image: {name: bb}
 		    stop_grace_period: 0s
-		    command: {entrypoint: [sh, -c], args: ["sleep 1; mkdir /www; echo hi >/www/x; exec httpd -f -p 5432 -h /www"]}
+		    command: {entrypoint: [sh, -c], args: ["until test -e /go; do sleep 0.1; done; mkdir /www; echo hi >/www/x; exec httpd -f -p 5432 -h /www"]}
 		  web:
 		    image: {name: bb}
 		    stop_grace_period: 0s
@@ -81,7 +83,8 @@ write_app() { # the services on standard input, each line behind two blanks
 		      - {id: page, uses: init.wait_http, with: {url: "http://db:5432/x", expect_status: 200}}
 		END
         background "$ZL_AGENT" up -d app.yaml
-        wait_until 5 bash -c '[ "$(zl ps -a --json | jq -r ".[] | select(.service == \"web\") | .state")" = initializing ]'
+        wait_until 10 is_initializing
+        wait_until 10 zl exec db touch /go
         wait "$ZL_BG"
         run -0 bash -c "zl ps --json | jq -r '.[] | select(.service == \"web\") | .state'"
         assert_output running
@@ -90,7 +93,6 @@ write_app() { # the services on standard input, each line behind two blanks
 
 @test "init: wait_http over https, from the agent's network, whatever the certificate" {
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=nobody -keyout key.pem -out cert.pem 2>/dev/null
-        background bash -c 'sleep 1.5; exec openssl s_server -www -key key.pem -cert cert.pem -accept 127.0.0.1:8444'
         write_app <<-'END'
 		  web:
 		    image: {name: bb}
@@ -100,9 +102,11 @@ write_app() { # the services on standard input, each line behind two blanks
 		      steps:
 		      - {id: page, uses: init.wait_http, with: {url: "https://localhost:8444/"}}
 		END
-        SECONDS=0
-        run -0 zl up -d app.yaml
-        [ "$SECONDS" -ge 1 ]
+        background "$ZL_AGENT" up -d app.yaml
+        local up=$ZL_BG
+        wait_until 10 is_initializing
+        background openssl s_server -www -key key.pem -cert cert.pem -accept 127.0.0.1:8444
+        wait "$up"
         run -0 zl down "$APP"
         # and one that never comes
         sed -i 's|8444/"|8445/", timeout: 1|' app.yaml

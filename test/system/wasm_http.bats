@@ -43,7 +43,11 @@ serve() { # [LINES]
         background "$ZL_AGENT" up app.yaml
         AGENT=$ZL_BG
         wait_until 30 ask /ready || { cat "$ZL_BG_LOG"; zl logs webtest.web.1; return 1; }
+        USED=$(used)
 }
+# It is at work on a request: more than the tenth of a second of processor time since it could be asked.
+computes() { [ "$(used)" -gt $((USED + 10)) ]; }
+used() { awk '{ print $14 + $15 }' "/proc/$(zl ps --json | jq '.[0].pid')/stat"; }
 stop_agent() {
         kill -INT "$AGENT"
         timeout 30 tail --pid="$AGENT" -s 0.05 -f /dev/null
@@ -85,7 +89,7 @@ status_of() { curl -s -m 20 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PO
         serve "request_timeout: 2s, max_instances: 1"
         background eval 'status_of /loop; echo; date +%s%N'
         local loop=$ZL_BG log=$ZL_BG_LOG
-        sleep 0.5
+        wait_until 10 computes
         assert_equal "$(ask /turn)" "answer to /turn"
         # It was answered after the one that loops had been ended, whose client may notice a little later; otherwise it would be 1.5 s earlier.
         local now
@@ -98,7 +102,7 @@ status_of() { curl -s -m 20 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PO
         serve "request_timeout: 60s, max_instances: 2"
         background curl -s -m 100 "http://127.0.0.1:$PORT/loop"
         loop=$ZL_BG
-        sleep 0.5
+        wait_until 10 computes
         assert_equal "$(ask /turn)" "answer to /turn"
         kill -0 "$loop"
         kill "$loop"

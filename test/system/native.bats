@@ -477,10 +477,10 @@ check_keeper() { # NAME RUNS
                 kill -KILL "$ZL_BG" 2>/dev/null || :
                 wait "$ZL_BG" || :
         done
-        sleep 0.3 # a monitor whose creator died gives up by itself
-        native recover
+        # A monitor whose creator died gives up by itself, in its own time.
+        settled() { native recover && ! native list | grep -E 'failed|initializing'; }
+        wait_until 5 settled
         run native list
-        assert_no_match 'failed|initializing'
         while read -r name state _; do
                 [ -n "$name" ] || continue
                 assert_equal "$state" pending

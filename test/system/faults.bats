@@ -219,7 +219,8 @@ END
 		END
         background "$ZL_AGENT" up app.yaml
         wait_until 10 sh -c "ls $ZLAYER_ROOT_DIR/images/tmp | grep -q ."
-        assert_equal "$(zl --json ps | jq -c 'map([.state, .reason]) | unique')" '[["pending","pulling"]]'
+        both_pull() { [ "$(zl --json ps | jq -c 'map([.state, .reason])')" = '[["pending","pulling"],["pending","pulling"]]' ]; }
+        wait_until 10 both_pull || fail "$(zl --json ps)"
         kill -TERM "$ZL_BG"
         wait_until 5 sh -c "! kill -0 $ZL_BG"
         zl down --all || :

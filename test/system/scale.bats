@@ -45,7 +45,7 @@ stored_replicas() { get "/v1/deployments/$APP" | jq -r .spec.services.web.scale.
         ZL_TIMEOUT=60 run -0 zl up -d app.yaml
         assert_equal "$(zl ps --json | jq '.[] | select(.service == "other") | .pid')" "$other"
         [ "$(zl ps --json | jq '.[] | select(.service == "web") | .pid')" != "$web" ]
-        assert_equal "$(zl logs "$APP.web.1")" 'mark two'
+        wait_until 10 eval '[ "$(zl logs "$APP.web.1")" = "mark two" ]'
         zl down "$APP"
 }
 

@@ -30,6 +30,13 @@ pool() { # [WASM [SERVICE]]
 }
 # Children of the process that keeps them. Pids of ours.
 waiting() { cat "/proc/$PID/task/$PID/children"; }
+# The instance among them: its standard input is not the keeper's, once it has begun.
+instance() {
+        local pid
+        for pid in $(waiting); do
+                [ "$(readlink "/proc/$pid/fd/0")" = "$(readlink "/proc/$PID/fd/0")" ] || echo "$pid"
+        done | grep .
+}
 
 @test "kept: an exec has arguments, environment, streams and exit code as any, and a trap of its own" {
         mkdir data
@@ -103,13 +110,11 @@ env COLOUR=blue"
 @test "kept: a signal ends an instance at its next loop and nobody else; one that waits and is killed is replaced" {
         pool
         background "$ZL_AGENT" exec $P sleep 60
-        local client=$ZL_BG before after pid
+        local client=$ZL_BG before after
         before=$(waiting)
         wait_until 5 eval '[ "$(waiting | wc -w)" = 3 ]'
-        # The instance is the one whose standard input is not the keeper's.
-        for pid in $(waiting); do
-                [ "$(readlink "/proc/$pid/fd/0")" = "$(readlink "/proc/$PID/fd/0")" ] || kill -TERM "$pid"
-        done
+        wait_until 5 instance
+        kill -TERM "$(instance)"
         wait "$client" && false || assert_equal $? 143
         wait_until 5 eval '[ "$(waiting | wc -w)" = 2 ]'
         # shellcheck disable=SC2046 # numbers

@@ -34,7 +34,7 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
 
 @test "monitor spare: the next workload is launched by it, and is like any other" {
         start_daemon
-        ! waiting
+        run ! waiting
         create first
         wait_until 10 waiting
         local spare

@@ -447,7 +447,7 @@ shared_as() { # FILTER PLACES
         oci exec "c$ZL_ID" mount -t tmpfs tmpfs /s/below
         mountpoint -q "$d/below"
         oci exec "c$ZL_ID" umount /s/below
-        ! mountpoint -q "$d/below"
+        run ! mountpoint -q "$d/below"
         oci delete --force "c$ZL_ID"
         umount "$d"
 }

@@ -79,7 +79,7 @@ sum_of() { printf %s "$1" | sha256sum | cut -c1-64; }
         assert_equal "$(get /v1/secrets | jq -r '[.[].name] | sort | join(" ")')" 'pass raw'
         # no key of ours was made
         [ ! -e "$ZLAYER_ROOT_DIR/secrets.key" ]
-        ! grep -q geheim "$ZLAYER_ROOT_DIR/secrets.json"
+        run -1 grep -q geheim "$ZLAYER_ROOT_DIR/secrets.json"
         zl secret rm --deployment shop pass
         run -1 zl secret rm --deployment shop pass
         assert_match 'no secret'

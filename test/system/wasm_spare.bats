@@ -51,7 +51,7 @@ held_by() { find "/proc/$1/fd" -lname 'mnt:*' -printf '%l\n'; }
 
 @test "spare: the next workload of the same shape is made of it, with words, variables, exit code and log of its own" {
         start_daemon
-        ! spare
+        run ! spare
         work a "$(service '["exit", "3"]')"
         assert_equal "$CODE" 3
         run ! made_of_spare a

@@ -19,6 +19,8 @@
 #define MAX_DISTANCE (2 * ZL_NSEC_PER_SEC)
 #define TCP_PATIENCE (2 * ZL_NSEC_PER_SEC)
 #define HTTP_PATIENCE (5 * ZL_NSEC_PER_SEC)
+/* The last try comes when the time is over. Its reason is the one that is told, so it has the time to be answered. */
+#define LEAST_PATIENCE (500 * ZL_NSEC_PER_MSEC)
 #define RETRY_DELAY ZL_NSEC_PER_SEC
 #define MAX_RETRY_DELAY (30 * ZL_NSEC_PER_SEC)
 /* of the whole list, by errors.on_init_failure */
@@ -427,12 +429,12 @@ static int64_t patience(const struct replica *r, const struct init_step *s)
                        now;
 
         if (s->is_s3)
-                return ZL_MAX(left, 10 * ZL_NSEC_PER_MSEC);
+                return ZL_MAX(left, LEAST_PATIENCE);
         if (s->kind == ZL_PROBE_TCP)
                 left = ZL_MIN(left, TCP_PATIENCE);
         else if (s->kind == ZL_PROBE_HTTP)
                 left = ZL_MIN(left, HTTP_PATIENCE);
-        return ZL_MAX(left, 10 * ZL_NSEC_PER_MSEC);
+        return ZL_MAX(left, LEAST_PATIENCE);
 }
 
 static void fail_try_oom(struct replica *r)

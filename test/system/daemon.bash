@@ -43,6 +43,18 @@ write_deployment() { # [REPLICAS [MARK]]
 }
 remove_deployment() { delete "/v1/deployments/${1:-$APP}" >/dev/null; }
 phase_is() { [ "$(get "/v1/deployments/$1" | jq -r .phase)" = "$2" ]; }
+# How often the threads of these processes have gone to sleep, and so have woken up before.
+naps() { # PID...
+        local pid
+        for pid; do cat "/proc/$pid"/task/*/status; done | awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
+}
+# The daemon has nothing to do, and so has what it makes ahead: no thread is at work, and none has gone to sleep anew while we looked.
+is_at_rest() {
+        local before
+        before=$(naps "$DAEMON")
+        sleep 0.2
+        ! grep -q '^State:.[RD]' "/proc/$DAEMON"/task/*/status && [ "$(naps "$DAEMON")" = "$before" ]
+}
 running_pids() { zl ps --json | jq -r '[.[] | select(.state == "running") | .pid] | sort | @csv'; }
 is_restarted() { zl ps --json | jq -e --arg n "$1" '.[] | select(.name == $n) | .state == "running" and .restarts > 0' >/dev/null; }
 is_state() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name == $n) | .state')" = "$2" ]; }

@@ -96,12 +96,6 @@ hold_of_dead() { # ROOT-LOCK LOCK
         remove_deployment
 }
 
-# How often the threads of these processes have gone to sleep, and so have woken up before.
-naps() { # PID...
-        local pid
-        for pid; do cat "/proc/$pid"/task/*/status; done | awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
-}
-
 @test "serve: at rest neither the daemon nor a monitor wakes up" {
         local before after monitor
         start_daemon

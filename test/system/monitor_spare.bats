@@ -28,6 +28,8 @@ waiting() {
                 ! grep -qzF "$ZL_DIR" "/proc/$pid/environ" || echo "$pid"
         done | grep .
 }
+# And the daemon knows of it.
+ready() { waiting && is_at_rest; }
 network_of() { readlink "/proc/$1/ns/net"; }
 hostname_of() { zl exec "run.$1.1" hostname; }
 inside() { zl exec "run.$1.1" "${@:2}"; }
@@ -36,7 +38,7 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         start_daemon
         run ! waiting
         create first
-        wait_until 10 waiting
+        wait_until 10 ready
         local spare
         spare=$(waiting)
         # It is where the daemon is, and holds nothing but its socket and the namespace.
@@ -57,7 +59,7 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         # Its namespace ends with it: the monitor keeps nothing of it.
         assert_equal "$(find "/proc/$spare/fd" -lname 'net:*')" ""
         # Who shares the host's network has no use for the namespace.
-        wait_until 10 waiting
+        wait_until 10 ready
         create third '"network_mode": "host"'
         assert_equal "$(network_of "$(zl ps --json | jq -r '.[] | select(.name == "run.third.1").pid')")" "$(network_of self)"
         assert_equal "$(find "/proc/$(monitor_of third)/fd" -lname 'net:*')" ""
@@ -66,11 +68,11 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
 @test "monitor spare: one that was killed is not taken; a daemon that is killed takes it along" {
         start_daemon
         create first
-        wait_until 10 waiting
+        wait_until 10 ready
         kill -KILL "$(waiting)"
         create second
         is_state run.second.1 running
-        wait_until 10 waiting
+        wait_until 10 ready
         kill -KILL "$DAEMON"
         wait_until 10 has_ended "$DAEMON"
         wait_until 10 eval '! waiting'
@@ -79,7 +81,7 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         start_daemon
         create third
         is_state run.third.1 running
-        wait_until 10 waiting
+        wait_until 10 ready
         stop_daemon
         wait_until 10 eval '! waiting'
 }
@@ -90,10 +92,9 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         export ZLAYER_RUNTIME=oci:runc
         start_daemon
         create first
-        wait_until 10 waiting
+        wait_until 10 ready
         local spare config=$ZLAYER_ROOT_DIR/containers/run.second.1/config.json
         spare=$(waiting)
-        sleep 0.2
         assert_equal "$(find "/proc/$spare/fd" -lname 'net:*')" ""
         create second '"user": "daemon"'
         assert_equal "$(monitor_of second)" "$spare"
@@ -104,16 +105,18 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
 }
 
 # A shell: the directory that the next workload's state will be.
+has_shell() { shell && is_at_rest; }
 shell() { find "$ZLAYER_ROOT_DIR/containers" -maxdepth 1 -name '.shell-*' -printf '%p %i\n' | grep .; }
 
 @test "shell: the next workload's state is one, and like any other" {
         start_daemon
         run ! shell
         create first
-        wait_until 10 shell
+        wait_until 10 has_shell
         local made state=$ZLAYER_ROOT_DIR/containers
         made=$(shell)
         wait_until 10 test -s "${made% *}/exit.json"
+        wait_until 10 is_at_rest
         create second '"env": {"A": "b"}'
         assert_equal "$(stat -c %i "$state/run.second.1")" "${made#* }"
         # The record of the end is there and blank.
@@ -125,13 +128,13 @@ shell() { find "$ZLAYER_ROOT_DIR/containers" -maxdepth 1 -name '.shell-*' -print
         zl stop run.second.1
         assert_equal "$(jq .signal "$state/run.second.1/exit.json")" 9
         # The name of one that exists is not taken by it.
-        wait_until 10 shell
+        wait_until 10 has_shell
         run create second
         assert_match '"code":"exists"'
         zl rm -f run.second.1
         create second
         # What a create that fails was made of is gone as well.
-        wait_until 10 shell
+        wait_until 10 has_shell
         run create third '"user": "nobody-of-that-name"'
         assert_match '"error"'
         assert_equal "$(ls "$state")" "$(printf 'run.first.1\nrun.second.1')"
@@ -142,9 +145,9 @@ shell() { find "$ZLAYER_ROOT_DIR/containers" -maxdepth 1 -name '.shell-*' -print
 @test "shell: one that a daemon left is removed by the next; restart and recovery know what was made of one" {
         start_daemon
         create first
-        wait_until 10 shell
+        wait_until 10 has_shell
         create second
-        wait_until 10 shell
+        wait_until 10 has_shell
         local left
         left=$(shell)
         kill -KILL "$DAEMON"

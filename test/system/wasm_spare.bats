@@ -35,8 +35,8 @@ service() { # ARGUMENTS-AS-JSON [MORE]
 }
 # The directory of the spare that waits; fails if there is none.
 spare() { compgen -G "$ZLAYER_ROOT_DIR/containers/.spare-*"; }
-# It waits: its process has taken the engine's place in memory and listens.
-ready() { spare >/dev/null && [ -n "$(spare_pid)" ]; }
+# It waits: its process has taken the engine's place in memory and listens, and the daemon knows of it.
+ready() { spare >/dev/null && [ -n "$(spare_pid)" ] && is_at_rest; }
 spare_pid() {
         local monitor
         monitor=$(head -n 1 "$ZLAYER_RUNTIME_DIR"/containers/.spare-*/monitor.pid 2>/dev/null | tr -d '\0')

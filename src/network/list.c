@@ -1,42 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of networks, put together from what zlayer-net has on disk, so that looking starts nothing. */
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/path.h"
 #include "network/client.h"
+#include "network/records.h"
 
-enum { DOCUMENT_MAX = 1 << 20 };
+static int add_record(void *into, const char *name, json_t *document)
+{
+        return document ? zl_json_set(into, name, json_incref(document)) : 0;
+}
 
 /* All records of a directory by name. One that is not there has none. */
 static int read_records(const char *path, json_t *into)
 {
-        DIR *dir = opendir(path);
-        const struct dirent *de;
-        int r = 0;
+        int r = zl_net_each_record(AT_FDCWD, path, add_record, into);
 
-        if (!dir)
-                return errno == ENOENT ? 0 : -errno;
-        while (r == 0 && (de = readdir(dir))) {
-                size_t len = strlen(de->d_name);
-                _cleanup_free_ char *text = NULL, *name = NULL;
-                json_t *document = NULL;
-                size_t size;
-
-                if (len < 6 || !zl_streq(de->d_name + len - 5, ".json"))
-                        continue;
-                /* It may go at any moment. */
-                if (zl_read_file_at(dirfd(dir), de->d_name, DOCUMENT_MAX, &text, &size) < 0 ||
-                    zl_json_parse(text, size, de->d_name, &document, NULL) < 0)
-                        continue;
-                name = strndup(de->d_name, len - 5);
-                r = name ? zl_json_set(into, name, document) : -ENOMEM;
-        }
-        closedir(dir);
-        return r;
+        return r == -ENOENT ? 0 : r;
 }
 
 static int compare_names(const void *a, const void *b)

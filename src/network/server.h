@@ -25,6 +25,7 @@
 #include "network/firewall.h"
 #include "network/ip.h"
 #include "network/outside.h"
+#include "network/records.h"
 
 enum {
         ZL_NET_SUBNET_BITS = 20,
@@ -33,7 +34,6 @@ enum {
         ZL_NET_SERVICE_BITS = ZL_NET_SUBNET_BITS + 2,
         ZL_NET_FIRST_SERVICE = ZL_NET_HOSTS / 4 * 3,
         ZL_NET_REQUEST_MAX = 64 * 1024,
-        ZL_NET_DOCUMENT_MAX = 1 << 20,
 };
 
 struct zl_net_server;

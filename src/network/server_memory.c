@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "network/server.h"
@@ -60,69 +59,41 @@ int zl_net_unremember(struct zl_net_server *s, const char *name)
         return unlinkat(s->memory_fd, file_name(name, file), 0) < 0 ? -errno : 0;
 }
 
-struct known {
-        struct zl_net_server *server;
-        void (*each)(struct zl_net_server *s, const char *name, const json_t *document, void *data);
-        void *data;
-};
-
-static int one_known(void *data, const char *file, unsigned char type _unused_)
-{
-        const struct known *k = data;
-        size_t len = strlen(file);
-        _cleanup_free_ char *name = NULL;
-        _cleanup_json_ json_t *document = NULL;
-
-        if (len < 6 || !zl_streq(file + len - 5, ".json"))
-                return 0;
-        name = strndup(file, len - 5);
-        if (name && zl_net_is_network_name(name) && zl_net_recall(k->server, name, &document) == 0)
-                k->each(k->server, name, document, k->data);
-        return 0;
-}
-
-/* Calls `each` for all that is known. */
-static void each_known(struct zl_net_server *s,
-                       void (*each)(struct zl_net_server *s, const char *name,
-                                    const json_t *document, void *data),
-                       void *data)
-{
-        _cleanup_close_ int fd = openat(s->memory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct known k = { s, each, data };
-
-        if (fd >= 0)
-                zl_dir_each(fd, one_known, &k);
-}
-
 struct marks {
         uint8_t *kept, *known;
         unsigned n;
 };
 
-static void mark(struct zl_net_server *s, const char *name, const json_t *document, void *data)
+static int mark(void *data, const char *name, json_t *document)
 {
         const struct marks *m = data;
         int64_t slot = zl_json_int(document, "slot", -1);
 
-        if (slot >= 0 && slot < m->n)
+        if (zl_net_is_network_name(name) && slot >= 0 && slot < m->n)
                 (zl_json_bool(document, "kept", false) ? m->kept : m->known)[slot] = 1;
+        return 0;
 }
 
 void zl_net_mark_remembered(struct zl_net_server *s, uint8_t *kept, uint8_t *known, unsigned n)
 {
-        each_known(s, mark, &(struct marks){ kept, known, n });
+        zl_net_each_record(s->memory_fd, ".", mark, &(struct marks){ kept, known, n });
 }
 
-static void forget_slot(struct zl_net_server *s, const char *name, const json_t *document,
-                        void *data)
-{
-        const unsigned *slot = data;
+struct forget {
+        struct zl_net_server *server;
+        unsigned slot;
+};
 
-        if (zl_json_int(document, "slot", -1) == *slot)
-                zl_net_unremember(s, name);
+static int forget_slot(void *data, const char *name, json_t *document)
+{
+        const struct forget *f = data;
+
+        if (zl_net_is_network_name(name) && zl_json_int(document, "slot", -1) == f->slot)
+                zl_net_unremember(f->server, name);
+        return 0;
 }
 
 void zl_net_unremember_slot(struct zl_net_server *s, unsigned slot)
 {
-        each_known(s, forget_slot, &slot);
+        zl_net_each_record(s->memory_fd, ".", forget_slot, &(struct forget){ s, slot });
 }

@@ -4,73 +4,60 @@
  * that lives gets back what it lacks, and links that bear our tag and stand in no record are removed: that is all it takes,
  * whatever instant the earlier life died at.
  */
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "network/pid.h"
 #include "network/server.h"
 
-/* Calls `each` for every record of a room. */
-static int each_record(struct zl_net_server *s, const char *room,
-                       void (*each)(struct zl_net_server *, const char *, json_t *))
+/* Whatever is no record was to become one. */
+static int remove_half_written(void *data, const char *file, unsigned char type _unused_)
 {
-        int fd = openat(s->dir_fd, room, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        const struct dirent *de;
-
-        if (!dir) {
-                zl_close(fd);
-                return -errno;
-        }
-        while ((de = readdir(dir))) {
-                size_t len = strlen(de->d_name);
-                _cleanup_free_ char *text = NULL, *name = NULL;
-                json_t *document = NULL;
-                size_t size;
-
-                if (len < 6 || !zl_streq(de->d_name + len - 5, ".json")) {
-                        if (de->d_name[0] != '.' || de->d_name[1] == 't')
-                                unlinkat(fd, de->d_name, 0); /* half-written */
-                        continue;
-                }
-                name = strndup(de->d_name, len - 5);
-                if (name && zl_read_file_at(fd, de->d_name, ZL_NET_DOCUMENT_MAX, &text, &size) == 0)
-                        zl_json_parse(text, size, de->d_name, &document, NULL);
-                if (name)
-                        each(s, name, document);
-                json_decref(document);
-        }
-        closedir(dir);
+        if (!zl_net_is_record(file) && (file[0] != '.' || file[1] == 't'))
+                unlinkat(*(const int *)data, file, 0);
         return 0;
 }
 
-static void recover_network(struct zl_net_server *s, const char *name, json_t *document)
+static int recover_room(struct zl_net_server *s, const char *room,
+                        int (*each)(void *data, const char *name, json_t *document))
 {
+        _cleanup_close_ int fd = openat(s->dir_fd, room, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = fd < 0 ? -errno : zl_dir_each(fd, remove_half_written, &fd);
+
+        return r < 0 ? r : zl_net_each_record(s->dir_fd, room, each, s);
+}
+
+static int recover_network(void *data, const char *name, json_t *document)
+{
+        struct zl_net_server *s = data;
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
         int64_t slot = zl_json_int(document, "slot", -1);
         struct zl_net_network *n;
 
         if (slot < 0 || slot >= 1 << (ZL_NET_SUBNET_BITS - s->pool_bits)) {
                 zl_net_forget(s, "networks", name);
-                return;
+                return 0;
         }
         if (zl_net_network_load(s, name, (unsigned)slot, &n, &why) < 0) {
                 zl_log_error(ZL_LOG_ERROR, &why, "network %s", name);
-                return;
+                return 0;
         }
         n->kept = zl_json_bool(document, "kept", false);
         zl_net_services_load(n, document);
+        return 0;
 }
 
-static void recover_container(struct zl_net_server *s, const char *name, json_t *document)
+static int recover_container(void *data, const char *name, json_t *document)
 {
+        struct zl_net_server *s = data;
         _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
         struct zl_net_attachment *a;
         int pidfd = zl_pid_open((pid_t)zl_json_int(document, "pid", 0),
@@ -80,15 +67,16 @@ static void recover_container(struct zl_net_server *s, const char *name, json_t 
         if (pidfd < 0 || !zl_streq(zl_json_str(document, "name", ""), name)) {
                 zl_close(pidfd);
                 zl_net_forget(s, "containers", name);
-                return;
+                return 0;
         }
         if (zl_net_attachment_load(s, document, pidfd, &a, &why) < 0) {
                 zl_log_error(ZL_LOG_WARNING, &why, "%s", name);
                 zl_net_forget(s, "containers", name);
-                return;
+                return 0;
         }
         if (zl_net_ports_open(s, a, &why) < 0)
                 zl_log_error(ZL_LOG_WARNING, &why, "%s", name);
+        return 0;
 }
 
 /* ---- links ---------------------------------------------------------------------------------------- */
@@ -171,10 +159,10 @@ int zl_net_recover(struct zl_net_server *s, struct zl_error *err)
         const char *name;
         size_t pos = 0;
         void *value;
-        int r = each_record(s, "networks", recover_network);
+        int r = recover_room(s, "networks", recover_network);
 
         if (r == 0)
-                r = each_record(s, "containers", recover_container);
+                r = recover_room(s, "containers", recover_container);
         if (r < 0)
                 return zl_fail_errno(err, -r, "cannot read the records in %s", s->dir);
         r = recover_links(s, &links, err);

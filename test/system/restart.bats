@@ -13,6 +13,14 @@ setup() {
 of() { zl ps -a --json | jq -r --arg n "$1" --arg k "$2" '.[] | select(.name == $n) | .[$k]'; } # NAME MEMBER
 is_at() { [ "$(of "$1" state)" = "$2" ]; }
 starts_of() { zl logs "$1" | grep -c begun; }
+# Kills the process of one that is looked after: another one runs soon.
+kill_and_see() { # NAME
+        local before
+        before=$(of "$1" pid)
+        kill -KILL "$before"
+        wait_until 10 is_another "$1" "$before"
+}
+is_another() { is_at "$1" running && [ "$(of "$1" pid)" != "$2" ]; }
 has_begun() { [ "$(starts_of "$1")" = "$2" ]; }
 # Says "begun", keeps a count in a file of its own, and obeys TERM.
 COUNTS='trap "exit 0" TERM; echo begun >>/n; echo "begun $(wc -l </n)"; while :; do sleep 1 & wait $!; done'
@@ -168,10 +176,8 @@ taken_names() {
                 zl start "$APP.web.2"
                 is_at "$APP.web.2" running
                 for i in 1 2; do
-                        kill -KILL "$(of "$APP.web.$i" pid)"
-                        wait_until 5 is_at "$APP.web.$i" running
+                        kill_and_see "$APP.web.$i"
                 done
-                wait_until 5 is_at "$APP.web.1" running
                 zl restart web # all of them
                 is_at "$APP.web.1" running
                 is_at "$APP.web.2" running
@@ -182,8 +188,7 @@ taken_names() {
                         zl start "$APP.web.1"
                         is_at "$APP.web.1" running
                         is_at "$APP.web.2" exited
-                        kill -KILL "$(of "$APP.web.1" pid)"
-                        wait_until 5 is_at "$APP.web.1" running
+                        kill_and_see "$APP.web.1"
                         is_at "$APP.web.2" exited
                         zl down "$APP"
                         stop_daemon

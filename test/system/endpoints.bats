@@ -7,15 +7,8 @@ load lib
 load daemon
 load network
 
-setup() {
-        net_setup
-        import_busybox bb
-        APP=shop
-}
-teardown() {
-        net_remove_all
-        zl_teardown
-}
+setup() { shop_setup; }
+teardown() { net_teardown; }
 
 # Replicas that say who they are after a moment, on port 8080 behind the endpoint's port 80. They are killed at once when they
 # are stopped, so nothing but the draining saves a request that is under way.

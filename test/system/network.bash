@@ -9,6 +9,16 @@ net_setup() {
         export ZLAYER_MONITOR=$ZL_BUILD/zlayer-monitor ZLAYER_RUNTIME=native
         NET=$ZLAYER_RUNTIME_DIR/net
 }
+# The same for tests of the deployment $APP, whose replicas are in a network.
+shop_setup() {
+        net_setup
+        import_busybox bb
+        APP=shop
+}
+net_teardown() {
+        net_remove_all
+        zl_teardown
+}
 
 # Removes every container. Bridges, links and rules have to go by themselves then (zl_teardown looks), and so do records.
 net_remove_all() {

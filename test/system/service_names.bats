@@ -11,8 +11,7 @@ setup() {
 }
 teardown() {
         zl down --all >/dev/null 2>&1 || : # most tests have done so themselves
-        net_remove_all
-        zl_teardown
+        net_teardown
 }
 
 write_app() {

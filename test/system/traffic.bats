@@ -6,15 +6,8 @@ load lib
 load daemon
 load network
 
-setup() {
-        net_setup
-        import_busybox bb
-        APP=shop
-}
-teardown() {
-        net_remove_all
-        zl_teardown
-}
+setup() { shop_setup; }
+teardown() { net_teardown; }
 
 # Servers of this machine in the network of a replica: by TCP they read to the end and answer 200000 bytes, by UDP 50.
 serve_bytes() { # PID

@@ -27,8 +27,8 @@ spare_pid() {
         monitor=$(head -n 1 "$ZLAYER_RUNTIME_DIR"/containers/.spare-*/monitor.pid 2>/dev/null | tr -d '\0')
         [ -z "$monitor" ] || pgrep -P "$monitor"
 }
-# It waits, and belongs to the daemon: what is still being made has no process, or no exit record.
-ready() { [ -s "$(spare)/exit.json" ] && [ ! -s "$(spare)/config.json" ] && [ -n "$(spare_pid)" ]; }
+# It waits, and belongs to the daemon: what is still being made has no process, or no exit record, or a thread that makes it.
+ready() { [ -s "$(spare)/exit.json" ] && [ ! -s "$(spare)/config.json" ] && [ -n "$(spare_pid)" ] && is_at_rest; }
 made_of_spare() { jq -e '.linux.cgroupsPath | test("/spare-")' "$ZLAYER_ROOT_DIR/containers/run.$1.1/config.json" >/dev/null; }
 # Two of this shape, so that there is a spare of it.
 prepare() { # [MORE]
@@ -78,6 +78,9 @@ work() { # NAME JSON-OF-SERVICE: prints what it writes; its exit code is left in
         local first second ns
         first=$(get /v1/containers/p3 | jq .pid)
         second=$(get /v1/containers/s | jq .pid)
+        sleeps() { [ "$(tr '\0' ' ' <"/proc/$1/cmdline")" = 'sleep 600 ' ]; }
+        wait_until 10 sleeps "$first"
+        wait_until 10 sleeps "$second"
         diff <(grep -E '^(Cap|Seccomp|NoNewPrivs|Uid|Gid|Groups|SigIgn|SigBlk)' "/proc/$first/status") <(grep -E '^(Cap|Seccomp|NoNewPrivs|Uid|Gid|Groups|SigIgn|SigBlk)' "/proc/$second/status")
         for ns in mnt pid net ipc uts cgroup; do
                 [ "$(readlink "/proc/$first/ns/$ns")" != "$(readlink "/proc/$second/ns/$ns")" ]

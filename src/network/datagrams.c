@@ -75,7 +75,7 @@ static void count(struct zl_nft_count *c, size_t len)
 static void answer_ready(struct zl_net_server *s, struct zl_net_source *source, uint32_t events)
 {
         struct session *session = (struct session *)source;
-        _cleanup_free_ char *data = malloc(DATAGRAM_MAX);
+        char *data = zl_net_buffer(s);
         ssize_t n = data ? recv(source->fd, data, DATAGRAM_MAX, MSG_DONTWAIT) : -1;
         struct iovec iov = { .iov_base = data, .iov_len = n > 0 ? (size_t)n : 0 };
         struct msghdr m = { .msg_name = &session->client,
@@ -169,7 +169,7 @@ static void carry(struct zl_net_server *s, struct zl_net_gate *gate, const struc
 
 void zl_net_datagrams_take(struct zl_net_server *s, struct zl_net_gate *gate, zl_net_choose *choose)
 {
-        _cleanup_free_ char *data = malloc(DATAGRAM_MAX);
+        char *data = zl_net_buffer(s);
 
         for (int i = 0; data && i < BATCH; i++) {
                 _Alignas(struct cmsghdr) char control[CONTROL_MAX];

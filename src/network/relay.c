@@ -29,7 +29,7 @@
 #include "base/fd.h"
 #include "network/server.h"
 
-enum { RELAY_BUFFER = 256 * 1024, BULK = 32 * 1024, KEPT_BACK_MAX = 1024 };
+enum { BULK = 32 * 1024, KEPT_BACK_MAX = 1024 };
 
 struct zl_net_pipe {
         int ends[2];
@@ -125,7 +125,7 @@ static struct zl_net_pipe *take_pipe(struct zl_net_server *s)
                 return NULL;
         }
         s->n_pipes++;
-        if (fcntl(p->ends[1], F_SETPIPE_SZ, RELAY_BUFFER) >= 0)
+        if (fcntl(p->ends[1], F_SETPIPE_SZ, ZL_NET_BUFFER) >= 0)
                 return p;
         close_pipe(s, p);
         return NULL;
@@ -254,7 +254,7 @@ static void took(struct half *h, size_t n)
 /* Pages change hands, and nobody copies. */
 static int carry_by_pipe(struct half *h)
 {
-        ssize_t n = splice(h->source.fd, NULL, h->pipe->ends[1], NULL, RELAY_BUFFER,
+        ssize_t n = splice(h->source.fd, NULL, h->pipe->ends[1], NULL, ZL_NET_BUFFER,
                            SPLICE_F_NONBLOCK);
         int e = n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 
@@ -271,8 +271,8 @@ static int carry_by_pipe(struct half *h)
 
 static int carry_by_buffer(struct half *h)
 {
-        char *buffer = h->relay->server->relay_buffer;
-        ssize_t n = read(h->source.fd, buffer, RELAY_BUFFER), sent;
+        char *buffer = h->relay->server->buffer;
+        ssize_t n = read(h->source.fd, buffer, ZL_NET_BUFFER), sent;
 
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -419,7 +419,7 @@ int zl_net_relay_start(struct zl_net_server *s, struct zl_net_gate *gate, int fd
         struct relay *r;
         int e;
 
-        if (!s->relay_buffer && !(s->relay_buffer = malloc(RELAY_BUFFER)))
+        if (!zl_net_buffer(s))
                 return -ENOMEM;
         r = calloc(1, sizeof(*r));
         if (!r)

@@ -173,6 +173,13 @@ void zl_net_put_aside(struct zl_net_server *s, struct zl_net_source *listener)
                 s->accept_at = zl_now_monotonic() + ACCEPT_PAUSE_NSEC;
 }
 
+char *zl_net_buffer(struct zl_net_server *s)
+{
+        if (!s->buffer)
+                s->buffer = malloc(ZL_NET_BUFFER);
+        return s->buffer;
+}
+
 int zl_net_accept(struct zl_net_server *s, struct zl_net_source *listener,
                   union zl_sockaddr *ret_peer)
 {

@@ -114,8 +114,8 @@ struct zl_net_server {
         int64_t mtu_at;
         struct relay *relays; /* of relay.c */
         size_t n_relays;
-        char *relay_buffer;             /* of relay.c, and so is the pipe */
-        struct zl_net_pipe *spare_pipe; /* empty; NULL: there is none */
+        char *buffer;                   /* zl_net_buffer() */
+        struct zl_net_pipe *spare_pipe; /* of relay.c: empty; NULL: there is none */
         size_t n_pipes;                 /* with those in use */
         struct session *sessions;       /* of datagrams.c */
         size_t n_sessions;
@@ -134,6 +134,9 @@ static inline struct zl_ip zl_net_ip(const struct zl_net_addr *a)
 }
 
 int zl_net_source_add(struct zl_net_server *s, struct zl_net_source *source);
+/* For what is carried from one descriptor to another at once: everybody's, until he returns to the loop. NULL: no memory. */
+enum { ZL_NET_BUFFER = 256 * 1024 };
+char *zl_net_buffer(struct zl_net_server *s);
 /* Answers a request with what is in `document`, which is taken over; NULL is no memory. */
 void zl_net_answer(int fd, json_t *document);
 /* A new connection (non-blocking), or -1. A listener that cannot have one now, because there are no descriptors, would be ready

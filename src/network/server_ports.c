@@ -271,9 +271,9 @@ static bool by_six(const union zl_sockaddr *peer)
 static bool choose_target(struct zl_net_server *s, const struct zl_net_front *f,
                           struct zl_firewall_target *ret)
 {
-        _cleanup_free_ struct zl_firewall_target *targets = calloc(ZL_FIREWALL_TARGETS_MAX,
-                                                                   sizeof(*targets));
-        size_t n = targets ? targets_of(s, f, targets) : 0;
+        /* For each connection: what is not filled is not touched. */
+        struct zl_firewall_target targets[ZL_FIREWALL_TARGETS_MAX];
+        size_t n = targets_of(s, f, targets);
 
         if (n > 0)
                 *ret = targets[zl_random_u64() % n];

@@ -81,10 +81,11 @@ class Daemon:
             # Half of them as a service has its replicas or a job its executions, the same again; half each unlike the one before.
             again, wish = n < 40, service("/bin/sleep", "600")
             if not again:
-                wish["labels"] = {"number": str(n)}
+                wish["resources"] = {"pids_limit": 100 + n}
             (runs if again else others).append(timed(client.ask, "POST", "/v1/containers", {"name": f"r{n}", "service": wish}))
             execs.append(timed(client.ask, "POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}))
             client.ask("DELETE", f"/v1/containers/r{n}?force")
+            time.sleep(0.05)  # what is made ahead is made in the pauses; without any, see the thousand
             if docker and n % 4 == 0:
                 docker_runs.append(timed(quiet, docker + ["run", "-d", "--name", f"r{n}", "--network=none", "bb",
                                                           "/bin/sleep", "600"]))

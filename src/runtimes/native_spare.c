@@ -7,9 +7,10 @@
  *
  *   - for a module: the process is the engine, loaded, and waits at its standard input. The shape is the whole spec but the
  *     image, the command and the environment, which arrive with the request; the module is linked into the state;
- *   - for a command: the process waits at the gate of its start. The shape is the whole spec but the command and the environment, the digest of
- *     the image, and the directories of its layers as they are (they may go away and come back while it waits). It is made
- *     when a shape has come a second time within a minute: a service with replicas, a job, a cron job.
+ *   - for a command: the process waits at the gate of its start. The shape is what the spec says of the container but the command and the
+ *     environment, the digest of the image, and the directories of its layers as they are (they may go away and come back while
+ *     it waits). It is made when a shape has come a second time within a minute: a service with replicas, a job, a cron job, services
+ *     that differ in what their container does not see.
  *
  * A spare has run nothing of anybody's, is used for one workload, and ends with it. Specs that need more than it has (volumes, terminals,
  * devices) are made the usual way. One spare of each kind is kept at a time, for a minute after the last workload of its shape.
@@ -59,7 +60,7 @@
 /* Of one kind. */
 struct slot {
         char shape[ZL_DIGEST_TEXT_MAX]; /* of the last workload */
-        int64_t seen_at;                /* when that was made */
+        int64_t seen_at;                /* when that came */
         struct zl_service_spec
                 *wanted; /* what the next one is to be like; NULL: nothing is wanted */
         char digest[ZL_DIGEST_TEXT_MAX]; /* of its image */
@@ -149,6 +150,32 @@ static int mix_layers(struct zl_buf *buf, const struct native *n, const struct z
         return 0;
 }
 
+/* Labels become annotations, of which the engine reads these. */
+static bool labels_matter(const struct zl_service_spec *spec)
+{
+        for (size_t i = 0; i < spec->labels.n; i++)
+                if (zl_startswith(spec->labels.items[i].key, "run.oci.") ||
+                    zl_startswith(spec->labels.items[i].key, "org."))
+                        return true;
+        return false;
+}
+
+/* What the agent does with a workload, what is said of its names and what its network gets, are none of the container's as it waits. */
+static void leave_out(struct zl_service_spec *spec)
+{
+        if (!labels_matter(spec))
+                spec->labels = (struct zl_str_map){ 0 };
+        spec->schedule = spec->hostname = NULL;
+        spec->n_endpoints = spec->n_port_mappings = spec->n_depends = 0;
+        spec->scale = (struct zl_scale_spec){ 0 };
+        spec->health = (struct zl_health_spec){ 0 };
+        spec->init = (struct zl_init_spec){ 0 };
+        spec->errors = (struct zl_errors_spec){ 0 };
+        spec->lifecycle = (struct zl_lifecycle_spec){ 0 };
+        spec->restart_policy = NULL;
+        spec->dns = spec->extra_hosts = spec->expose = NULL;
+}
+
 int native_spare_shape(const struct native *n, const struct zl_create_options *options,
                        const struct zl_image *image, char ret[ZL_DIGEST_TEXT_MAX])
 {
@@ -163,6 +190,8 @@ int native_spare_shape(const struct native *n, const struct zl_create_options *o
                 return 0;
         if (module)
                 spec.image = (struct zl_image_spec){ .name = any };
+        else
+                leave_out(&spec);
         spec.command.entrypoint = spec.command.args = NULL;
         spec.env = (struct zl_str_map){ 0 };
         if (zl_spec_service_hash(&spec, ret) < 0)
@@ -341,8 +370,11 @@ struct native_spare *native_spare_take(struct native *n, const char *shape)
 
         pthread_mutex_lock(&all->lock);
         slot = slot_of(all, shape);
-        if (slot)
+        if (slot) {
                 s = zl_take_ptr(slot->ready);
+                slot->seen_at =
+                        zl_now_monotonic(); /* the next is not made before this start is over */
+        }
         pthread_mutex_unlock(&all->lock);
         if (s && !zl_monitor_is_waiting(s->monitor)) {
                 native_spare_discard(n, s);

@@ -106,9 +106,18 @@ work() { # NAME JSON-OF-SERVICE: prints what it writes; its exit code is left in
 @test "container spare: another shape is made the usual way; the image may move and go" {
         start_daemon
         prepare
-        create other "$(service 'exec sleep 600' '"labels": {"other": "shape"}')" >/dev/null
+        create other "$(service 'exec sleep 600' '"read_only_root_fs": true')" >/dev/null
         run ! made_of_spare other
         wait_until 20 eval '! spare' # nobody wants that one any more
+        # What the container does not see is none of its shape; of labels it sees some.
+        prepare
+        create named "$(service 'hostname; exec sleep 600' '"labels": {"a": "b"}, "hostname": "elsewhere", "extra_hosts": ["there:10.9.8.7"], "restart_policy": {"kind": "no"}')" >/dev/null
+        made_of_spare named
+        assert_equal "$(inside named 'hostname; cat /etc/hostname; grep there /etc/hosts' | tr '\n\t' '  ')" 'elsewhere elsewhere 10.9.8.7 there '
+        assert_equal "$(jq -r .annotations.a "$ZLAYER_ROOT_DIR/containers/run.named.1/config.json")" b
+        wait_until 20 ready
+        create labelled "$(service 'exec sleep 600' '"labels": {"run.oci.keep_original_groups": "1"}')" >/dev/null
+        run ! made_of_spare labelled
         create tty "$(service 'exec sleep 600' '"tty": true')" >/dev/null
         create tty2 "$(service 'exec sleep 600' '"tty": true')" >/dev/null
         sleep 0.3

@@ -105,6 +105,7 @@ hold_of_dead() { # ROOT-LOCK LOCK
         monitor=$(pgrep -f "^zlayer-monitor $APP" -n)
         [ -n "$monitor" ]
         sleep 2 # what a start leaves to be done
+        wait_until 10 is_at_rest
         before=$(naps "$DAEMON" "$monitor")
         sleep 5
         after=$(naps "$DAEMON" "$monitor")

@@ -80,7 +80,7 @@ tls_server() { # PID PORT
 @test "health: https looks in the container's network, whatever the certificate; its status counts, and one that hangs is a failure" {
         write_web 'exec sleep 600' <<-'END'
 		    restart_policy: {kind: "no"}
-		    health: {start_grace: 0s, interval: 100ms, timeout: 600ms, retries: 2, check: {type: http, url: "https://localhost:8443/good"}}
+		    health: {start_grace: 0s, interval: 100ms, timeout: 2s, retries: 2, check: {type: http, url: "https://localhost:8443/good"}}
 		END
         run -0 zl up -d app.yaml
         wait_until 5 has_health "$APP.web.1" unhealthy
@@ -97,7 +97,7 @@ tls_server() { # PID PORT
         touch good
         wait_until 10 has_health "$APP.web.1" healthy
         touch hang
-        wait_until 10 unhealthy_because 'no answer within 0.6 s'
+        wait_until 10 unhealthy_because 'no answer within 2 s'
         zl down "$APP"
         # plain text where TLS is wanted
         write_web 'mkdir /www; exec httpd -f -p 8443 -h /www' <<-'END'

@@ -64,7 +64,7 @@ field_of() { zl job ls "$APP" --json | jq -r --arg n "$1" ".[] | select(.name ==
 }
 
 @test "job: the queue, cancel, and a timeout" {
-        write_spec 'zlayer.job.queue: "1", zlayer.job.timeout: 2s'
+        write_spec 'zlayer.job.queue: "1", zlayer.job.timeout: 5s'
         echo 'sleep 1000' >shared/script
         zl up -d app.yaml
         zl job run "$APP.job"

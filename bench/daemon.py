@@ -91,13 +91,15 @@ class Daemon:
                                                           "/bin/sleep", "600"]))
                 docker_execs.append(timed(quiet, docker + ["exec", "target", "/bin/true"]))
                 quiet(docker + ["rm", "-f", f"r{n}"])
+        row = [timed(client.ask, "POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}) for _ in range(80)]
         client.ask("DELETE", "/v1/containers/target?force")
         print("\ndaemon: one request on a kept connection (budgets: run 4 ms and 0.02 of docker run, exec 2 ms)")
         run = self.row("docker run -d", docker_runs) if docker_runs else None
         self.row("POST /v1/containers, the same again", runs, run)
         self.row("POST /v1/containers, another", others, run)
         exec_ = self.row("docker exec true", docker_execs) if docker_execs else None
-        self.row("POST …/exec of true, its exit code", execs, exec_)
+        self.row("POST …/exec of true, after a start", execs, exec_)
+        self.row("POST …/exec of true, in a row", row, exec_)
         if docker:
             quiet(docker + ["rm", "-f", "target"])
 

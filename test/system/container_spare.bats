@@ -135,6 +135,15 @@ work() { # NAME JSON-OF-SERVICE: prints what it writes; its exit code is left in
         work moved "$(service 'cat /which')" >said
         run ! made_of_spare moved
         assert_equal "$(cat said)" new
+        # The image goes and comes back: what was laid over its old files is not used.
+        import_busybox bb >/dev/null
+        prepare
+        zl rm -f $(zl ps -a --json | jq -r '.[].name') >/dev/null
+        zl image rm bb >/dev/null
+        import_busybox bb >/dev/null
+        work back "$(service 'ls /bin/sh')" >said
+        run ! made_of_spare back
+        assert_equal "$(cat said)" /bin/sh
 }
 
 @test "container spare: in a network it gets its address, names and ports with its name" {

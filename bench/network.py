@@ -298,14 +298,14 @@ class Network:
         try:
             for name, engine in engines.items():
                 self.publish(name, engine, 9000)
-            for _ in range(5):
+            for n in range(10):
                 for way, address in ways.items():
-                    for name, host in hosts.items():
+                    for name, host in list(hosts.items())[::1 - n % 2 * 2]:
                         pid = worlds[name] if way == "outside" else None
                         for kind, count in (("stands", 2000), ("new", 300)):
                             out = host.run([sys.executable, "-c", PING, address, "9000", kind, str(count)], pid)
                             spent.setdefault((way, kind, name), []).extend(float(line) for line in out.split())
-                        out = host.run(["iperf3", "-c", address, "-p", "9001", "-t", "2", "-J"], pid)
+                        out = host.run(["iperf3", "-c", address, "-p", "9001", "-t", "1", "-J"], pid)
                         bits = json.loads(out)["end"]["sum_received"]["bits_per_second"]
                         spent.setdefault((way, "throughput", name), []).append(bits / 1e9)
         finally:
@@ -315,11 +315,12 @@ class Network:
 
     @staticmethod
     def print_ports(spent, ways, engines):
-        print("\nports: a published port; one byte there and back p50 µs on a connection that stands, with a new one; Gbit/s, best of 5")
+        print("\nports: a published port, medians; one byte there and back in µs on a connection that stands, with a new one; Gbit/s")
         for way in ways:
             for name in engines:
-                stands, new = (statistics.median(spent[way, kind, name]) for kind in ("stands", "new"))
-                print(f"  {way:9} {name:8} stands {stands:8.1f}   new {new:8.1f}   {max(spent[way, 'throughput', name]):6.2f} Gbit/s")
+                values = [(statistics.median(spent[way, kind, name]), statistics.median(spent[way, kind, list(engines)[-1]]))
+                          for kind in ("stands", "new", "throughput")]
+                print(f"  {way:9} {name:8} " + "   ".join(f"{value:7.2f} ({value / other:4.2f})" for value, other in values))
 
     # ---- a crowd ---------------------------------------------------------------------------------------
 

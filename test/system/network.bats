@@ -573,6 +573,7 @@ END
         assert_match 'network office is used by run.(a.1, run.b|b.1, run.a).1'
         assert_match 'there is no network nobody'
         # Aliases lead to the container, and belong to one service only.
+        eventually inside b wget -qO- http://files/hostname
         assert_equal "$(inside b wget -qO- http://files/hostname)" a-rep-1
         inside b nslookup store.service.local | grep -q "$(address_of a)"
         run zl run -d --name d --network bridge:office --network-alias files bb sleep 1000

@@ -159,8 +159,9 @@ END
 }
 
 @test "TERM for run in the foreground ends the container and is its exit code" {
-        background "$ZL_AGENT" run --rm --name fore bb sh -c 'trap "exit 5" TERM; while :; do sleep 1 & wait $!; done'
+        background "$ZL_AGENT" run --rm --name fore bb sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 1 & wait $!; done'
         wait_until 10 is_state run.fore.1 running
+        wait_until 10 grep -q ready "$ZL_BG_LOG"
         kill -TERM "$ZL_BG"
         local status=0
         wait "$ZL_BG" || status=$?

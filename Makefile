@@ -8,7 +8,7 @@ MESON_FLAGS ?=
 # The emulated machine is ten to thirty times slower than the real one.
 VM_TIMEOUT ?= 4800
 # What is worth half an hour there: the engine, and the agent on top of it. ARGS names others.
-VM_TESTS = engine image monitor agent faults native embed
+VM_TESTS = engine image monitor agent faults native container_spare embed
 
 # The machine has a /tmp of its own: a tree below ours is handed over.
 VM = test/vm/run $(if $(filter /tmp/% /run/%,$(CURDIR)),--share $(CURDIR))

@@ -11,14 +11,12 @@
 
 #include "agent/core.h"
 #include "agent/env.h"
+#include "agent/replica.h"
 #include "base/strv.h"
 #include "spec/spec.h"
 
 /* How long after a stop the news of the end may take. */
 #define END_NEWS_TIMEOUT ZL_NSEC_PER_SEC
-/* How often a stop or a removal is tried while a deployment ends. */
-enum { END_TRIES = 3 };
-
 static const char *const phase_names[] = {
         [ZL_PHASE_WAITING] = "waiting",     [ZL_PHASE_PULLING] = "pulling",
         [ZL_PHASE_CREATING] = "creating",   [ZL_PHASE_INITIALIZING] = "initializing",
@@ -68,7 +66,7 @@ struct replica *zl_replica_new(struct deployment *d, struct service *service,
         return r;
 }
 
-static void close_watch(struct replica *r)
+void zl_replica_close_watch(struct replica *r)
 {
         struct zl_host *host = &r->d->agent->host;
 
@@ -81,7 +79,7 @@ static void close_watch(struct replica *r)
 
 void zl_replica_free(struct replica *r)
 {
-        close_watch(r);
+        zl_replica_close_watch(r);
         if (r->execution)
                 r->execution->replica = NULL;
         zl_revision_unref(r->rev);
@@ -92,22 +90,22 @@ void zl_replica_free(struct replica *r)
 
 /* ---- telling ---------------------------------------------------------------------------------------------------- */
 
-static struct zl_event event_of(const struct replica *r, enum zl_event_type type)
+struct zl_event zl_replica_event_of(const struct replica *r, enum zl_event_type type)
 {
         return (struct zl_event){
                 .type = type, .name = r->name, .message = r->reason, .restarts = r->history.total
         };
 }
 
-static void tell(struct replica *r, enum zl_event_type type)
+void zl_replica_tell(struct replica *r, enum zl_event_type type)
 {
-        struct zl_event event = event_of(r, type);
+        struct zl_event event = zl_replica_event_of(r, type);
 
         event.message = NULL;
         zl_agent_tell(r->d->agent, event);
 }
 
-static void set_reason(struct replica *r, const char *reason)
+void zl_replica_set_reason(struct replica *r, const char *reason)
 {
         /* Without memory an old reason would be a lie; none is not. */
         if (zl_replace_str(&r->reason, reason) < 0) {
@@ -142,248 +140,13 @@ void zl_replica_save(struct replica *r)
                 host->save_replica(host->data, &record);
 }
 
-static void set_phase(struct replica *r, enum zl_replica_phase phase)
+void zl_replica_set_phase(struct replica *r, enum zl_replica_phase phase)
 {
         if (r->phase == phase && phase != ZL_PHASE_WAITING)
                 return;
         r->phase = phase;
         r->d->dirty = true;
         zl_replica_save(r);
-}
-
-/* ---- ends -------------------------------------------------------------------------------------------------------- */
-
-static bool is_first_start(const struct replica *r)
-{
-        bool starting = r->d->phase == ZL_DEPLOYMENT_STARTING ||
-                        r->d->phase == ZL_DEPLOYMENT_FAILED;
-
-        return starting && !r->has_started && r->ours && !zl_replica_is_triggered(r);
-}
-
-static void shut_down_service(struct replica *r)
-{
-        struct deployment *d = r->d;
-
-        for (size_t i = 0; i < d->n_replicas; i++)
-                if (d->replicas[i]->service == r->service && d->replicas[i] != r &&
-                    d->replicas[i]->goal == ZL_GOAL_RUN)
-                        zl_replica_set_goal(d->replicas[i], ZL_GOAL_STOP);
-}
-
-static void give_up(struct replica *r, enum zl_replica_phase phase, enum zl_event_type type)
-{
-        struct deployment *d = r->d;
-
-        if (r->rev && r->rev->spec->rtype == ZL_RTYPE_JOB && d->exit_code == 0 &&
-            !zl_replica_is_triggered(r))
-                d->exit_code = r->exit_code > 0 ? r->exit_code : 1;
-        set_phase(r, phase);
-        zl_agent_tell(d->agent, event_of(r, type));
-}
-
-/* The workload ended, or an attempt to start it failed (`exit_code` -1 … then). What now? */
-static void judge(struct replica *r, struct zl_exit_fact fact)
-{
-        struct zl_agent *agent = r->d->agent;
-        int64_t now = zl_agent_now(agent), delay = 0;
-        enum zl_verdict verdict;
-        struct zl_event event;
-
-        fact.now = now;
-        fact.random = agent->host.random(agent->host.data);
-        verdict = zl_supervise(&r->rev->rule, &r->history, &fact, &delay);
-        if (fact.exit_code != 0 && !fact.stop_requested && !zl_replica_is_triggered(r) &&
-            zl_rollout_fault(r, r->reason, verdict != ZL_VERDICT_RESTART)) {
-                set_phase(r, ZL_PHASE_FAILED);
-                return;
-        }
-        switch (verdict) {
-        case ZL_VERDICT_COMPLETED:
-                r->completed = true;
-                set_phase(r, ZL_PHASE_COMPLETED);
-                tell(r, ZL_EVENT_COMPLETED);
-                break;
-        case ZL_VERDICT_STOPPED:
-                set_phase(r, ZL_PHASE_STOPPED);
-                break;
-        case ZL_VERDICT_RESTART:
-        case ZL_VERDICT_CRASH_LOOP:
-                r->deadline = now + delay;
-                set_phase(r, ZL_PHASE_BACKOFF);
-                event = event_of(r, verdict == ZL_VERDICT_RESTART ? ZL_EVENT_RESTARTING
-                                                                  : ZL_EVENT_CRASH_LOOP);
-                event.delay_nsec = delay;
-                zl_agent_tell(agent, event);
-                break;
-        case ZL_VERDICT_GIVE_UP:
-                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
-                break;
-        case ZL_VERDICT_SHUTDOWN:
-                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_SHUTDOWN);
-                shut_down_service(r);
-                break;
-        case ZL_VERDICT_ISOLATE:
-                give_up(r, ZL_PHASE_ISOLATED, ZL_EVENT_ISOLATED);
-                break;
-        }
-}
-
-static void tell_exit(struct replica *r, const struct zl_status *status)
-{
-        struct zl_event event = event_of(r, ZL_EVENT_EXITED);
-
-        event.message = status->reason;
-        event.has_exit = true;
-        event.exit_code = status->exit_code;
-        event.signal = status->signal;
-        event.oom = status->oom;
-        event.stop_requested = status->stop_requested;
-        zl_agent_tell(r->d->agent, event);
-}
-
-static void ended(struct replica *r, enum zl_workload_state state)
-{
-        r->state = state;
-        r->running_since = 0;
-        zl_ready_reset(r);
-        zl_health_end(r);
-}
-
-/* We stopped it because it was unhealthy: that counts as a failure of its own, whatever it ended with. */
-static void judge_sick(struct replica *r, int64_t ran_nsec)
-{
-        struct zl_exit_fact fact = { .exit_code = -1, .ran_nsec = r->was_well ? ran_nsec : 0 };
-
-        r->sick = false;
-        if (r->goal == ZL_GOAL_RUN && r->service && !r->stale)
-                judge(r, fact);
-}
-
-void zl_replica_unhealthy(struct replica *r, const char *why)
-{
-        const struct zl_restart_rule *rule = &r->rev->rule;
-        _cleanup_free_ char *reason = NULL;
-
-        if (asprintf(&reason, "unhealthy: %s", why) < 0)
-                reason = NULL;
-        set_reason(r, reason);
-        zl_replica_save(r);
-        if (zl_rollout_fault(r, reason, true))
-                return;
-        if (rule->panic == ZL_PANIC_ISOLATE)
-                zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_ISOLATED));
-        else if (rule->kind != ZL_RESTART_NO || rule->panic == ZL_PANIC_SHUTDOWN)
-                r->sick = true;
-}
-
-void zl_replica_again(struct replica *r)
-{
-        r->again = true;
-        r->again_stop = false;
-        r->completed = false;
-        r->deadline = INT64_MAX;
-        r->dirty = r->d->dirty = true;
-        set_reason(r, NULL);
-        set_phase(r, ZL_PHASE_WAITING);
-}
-
-static void on_end(struct replica *r, const struct zl_status *status)
-{
-        struct zl_exit_fact fact = {
-                .exit_code = status->state == ZL_STATE_FAILED ? -1 : status->exit_code,
-                .stop_requested = status->stop_requested,
-        };
-
-        close_watch(r);
-        if (r->awaits_end) {
-                r->awaits_end = false;
-                r->deadline = INT64_MAX;
-        }
-        ended(r, status->state);
-        r->adopted = false;
-        r->exit_code = status->exit_code;
-        if (status->started_at > 0 && status->finished_at > status->started_at)
-                fact.ran_nsec = status->finished_at - status->started_at;
-        if (!r->sick)
-                set_reason(r, status->reason);
-        tell_exit(r, status);
-        r->dirty = true;
-        r->d->dirty = true;
-        if (r->again)
-                zl_replica_again(r);
-        else if (r->sick)
-                judge_sick(r, fact.ran_nsec);
-        else if (r->goal == ZL_GOAL_RUN && r->service && !r->stale)
-                judge(r, fact);
-        if (zl_replica_is_terminal(r) && r->rev && r->rev->spec->lifecycle.delete_on_exit) {
-                r->spent = true;
-                zl_replica_set_goal(r, ZL_GOAL_REMOVE);
-        }
-}
-
-/* It could not be stopped or removed. That is tried again; in the end of a deployment only a few times, then it is left for
- * the next try of a human. Moves `err`. */
-static void on_end_fault(struct replica *r, struct zl_error *err)
-{
-        int64_t delay = ZL_RESTART_FIRST_DELAY;
-
-        for (unsigned i = 0; i < r->end_tries && delay < ZL_RESTART_MAX_DELAY; i++)
-                delay *= 2;
-        zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_FAILED));
-        if (r->d->phase == ZL_DEPLOYMENT_STOPPING && ++r->end_tries >= END_TRIES) {
-                r->end_failed = true;
-                set_phase(r, ZL_PHASE_FAILED);
-                zl_deployment_fail(r->d, r->name, err);
-                return;
-        }
-        zl_error_done(err);
-        r->deadline = zl_agent_now(r->d->agent) + delay;
-}
-
-/* An operation failed; moves `err`. */
-static void on_fault(struct replica *r, struct zl_error *err)
-{
-        struct zl_exit_fact fact = { .exit_code = r->exit_code > 0 ? r->exit_code : -1 };
-
-        if (!zl_startswith(zl_error_message(err), r->name))
-                zl_error_prefix(err, "%s", r->name);
-        set_reason(r, zl_error_message(err));
-        r->dirty = true;
-        r->again = false;
-        if (r->goal != ZL_GOAL_RUN || !r->service) {
-                on_end_fault(r, err);
-                return;
-        }
-        if (is_first_start(r)) {
-                give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
-                zl_deployment_fail(r->d, r->name, err);
-                return;
-        }
-        zl_error_done(err);
-        if (r->stale) {
-                /* What it was cannot be taken away, so nothing new is made: no affair of any policy. */
-                r->deadline = zl_agent_now(r->d->agent) + ZL_RESTART_MAX_DELAY;
-                zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_FAILED));
-                return;
-        }
-        judge(r, fact);
-}
-
-void zl_replica_init_failed(struct replica *r, struct zl_error *err)
-{
-        zl_error_prefix(err, "%s", r->name);
-        set_reason(r, zl_error_message(err));
-        if (zl_rollout_fault(r, r->reason, true)) {
-                zl_error_done(err);
-                set_phase(r, ZL_PHASE_FAILED);
-                return;
-        }
-        give_up(r, ZL_PHASE_FAILED, ZL_EVENT_FAILED);
-        if (is_first_start(r))
-                zl_deployment_fail(r->d, r->name, err);
-        else
-                zl_error_done(err);
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -396,10 +159,10 @@ static void submit(struct replica *r, struct zl_op *op, enum zl_replica_phase ph
                 struct zl_error err = ZL_ERROR_INIT;
 
                 zl_fail_oom(&err);
-                on_fault(r, &err);
+                zl_replica_on_fault(r, &err);
                 return;
         }
-        set_phase(r, phase);
+        zl_replica_set_phase(r, phase);
         r->op = op;
         zl_agent_submit(r->d->agent, op, r, on_op);
 }
@@ -444,7 +207,7 @@ static void create(struct replica *r)
                 zl_fail_oom(&err);
         if (zl_error_is_set(&err) || zl_env_resolve(&op->spec->env, &source, &op->env, &err) < 0) {
                 zl_op_free(op);
-                on_fault(r, &err);
+                zl_replica_on_fault(r, &err);
                 return;
         }
         r->rev->env_warned = true;
@@ -490,30 +253,30 @@ static void on_created(struct replica *r, struct zl_op *op)
                                (struct zl_event){ .type = ZL_EVENT_WARNING, .name = full }, "%s",
                                *w);
         r->making->create_warned = true;
-        tell(r, ZL_EVENT_CREATED);
+        zl_replica_tell(r, ZL_EVENT_CREATED);
 }
 
 /* Somebody removed it meanwhile: as with one that was stopped by hand, that is what was wanted. */
 static void on_vanished(struct replica *r)
 {
-        close_watch(r);
+        zl_replica_close_watch(r);
         r->exists = false;
         r->dirty = true;
-        ended(r, ZL_STATE_EXITED);
-        set_reason(r, "it was removed");
+        zl_replica_ended(r, ZL_STATE_EXITED);
+        zl_replica_set_reason(r, "it was removed");
         r->again = r->again_stop = false;
         if (r->goal == ZL_GOAL_RUN && !r->stale)
-                set_phase(r, ZL_PHASE_STOPPED);
+                zl_replica_set_phase(r, ZL_PHASE_STOPPED);
 }
 
 /* It goes on as it was. Moves `err`. */
 static void on_stop_failed(struct replica *r, struct zl_error *err)
 {
         r->again = r->again_stop = false;
-        set_reason(r, zl_error_message(err));
+        zl_replica_set_reason(r, zl_error_message(err));
         zl_error_done(err);
-        zl_agent_tell(r->d->agent, event_of(r, ZL_EVENT_FAILED));
-        set_phase(r, ZL_PHASE_RUNNING);
+        zl_agent_tell(r->d->agent, zl_replica_event_of(r, ZL_EVENT_FAILED));
+        zl_replica_set_phase(r, ZL_PHASE_RUNNING);
 }
 
 static void on_op_failed(struct replica *r, struct zl_op *op)
@@ -558,20 +321,20 @@ static void on_op_failed(struct replica *r, struct zl_op *op)
         /* What failed to begin is not wanted any more anyway: it only has to be cleared away. */
         if (r->goal != ZL_GOAL_RUN && (op->kind == ZL_OP_CREATE || op->kind == ZL_OP_START))
                 return;
-        on_fault(r, &op->error);
+        zl_replica_on_fault(r, &op->error);
 }
 
 /* It was stopped, and the news of the end did not come in time. */
 static void end_untold(struct replica *r)
 {
         r->awaits_end = false;
-        close_watch(r);
-        ended(r, ZL_STATE_EXITED);
+        zl_replica_close_watch(r);
+        zl_replica_ended(r, ZL_STATE_EXITED);
         r->dirty = true;
         if (r->again)
                 zl_replica_again(r);
         else if (r->sick)
-                judge_sick(r, 0);
+                zl_replica_judge_sick(r, 0);
 }
 
 /* The watch, if there is one, has the exit record or gets it in a moment. */
@@ -607,13 +370,13 @@ static void on_op_succeeded(struct replica *r, struct zl_op *op)
                 on_stopped(r);
                 break;
         case ZL_OP_REMOVE:
-                close_watch(r);
+                zl_replica_close_watch(r);
                 r->exists = false;
                 r->stale = r->sick = false;
                 r->told_started = false;
-                ended(r, ZL_STATE_EXITED);
+                zl_replica_ended(r, ZL_STATE_EXITED);
                 if (r->goal == ZL_GOAL_REMOVE)
-                        tell(r, ZL_EVENT_REMOVED);
+                        zl_replica_tell(r, ZL_EVENT_REMOVED);
                 break;
         default:
                 break;
@@ -648,7 +411,7 @@ void zl_replica_pull_failed(struct replica *r, const struct zl_error *err)
         if (err->hint)
                 zl_error_hint(&copy, "%s", err->hint);
         copy.sys_errno = err->sys_errno;
-        on_fault(r, &copy);
+        zl_replica_on_fault(r, &copy);
 }
 
 /* ---- watching ------------------------------------------------------------------------------------------------------ */
@@ -659,10 +422,10 @@ void zl_replica_adopt(struct replica *r, const struct zl_status *status, uint32_
         r->has_started = true;
         r->history.total = restarts;
         if (status->state == ZL_STATE_EXITED) {
-                on_end(r, status);
+                zl_replica_on_end(r, status);
                 return;
         }
-        set_phase(r, ZL_PHASE_RUNNING);
+        zl_replica_set_phase(r, ZL_PHASE_RUNNING);
 }
 
 void zl_replica_rest(struct replica *r)
@@ -678,10 +441,10 @@ static void on_status(struct replica *r, const struct zl_status *status)
 
         if (status->state == ZL_STATE_EXITED || status->state == ZL_STATE_FAILED) {
                 if (!r->told_started && status->started_at > 0 && !r->adopted)
-                        tell(r, ZL_EVENT_STARTED);
+                        zl_replica_tell(r, ZL_EVENT_STARTED);
                 r->has_started |= status->started_at > 0;
                 r->told_started = true;
-                on_end(r, status);
+                zl_replica_on_end(r, status);
                 return;
         }
         r->state = status->state;
@@ -694,9 +457,9 @@ static void on_status(struct replica *r, const struct zl_status *status)
                         zl_health_begin(r);
         }
         if (r->goal == ZL_GOAL_RUN && !r->stale)
-                set_phase(r, ZL_PHASE_RUNNING);
+                zl_replica_set_phase(r, ZL_PHASE_RUNNING);
         if (!r->told_started) {
-                event = event_of(r, r->adopted ? ZL_EVENT_ADOPTED : ZL_EVENT_STARTED);
+                event = zl_replica_event_of(r, r->adopted ? ZL_EVENT_ADOPTED : ZL_EVENT_STARTED);
                 event.message = NULL;
                 event.pid = status->pid;
                 zl_agent_tell(r->d->agent, event);
@@ -704,9 +467,9 @@ static void on_status(struct replica *r, const struct zl_status *status)
                 r->adopted = false;
         }
         if (status->state == ZL_STATE_PAUSED && before != ZL_STATE_PAUSED)
-                tell(r, ZL_EVENT_PAUSED);
+                zl_replica_tell(r, ZL_EVENT_PAUSED);
         else if (status->state == ZL_STATE_RUNNING && before == ZL_STATE_PAUSED)
-                tell(r, ZL_EVENT_RESUMED);
+                zl_replica_tell(r, ZL_EVENT_RESUMED);
 }
 
 void zl_replica_on_watch(struct replica *r)
@@ -727,7 +490,7 @@ void zl_replica_on_watch(struct replica *r)
         }
         /* Broken before the end was told: a new watch begins with the present state. */
         if (r->watch && e < 0) {
-                close_watch(r);
+                zl_replica_close_watch(r);
                 if (!zl_state_is_alive(r->state) || r->op)
                         return;
                 r->deadline = zl_agent_now(r->d->agent) + ZL_RESTART_FIRST_DELAY;
@@ -784,8 +547,8 @@ void zl_replica_renew(struct replica *r)
         r->deadline = INT64_MAX;
         r->goal = ZL_GOAL_RUN;
         r->d->dirty = true;
-        set_reason(r, NULL);
-        set_phase(r, ZL_PHASE_WAITING);
+        zl_replica_set_reason(r, NULL);
+        zl_replica_set_phase(r, ZL_PHASE_WAITING);
 }
 
 bool zl_replica_is_excused(const struct replica *r)
@@ -825,7 +588,7 @@ static bool stop_it(struct replica *r)
                 submit_kind(r, ZL_OP_REMOVE, ZL_PHASE_REMOVING);
         else {
                 if (r->phase != ZL_PHASE_STOPPING)
-                        tell(r, ZL_EVENT_STOPPING);
+                        zl_replica_tell(r, ZL_EVENT_STOPPING);
                 op = zl_op_new(ZL_OP_STOP, r->name);
                 if (op && r->again_stop)
                         op->grace = r->again_grace;
@@ -847,9 +610,9 @@ static bool step_end(struct replica *r)
                 return true;
         }
         if (r->goal == ZL_GOAL_REMOVE)
-                set_phase(r, ZL_PHASE_GONE);
+                zl_replica_set_phase(r, ZL_PHASE_GONE);
         else if (!zl_replica_is_terminal(r))
-                set_phase(r, ZL_PHASE_STOPPED);
+                zl_replica_set_phase(r, ZL_PHASE_STOPPED);
         return false;
 }
 
@@ -871,7 +634,7 @@ static bool step_run(struct replica *r)
         }
         if (!r->exists) {
                 if (!r->rev->pulled) {
-                        set_phase(r, ZL_PHASE_PULLING);
+                        zl_replica_set_phase(r, ZL_PHASE_PULLING);
                         zl_revision_pull(r->rev);
                 } else {
                         create(r);
@@ -879,7 +642,7 @@ static bool step_run(struct replica *r)
                 return true;
         }
         if (r->state == ZL_STATE_PENDING && !zl_init_is_done(r)) {
-                set_phase(r, ZL_PHASE_INITIALIZING);
+                zl_replica_set_phase(r, ZL_PHASE_INITIALIZING);
                 return zl_init_step(r);
         }
         if (r->state == ZL_STATE_PENDING || !zl_state_is_alive(r->state)) {

@@ -3,14 +3,15 @@
  * Spares: containers that are made before anybody asks for them. What a start costs is nearly all the same whatever the command: a monitor,
  * namespaces, groups, mounts. So after a workload was made, one more container of the same shape is made in the background, up to the point
  * where its process waits to be told what to run. A later create of that shape renames its directories to the
- * workload's, writes the files that bear its name, and has the monitor adopt it. Everything else is as in any create. There are two kinds:
+ * workload's, writes the files that bear its name, and has the monitor adopt it. Everything else is as in any create.
  *
- *   - for a module: the process is the engine, loaded, and waits at its standard input. The shape is the whole spec but the
- *     image, the command and the environment, which arrive with the request; the module is linked into the state;
- *   - for a command: the process waits at the gate of its start. The shape is what the spec says of the container but the command and the
- *     environment, the digest of the image, and the directories of its layers as they are (they may go away and come back while
- *     it waits). It is made when a shape has come a second time within a minute: a service with replicas, a job, a cron job, services
- *     that differ in what their container does not see.
+ * The shape is what the spec says of the container but its names, its command and its environment, which arrive with the request. There are
+ * two kinds:
+ *
+ *   - for a module: the process is the engine, loaded, and waits at its standard input; the module is linked into the state;
+ *   - for a command: the process waits at the gate of its start. To the shape belong the digest of the image and the directories of
+ *     its layers as they are (they may go away and come back while it waits). It is made when a shape has come a second time
+ *     within a minute: a service with replicas, a job, a cron job, services that differ in what their container does not see.
  *
  * A spare has run nothing of anybody's, is used for one workload, and ends with it. Specs that need more than it has (volumes, terminals,
  * devices) are made the usual way. One spare of each kind is kept at a time, for a minute after the last workload of its shape.
@@ -188,10 +189,9 @@ int native_spare_shape(const struct native *n, const struct zl_create_options *o
         if (n->delegate || n->settings.systemd_cgroup || !words_fit(options, image) ||
             (!module && !waits_for_command(n, options, image)))
                 return 0;
+        leave_out(&spec);
         if (module)
                 spec.image = (struct zl_image_spec){ .name = any };
-        else
-                leave_out(&spec);
         spec.command.entrypoint = spec.command.args = NULL;
         spec.env = (struct zl_str_map){ 0 };
         if (zl_spec_service_hash(&spec, ret) < 0)

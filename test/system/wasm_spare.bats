@@ -56,7 +56,7 @@ held_by() { find "/proc/$1/fd" -lname 'mnt:*' -printf '%l\n'; }
         assert_equal "$CODE" 3
         run ! made_of_spare a
         wait_until 20 ready
-        run work b "$(service '["world", "two words"]' '"env": {"COLOUR": "blue"}')"
+        run work b "$(service '["world", "two words"]' '"env": {"COLOUR": "blue"}, "labels": {"a": "b"}')"
         assert_output $'arg world\narg two words\nenv COLOUR=blue'
         made_of_spare b
         # Standard input is empty, as elsewhere; a trap is told as elsewhere.
@@ -85,7 +85,7 @@ held_by() { find "/proc/$1/fd" -lname 'mnt:*' -printf '%l\n'; }
         second=$(create s "$(service '["sleep", "60"]')" | jq .pid)
         made_of_spare s
         # One of another shape, which is made the usual way.
-        first=$(create u "$(service '["sleep", "60"]' '"labels": {"other": "shape"}')" | jq .pid)
+        first=$(create u "$(service '["sleep", "60"]' '"labels": {"run.oci.other": "shape"}')" | jq .pid)
         run ! made_of_spare u
         diff <(grep -E '^(Cap|Seccomp|NoNewPrivs|Uid|Gid)' "/proc/$first/status") <(grep -E '^(Cap|Seccomp|NoNewPrivs|Uid|Gid)' "/proc/$second/status")
         local ns

@@ -434,7 +434,7 @@ int zl_sync_tell(int fd, int kind, int value);
 int zl_sync_recv(int fd, struct zl_message *m, int *ret_fd);
 /* The gate's other side: sends START and waits for the exec or its error. */
 int zl_gate_pass(int fd, const char *command, struct zl_error *err);
-/* Behind START: the command and the variables, for a process that has none yet. */
+/* START, and behind it the command and the variables, for a process that has none yet. */
 int zl_words_send(int fd, const struct zl_oci_process *process, struct zl_error *err);
 /* Its second half: START was sent before. */
 int zl_gate_hear(int fd, const char *command, struct zl_error *err);

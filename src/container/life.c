@@ -96,11 +96,8 @@ static int run_poststart(struct zl_container *c, const struct zl_oci_hooks *hook
 
 static int pass_with_words(struct zl_container *c, struct zl_error *err)
 {
-        int r = zl_sync_tell(c->sync_fd, ZL_MSG_START, 0);
+        int r = zl_words_send(c->sync_fd, c->config->process, err);
 
-        if (r < 0)
-                return zl_fail(err, ZL_E_STATE, -r, "the container's process has ended");
-        r = zl_words_send(c->sync_fd, c->config->process, err);
         return r < 0 ? r : zl_gate_hear(c->sync_fd, command_of(c), err);
 }
 

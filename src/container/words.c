@@ -42,7 +42,10 @@ int zl_words_send(int fd, const struct zl_oci_process *process, struct zl_error 
                 return zl_fail(err, ZL_E_INVALID, E2BIG,
                                "the command and its variables are longer than %d bytes",
                                ZL_WORDS_MAX);
-        n = zl_send_fds(fd, buf.data, buf.len, NULL, 0, MSG_NOSIGNAL);
+        /* Only now: who was told to start waits for them. */
+        n = zl_sync_tell(fd, ZL_MSG_START, 0);
+        if (n == 0)
+                n = zl_send_fds(fd, buf.data, buf.len, NULL, 0, MSG_NOSIGNAL);
         return n < 0 ? zl_fail(err, ZL_E_STATE, (int)-n, "the container's process has ended") : 0;
 }
 

@@ -8,7 +8,8 @@
  *   3. bounding set (needs CAP_SETPCAP), groups (CAP_SETGID), gid, uid with KEEPCAPS, the other sets;
  *   4. the working directory, as the user it will be used by, and only if it lies inside the root (a descriptor of
  *      the host that leaked in as cwd would be a way out: CVE-2024-21626);
- *   5. no_new_privs, and then the filter, as the very last thing before exec.
+ *   5. no_new_privs, and then the filter: while it waits for its start, if it allows what is left to do; otherwise as the very last
+ *      thing before exec.
  *
  * ids are changed by raw calls: libc's setuid() would signal threads that only the parent has.
  */
@@ -443,6 +444,47 @@ int zl_child_seccomp(struct zl_child *c, bool late)
                         return zl_child_fail(c, ZL_STAGE_SECCOMP, -r, " (listener)");
         }
         return 0;
+}
+
+/* What is left to do between the gate and the exec, and on the way to an error. The C library may take another call for it. */
+static const int calls_to_come[] = {
+        SYS_accept4,        SYS_recvfrom,
+        SYS_recvmsg,        SYS_sendto,
+        SYS_sendmsg,        SYS_close,
+        SYS_close_range,    SYS_fcntl,
+        SYS_dup3,           SYS_rt_sigaction,
+        SYS_rt_sigprocmask, SYS_rt_sigreturn,
+        SYS_prlimit64,      SYS_sched_setaffinity,
+        SYS_prctl,          SYS_openat,
+        SYS_read,           SYS_lseek,
+        SYS_fstat,          SYS_newfstatat,
+        SYS_statx,          SYS_brk,
+        SYS_mmap,           SYS_munmap,
+        SYS_mremap,         SYS_madvise,
+        SYS_futex,          SYS_execve,
+        SYS_exit_group,
+#ifdef SYS_dup2
+        SYS_dup2,
+#endif
+#ifdef SYS_getrlimit
+        SYS_getrlimit,
+#endif
+#ifdef SYS_stat
+        SYS_stat,
+#endif
+#ifdef SYS_open
+        SYS_open,
+#endif
+};
+
+int zl_child_seccomp_ahead(struct zl_child *c)
+{
+        const struct zl_seccomp_program *filter = c->process->seccomp;
+
+        if (!filter || filter->notify ||
+            !zl_seccomp_allows(filter, calls_to_come, ZL_ARRAY_SIZE(calls_to_come)))
+                return 0;
+        return zl_child_seccomp(c, true);
 }
 
 /* --- descriptors ------------------------------------------------------------------------------------------------------------- */

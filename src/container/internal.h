@@ -357,6 +357,8 @@ int zl_child_privileges(struct zl_child *c); /* groups, ids, capabilities */
 int zl_child_stdio(struct zl_child *c);
 int zl_child_shed(struct zl_child *c);
 int zl_child_seccomp(struct zl_child *c, bool late);
+/* The same before the start comes, if the filter allows all that we have to do until the exec. */
+int zl_child_seccomp_ahead(struct zl_child *c);
 int zl_child_exec(struct zl_child *c); /* returns only on failure */
 void zl_child_reaper(pid_t main_pid) __attribute__((noreturn));
 /* The signal mask and dispositions a command expects; bit n - 1 of `ignored`: signal n may be ignored by now. */

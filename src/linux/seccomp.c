@@ -5,6 +5,7 @@
  */
 #include "linux/seccomp.h"
 
+#include <linux/audit.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -79,4 +80,70 @@ int zl_seccomp_load(const struct zl_seccomp_program *prog)
         if (r < 0)
                 return -errno;
         return prog->notify ? r : 0;
+}
+
+/* ---- looking ahead ---------------------------------------------------------------------------------- */
+
+#if defined __x86_64__
+enum { NATIVE = AUDIT_ARCH_X86_64 };
+#elif defined __aarch64__
+enum { NATIVE = AUDIT_ARCH_AARCH64 };
+#elif defined __riscv && __riscv_xlen == 64
+enum { NATIVE = AUDIT_ARCH_RISCV64 };
+#else
+enum { NATIVE = 0 };
+#endif
+
+/* One step of the program; `a` is its register. Returns the index of the next, or -1: not to be said, as where arguments are looked at. */
+static ssize_t step(const struct sock_filter *i, size_t at, uint32_t nr, uint32_t *a)
+{
+        bool yes;
+
+        switch (i->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+                if (i->k != offsetof(struct seccomp_data, nr) &&
+                    i->k != offsetof(struct seccomp_data, arch))
+                        return -1;
+                *a = i->k == offsetof(struct seccomp_data, nr) ? nr : (uint32_t)NATIVE;
+                return (ssize_t)at + 1;
+        case BPF_JMP | BPF_JA:
+                return (ssize_t)(at + 1 + i->k);
+        case BPF_JMP | BPF_JEQ | BPF_K:
+                yes = *a == i->k;
+                break;
+        case BPF_JMP | BPF_JGT | BPF_K:
+                yes = *a > i->k;
+                break;
+        case BPF_JMP | BPF_JGE | BPF_K:
+                yes = *a >= i->k;
+                break;
+        default:
+                return -1;
+        }
+        return (ssize_t)(at + 1 + (yes ? i->jt : i->jf));
+}
+
+static bool allows(const struct zl_seccomp_program *prog, uint32_t nr)
+{
+        ssize_t at = 0;
+        uint32_t a = 0;
+
+        /* Jumps lead forward only, or the kernel would not take the program. */
+        while (at >= 0 && (size_t)at < prog->n) {
+                const struct sock_filter *i = &prog->insns[at];
+
+                if (i->code == (BPF_RET | BPF_K))
+                        return i->k == SECCOMP_RET_ALLOW;
+                at = step(i, (size_t)at, nr, &a);
+        }
+        return false;
+}
+
+bool zl_seccomp_allows(const struct zl_seccomp_program *prog, const int *calls, size_t n)
+{
+        bool all = NATIVE != 0;
+
+        for (size_t i = 0; all && i < n; i++)
+                all = allows(prog, (uint32_t)calls[i]);
+        return all;
 }

@@ -37,3 +37,6 @@ int zl_seccomp_program_read_fd(int fd, struct zl_seccomp_program *ret, struct zl
 /* Loads into the calling thread; async-signal-safe. Returns 0 (or the listener's descriptor when prog->notify) or a
  * negative errno. Needs no_new_privs or CAP_SYS_ADMIN. */
 int zl_seccomp_load(const struct zl_seccomp_program *prog);
+
+/* Are these `n` calls of this architecture allowed, whatever their arguments? False also where the program does not let it be said. */
+bool zl_seccomp_allows(const struct zl_seccomp_program *prog, const int *calls, size_t n);

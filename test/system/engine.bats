@@ -194,6 +194,28 @@ run_in() {
         done
 }
 
+@test "seccomp: the filter is there while a container waits for its start, unless it forbids the wait" {
+        local filter='.process.noNewPrivileges = true | .linux.seccomp = {defaultAction:"SCMP_ACT_ALLOW",syscalls:[{names:["mkdir"],action:"SCMP_ACT_ERRNO"}]}' call
+        mode() { awk '/^Seccomp:/ { print $2 }' "/proc/$(oci state "c$ZL_ID" | jq .pid)/status"; }
+        is_filtered() { [ "$(mode)" = 2 ]; }
+        make_bundle "$ZL_DIR/b" "$filter | .process.args = [\"sleep\",\"60\"]"
+        oci create -b "$ZL_DIR/b" "c$ZL_ID"
+        wait_until 5 is_filtered
+        oci start "c$ZL_ID"
+        assert_equal "$(mode)" 2
+        oci delete --force "c$ZL_ID"
+        # What is still to be done between the gate and the command is forbidden: then the filter comes behind it.
+        for call in accept4 recvfrom close_range dup3 rt_sigaction; do
+                make_bundle "$ZL_DIR/b" "${filter/mkdir/$call} | .process.args = [\"sleep\",\"60\"]"
+                oci create -b "$ZL_DIR/b" "c$ZL_ID"
+                sleep 0.1
+                assert_equal "$(mode)" 0
+                oci start "c$ZL_ID"
+                assert_equal "$(mode)" 2
+                oci delete --force "c$ZL_ID"
+        done
+}
+
 @test "descriptors of the caller do not leak" {
         make_bundle "$ZL_DIR/b" '.process.args = ["ls","/proc/self/fd"]'
         exec 9</

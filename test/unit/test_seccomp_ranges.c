@@ -186,6 +186,33 @@ static void test_a_foreign_program_is_left_alone(void **state)
         assert_int_equal(zl_seccomp_use_ranges(&p), 0);
 }
 
+/* What is told ahead of a filter must be so, whatever the arguments; and it must tell something. */
+static void test_what_is_allowed_is_told_ahead(void **state)
+{
+        unsigned yes = 0, no = 0;
+
+        (void)state;
+        srand(20261127);
+        for (unsigned i = 0; i < 40; i++) {
+                scmp_filter_ctx ctx = random_filter(30, 1 + i % 2);
+                struct zl_seccomp_program p = exported(ctx);
+
+                seccomp_release(ctx);
+                for (int nr = 0; nr < 450; nr++) {
+                        bool told = zl_seccomp_allows(&p, &nr, 1);
+                        struct seccomp_data d = { .nr = nr, .arch = SCMP_ARCH_X86_64 };
+
+                        for (size_t arg = 0; arg < ZL_ARRAY_SIZE(d.args); arg++)
+                                d.args[arg] = random_word();
+                        if (told)
+                                assert_int_equal(answer(&p, &d), SECCOMP_RET_ALLOW);
+                        *(told ? &yes : &no) += 1;
+                }
+                zl_seccomp_program_done(&p);
+        }
+        assert_true(yes > 1000 && no > 1000);
+}
+
 /* The kernel's work for a filter grows with its text: this is what each start and each exec pays. */
 static void test_the_builtin_profile_is_short(void **state)
 {
@@ -209,6 +236,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_random_filters),
                 cmocka_unit_test(test_a_foreign_program_is_left_alone),
+                cmocka_unit_test(test_what_is_allowed_is_told_ahead),
                 cmocka_unit_test(test_the_builtin_profile_is_short),
         };
 

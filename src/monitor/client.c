@@ -62,10 +62,22 @@ int zl_monitor_connect_within(int run_dir_fd, int timeout_msec, struct zl_monito
         return r;
 }
 
+/* Whoever was prepared for nothing leaves the directory, and then us. */
+static void abandon(struct zl_monitor *m)
+{
+        struct pollfd p = { .fd = m->fd, .events = POLLIN };
+
+        shutdown(m->fd, SHUT_WR);
+        while (poll(&p, 1, ZL_MONITOR_TIMEOUT_MSEC) < 0 && errno == EINTR)
+                ;
+}
+
 void zl_monitor_close(struct zl_monitor *monitor)
 {
         if (!monitor)
                 return;
+        if (monitor->prepared)
+                abandon(monitor);
         zl_close(monitor->fd);
         zl_monitor_reap(monitor);
         zl_buf_done(&monitor->out);

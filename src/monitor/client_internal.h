@@ -24,6 +24,7 @@ struct zl_monitor {
         uint32_t serial;
         int timeout_msec;  /* how long an answer may take */
         bool over;         /* a stream of events has told its last */
+        bool prepared;     /* it holds a directory, and nothing was launched yet */
         struct zl_buf out; /* the message being made */
         struct zl_buf in;  /* the last message received */
         struct zl_wire wire;

@@ -100,6 +100,18 @@ bool zl_monitor_is_waiting(const struct zl_monitor *m)
         return poll(&p, 1, 0) == 0;
 }
 
+int zl_monitor_prepare(struct zl_monitor *m, const char *name, int state_dir_fd, int run_dir_fd,
+                       struct zl_error *err)
+{
+        int fds[] = { state_dir_fd, run_dir_fd }, r;
+
+        zl_monitor_begin(m, ZL_WIRE_PREPARE);
+        zl_wire_put_str(&m->out, name);
+        r = zl_monitor_send(m, fds, ZL_ARRAY_SIZE(fds), err);
+        m->prepared = r >= 0;
+        return r;
+}
+
 static int send_launch(struct zl_monitor *m, const struct zl_monitor_launch *launch,
                        struct zl_error *err)
 {
@@ -156,6 +168,7 @@ int zl_monitor_launch(const char *program, const struct zl_monitor_launch *launc
                 r = send_launch(m, launch, err);
         if (r < 0)
                 return r;
+        m->prepared = false;
         /* The answer comes from the second process; the first ends at once. */
         zl_monitor_reap(m);
         /* Also if that fails the answer is waited for: then it can be stopped. */

@@ -140,6 +140,7 @@ struct zl_server {
         struct zl_server_exec *execs;
         struct zl_source keeper; /* the workload's process, if it keeps instances ready */
         uint32_t keep_most, keep_serial;
+        bool prepared;     /* the run directory is ours before there is a launch */
         int network_ns_fd; /* made while we waited, for the container to come; negative: none */
         int mount_ns_fd; /* the container's, so that it does not end before that is told; negative: that is not wanted */
         int spare_fd; /* to a process that waits for what it shall run; negative: there is none */
@@ -161,6 +162,8 @@ void zl_server_reap(struct zl_server *s);
 
 /* ---- server_launch.c */
 int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, struct zl_error *err);
+/* Takes RUN_DIR: lock and socket. */
+int zl_server_enter(struct zl_server *s, struct zl_error *err);
 /* Undoes what launch did in RUN_DIR: socket and lock. */
 void zl_server_leave(struct zl_server *s);
 

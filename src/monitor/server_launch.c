@@ -93,6 +93,13 @@ static int listen_in_run_dir(struct zl_server *s, struct zl_error *err)
         return r < 0 ? zl_fail_errno(err, -r, "cannot watch %s", ZL_MONITOR_SOCKET) : 0;
 }
 
+int zl_server_enter(struct zl_server *s, struct zl_error *err)
+{
+        int r = lock_run_dir(s, err);
+
+        return r < 0 ? r : listen_in_run_dir(s, err);
+}
+
 void zl_server_leave(struct zl_server *s)
 {
         if (s->listener.fd >= 0)
@@ -313,17 +320,16 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
         struct log_opening opening = { s, launch };
         int r = check_launch(launch, err);
 
-        s->name = strdup(launch->name);
+        if (!s->name)
+                s->name = strdup(launch->name);
         if (!s->name)
                 return zl_fail_oom(err);
         s->init_reaper = launch->init_reaper;
         s->record.generation = launch->generation;
         s->stop_signal = launch->stop_signal ? launch->stop_signal : SIGTERM;
         s->grace_nsec = launch->grace_nsec >= 0 ? launch->grace_nsec : 10 * ZL_NSEC_PER_SEC;
-        if (r >= 0)
-                r = lock_run_dir(s, err);
-        if (r >= 0)
-                r = listen_in_run_dir(s, err);
+        if (r >= 0 && !s->prepared)
+                r = zl_server_enter(s, err);
         if (r >= 0)
                 r = load_and_create(s, launch, err);
         if (r >= 0)
@@ -345,28 +351,65 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
 
 /* ---- the program --------------------------------------------------------------------------------------------------- */
 
+/* One message on the inherited socket. Returns how many descriptors came along, or a negative errno. */
+static int receive(struct zl_server *s, struct zl_wire *wire, struct zl_wire_head *head,
+                   int fds[ZL_LAUNCH_FDS])
+{
+        size_t n_fds = ZL_LAUNCH_FDS;
+        ssize_t n = zl_recv_fds(LAUNCH_FD, s->scratch, ZL_SERVER_SCRATCH, fds, &n_fds, 0);
+
+        if (n <= 0 || zl_wire_open(wire, s->scratch, (size_t)n, head) < 0)
+                return -EPROTO;
+        return (int)n_fds;
+}
+
+/* For whom we shall be. Who asked waits for no answer, so what cannot be had now is tried once more, and told, when the launch comes. */
+static int prepare(struct zl_server *s, struct zl_wire *wire, const int *fds, int n_fds)
+{
+        const char *name = zl_wire_get_str(wire);
+
+        if (s->name || !name || n_fds != 2 || zl_wire_finish(wire) < 0)
+                return -EPROTO;
+        s->state_dir_fd = fds[0];
+        s->run_dir_fd = fds[1];
+        s->name = strdup(name);
+        if (!s->name)
+                return -ENOMEM;
+        s->prepared = zl_server_enter(s, NULL) == 0;
+        if (!s->prepared)
+                zl_server_leave(s);
+        return 0;
+}
+
 static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
 {
-        int fds[ZL_LAUNCH_FDS] = { -1, -1, -1 };
-        size_t n_fds = ZL_ARRAY_SIZE(fds), next = 0;
+        int fds[ZL_LAUNCH_FDS] = { -1, -1, -1 }, next = 0;
         int by_role[ZL_LAUNCH_FDS] = { -1, -1, -1 };
         struct zl_wire_head head;
         struct zl_wire wire;
         uint32_t mask;
-        ssize_t n = zl_recv_fds(LAUNCH_FD, s->scratch, ZL_SERVER_SCRATCH, fds, &n_fds, 0);
+        int n = receive(s, &wire, &head, fds);
 
-        if (n <= 0 || zl_wire_open(&wire, s->scratch, (size_t)n, &head) < 0 ||
-            head.type != ZL_WIRE_LAUNCH || zl_wire_get_launch(&wire, launch, &mask) < 0 ||
-            (size_t)__builtin_popcount(mask) != n_fds)
+        if (n >= 0 && head.type == ZL_WIRE_PREPARE) {
+                n = prepare(s, &wire, fds, n);
+                if (n == 0)
+                        n = receive(s, &wire, &head, fds);
+        }
+        if (n < 0 || head.type != ZL_WIRE_LAUNCH || zl_wire_get_launch(&wire, launch, &mask) < 0 ||
+            __builtin_popcount(mask) != n || (s->name && !zl_streq(s->name, launch->name)))
                 return -EPROTO;
         for (int i = 0; i < ZL_LAUNCH_FDS; i++) {
                 if (mask & 1U << i)
                         by_role[i] = fds[next++];
         }
+        launch->seccomp_fd = by_role[ZL_LAUNCH_SECCOMP];
+        if (by_role[ZL_LAUNCH_STATE_DIR] < 0 || by_role[ZL_LAUNCH_RUN_DIR] < 0)
+                return -EPROTO;
+        zl_close(s->state_dir_fd);
+        zl_close(s->run_dir_fd);
         s->state_dir_fd = by_role[ZL_LAUNCH_STATE_DIR];
         s->run_dir_fd = by_role[ZL_LAUNCH_RUN_DIR];
-        launch->seccomp_fd = by_role[ZL_LAUNCH_SECCOMP];
-        return s->state_dir_fd >= 0 && s->run_dir_fd >= 0 ? 0 : -EPROTO;
+        return 0;
 }
 
 static int become_daemon(void)
@@ -425,8 +468,10 @@ int zl_monitor_main(int argc, char **argv)
         if (become_daemon() < 0 || server_init(s) < 0)
                 return EXIT_FAILURE;
         zl_server_wait_prepare(s, argc, argv);
-        if (receive_launch(s, &launch) < 0)
+        if (receive_launch(s, &launch) < 0) {
+                zl_server_leave(s);
                 return EXIT_FAILURE;
+        }
         zl_server_wait_done(argc, argv, &launch);
         zl_fd_set_cloexec(LAUNCH_FD, true);
         zl_log_set(ZL_LOG_INFO, log_sink, s);

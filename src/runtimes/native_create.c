@@ -408,14 +408,21 @@ int native_launch(struct native *n, const struct native_record *record, uint32_t
 static int start_monitor_ahead(struct native_creation *c)
 {
         const char *program = native_monitor_program(c->n, c->n->delegate);
+        const char *name = c->options->name;
+        _cleanup_close_ int state = -EBADF, run = -EBADF;
 
         if (c->spare)
                 return 0;
         c->monitor = native_spare_monitor(c->n);
         if (!c->monitor && program)
-                zl_monitor_start_ahead(program, native_visible_name(c->options->name), &c->monitor,
-                                       NULL);
-        return 0;
+                zl_monitor_start_ahead(program, native_visible_name(name), &c->monitor, NULL);
+        if (!c->monitor)
+                return 0;
+        state = native_open_state(c->n, name, c->err);
+        run = state < 0 ? state : native_make_run(c->n, name, c->err);
+        return run < 0 ? run
+                       : zl_monitor_prepare(c->monitor, native_visible_name(name), state, run,
+                                            c->err);
 }
 
 /* What a monitor has to know; its strings are the creation's. */
@@ -615,6 +622,8 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(steps); i++)
                 r = steps[i](&c);
         if (r < 0) {
+                zl_monitor_close(
+                        zl_take_ptr(c.monitor)); /* it leaves what we are about to remove */
                 /* Taking back must not hide why. */
                 if (c.state_fd >= 0 && native_erase_wreck(n, c.state_fd, options->name, NULL) < 0)
                         zl_warn("%s: what a failed create left could not be removed",

@@ -361,6 +361,44 @@ static void test_waiting(void **state)
         zl_exit_record_done(&record);
 }
 
+/* One that knows for whom it will be has the directory; nothing of it is left when nothing comes of it. */
+static void test_prepared(void **state)
+{
+        struct place *p = *state;
+        struct zl_exit_record record = ZL_EXIT_RECORD_INIT;
+        struct zl_monitor *first = NULL, *second = NULL;
+
+        assert_int_equal(zl_monitor_start_ahead(program(), NULL, &first, &p->err), 0);
+        assert_int_equal(zl_monitor_prepare(first, p->launch.name, p->state, p->run, &p->err), 0);
+        for (int i = 0; i < 500 && zl_monitor_is_alive(p->run, NULL, NULL) == 0; i++)
+                usleep(10 * 1000);
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 1);
+
+        /* Another is told so, when it is launched. */
+        write_config(p, false, "exit 7");
+        assert_int_equal(zl_monitor_start_ahead(program(), NULL, &second, &p->err), 0);
+        assert_int_equal(zl_monitor_prepare(second, p->launch.name, p->state, p->run, &p->err), 0);
+        p->launch.ahead = second;
+        assert_true(zl_monitor_launch(program(), &p->launch, NULL, &p->err) < 0);
+        assert_int_equal(p->err.code, ZL_E_EXISTS);
+        zl_error_done(&p->err);
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 1);
+
+        zl_monitor_close(first);
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 0);
+        assert_int_equal(faccessat(p->run, "monitor.sock", F_OK, 0), -1);
+        assert_int_equal(faccessat(p->run, "monitor.pid", F_OK, 0), -1);
+
+        assert_int_equal(zl_monitor_start_ahead(program(), NULL, &second, &p->err), 0);
+        assert_int_equal(zl_monitor_prepare(second, p->launch.name, p->state, p->run, &p->err), 0);
+        p->launch.ahead = second;
+        assert_int_equal(zl_monitor_launch(program(), &p->launch, &second, &p->err), 0);
+        assert_int_equal(zl_monitor_start(second, &p->err), 0);
+        wait_end(p, second, &record);
+        assert_int_equal(record.exit_code, 7);
+        zl_exit_record_done(&record);
+}
+
 struct chore {
         bool fails, done;
 };
@@ -1046,6 +1084,7 @@ int main(int argc, char **argv)
                 TEST(test_start_failure),
                 TEST(test_launch_failure),
                 TEST(test_waiting),
+                TEST(test_prepared),
                 TEST(test_meanwhile),
                 TEST(test_second_launch_is_refused),
                 TEST(test_every_byte_is_logged),

@@ -235,7 +235,12 @@ static bool follow(struct kept *k)
                 return false;
         case ZL_DEPLOYMENT_FAILED:
                 end_failed_start(k);
-                return false;
+                /* Where nothing had been made yet it has come to its end already. Who waits is to hear of the failure, not of that. */
+                phase = zl_agent_phase(k->manager->agent, k->name);
+                if (phase != ZL_DEPLOYMENT_STOPPED)
+                        return false;
+                rest(k, phase);
+                return true;
         case ZL_DEPLOYMENT_FINISHED:
         case ZL_DEPLOYMENT_STOPPED:
                 rest(k, phase);

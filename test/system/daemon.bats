@@ -96,6 +96,22 @@ hold_of_dead() { # ROOT-LOCK LOCK
         remove_deployment
 }
 
+@test "serve: a first start that fails before anything was made is an error of the up" {
+        start_daemon
+        write_deployment 1
+        printf '    storage: [{type: bind, source: /no/such, target: /x}]\n' >>app.yaml
+        run -1 zl up -d app.yaml
+        assert_match 'cannot mount /no/such.*' "${lines[-1]}"
+        assert_equal "$(get "/v1/deployments/$APP" | jq -r .phase)" failed
+        run -1 zl up app.yaml
+        # Nor does it last: the next one is good.
+        sed -i '$d' app.yaml
+        zl up -d app.yaml
+        assert_equal "$(get "/v1/deployments/$APP" | jq -r .phase)" started
+        remove_deployment
+        stop_daemon
+}
+
 @test "serve: at rest neither the daemon nor a monitor wakes up" {
         local monitor
         start_daemon

@@ -597,6 +597,7 @@ int zl_bundle_make(const struct zl_bundle_input *in, struct zl_bundle *ret, stru
                 return zl_fail_oom(err);
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(parts); i++)
                 r = parts[i](&b);
+        zl_strv_free(b.cdi_files);
         if (r == 0)
                 r = choose_stop(&b, &bundle);
         if (r < 0) {

@@ -145,20 +145,18 @@ static int add_edits(struct bundle_builder *b, const struct zl_cdi_edits *e, con
         return r;
 }
 
-/* Was a device of the same file before it? Then the edits that all of them share are there. */
-static bool is_first_of_file(const struct bundle_builder *b, size_t i, const char *path)
+static int add_device(struct bundle_builder *b, const struct zl_cdi_spec *spec,
+                      const struct zl_cdi_device *device, const char *access)
 {
-        for (size_t k = 0; k < i; k++) {
-                _cleanup_(zl_cdi_spec_freep) struct zl_cdi_spec *spec = NULL;
-                const struct zl_cdi_device *device;
+        int r = 0;
 
-                if (zl_cdi_is_name(b->spec->devices[k].path) &&
-                    zl_cdi_find(b->in->facts->cdi_dirs, b->spec->devices[k].path, &spec, &device,
-                                NULL) == 0 &&
-                    zl_streq(spec->path, path))
-                        return false;
+        /* What all devices of the file share comes once. */
+        if (!zl_strv_contains(b->cdi_files, spec->path)) {
+                if (zl_strv_push(&b->cdi_files, spec->path) < 0)
+                        return zl_fail_oom(b->err);
+                r = add_edits(b, &spec->edits, access);
         }
-        return true;
+        return r < 0 ? r : add_edits(b, &device->edits, access);
 }
 
 int bundle_cdi_device(struct bundle_builder *b, size_t i, const char *access)
@@ -172,9 +170,7 @@ int bundle_cdi_device(struct bundle_builder *b, size_t i, const char *access)
                 zl_error_prefix(b->err, "devices[%zu].path", i);
                 return r;
         }
-        r = is_first_of_file(b, i, spec->path) ? add_edits(b, &spec->edits, access) : 0;
-        if (r == 0)
-                r = add_edits(b, &device->edits, access);
+        r = add_device(b, spec, device, access);
         if (r < 0)
                 zl_error_prefix(b->err, "devices[%zu].path: %s", i, spec->path);
         return r;

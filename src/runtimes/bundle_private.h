@@ -15,6 +15,7 @@ struct bundle_builder {
         struct zl_error *err;
         bool host_network, host_pid, host_ipc;
         bool builtin_filter;
+        char **cdi_files; /* whose devices have something in common, which is there already */
 };
 
 void bundle_warn(const struct bundle_builder *b, const char *fmt, ...) ZL_PRINTF(2, 3);

@@ -57,7 +57,7 @@ static bool wants_gpu_placement(const struct zl_service_spec *s)
 {
         const struct zl_gpu_spec *gpu = s->resources.gpu;
 
-        return gpu && (gpu->model || gpu->has_scheduling || gpu->has_sharing || gpu->distributed);
+        return gpu && (gpu->model || gpu->has_scheduling || gpu->distributed);
 }
 
 static bool is_other_platform(const struct zl_service_spec *s)
@@ -86,7 +86,7 @@ static const struct {
         { wants_log_settings, "logs: destination and retention_secs are not honoured yet; logs are "
                               "kept on disk until the container is removed" },
         { wants_gpu_placement,
-          "resources.gpu: model, scheduling, sharing and distributed are not honoured yet" },
+          "resources.gpu: model, scheduling and distributed are not honoured yet" },
         { is_other_platform, "platform.os: this agent runs Linux workloads only" },
         { job_restarts_always, "restart_policy: a job runs once; only on_failure restarts it" },
 };

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -144,57 +143,6 @@ int zl_bundle_cgroup(const struct zl_bundle_input *in, char **ret, struct zl_err
 
 /* ---- process ------------------------------------------------------------------------------------- */
 
-static int add_gpu_env(struct bundle_builder *b, char ***env)
-{
-        static const struct {
-                const char *vendor, *variables;
-        } vendors[] = { { "nvidia", "NVIDIA_VISIBLE_DEVICES CUDA_VISIBLE_DEVICES" },
-                        { "amd", "ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES" },
-                        { "intel", "ZE_AFFINITY_MASK" } };
-        const struct zl_gpu_spec *gpu = b->spec->resources.gpu;
-        _cleanup_buf_ struct zl_buf list = ZL_BUF_INIT(1 << 16);
-
-        for (uint32_t i = 0; i < gpu->count && i < 256; i++)
-                zl_buf_putf(&list, "%s%u", i ? "," : "", i);
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(vendors); i++) {
-                _cleanup_strv_ char **names = NULL;
-
-                if (!zl_streq(gpu->vendor, vendors[i].vendor))
-                        continue;
-                names = bundle_words(vendors[i].variables);
-                if (!names)
-                        return -ENOMEM;
-                ZL_STRV_FOREACH(name, names)
-                        if (zl_env_set(env, *name, list.data ? list.data : "") < 0)
-                                return -ENOMEM;
-        }
-        return 0;
-}
-
-/* Variables of a distributed job of one member: what the training libraries look for. */
-static int add_distributed_env(struct bundle_builder *b, char ***env)
-{
-        const struct zl_distributed_spec *d = b->spec->resources.gpu->distributed;
-        char port[8];
-        int r;
-
-        snprintf(port, sizeof(port), "%u", d->master_port);
-        r = zl_env_set(env, "MASTER_PORT", port);
-        if (r == 0)
-                r = zl_env_set(env, "MASTER_ADDR", b->in->ident->service);
-        if (r == 0)
-                r = zl_env_set(env, "WORLD_SIZE", "1");
-        if (r == 0)
-                r = zl_env_set(env, "RANK", "0");
-        if (r == 0)
-                r = zl_env_set(env, "LOCAL_RANK", "0");
-        if (r == 0 && zl_streq(d->backend, "nccl"))
-                r = zl_env_set(env, "NCCL_SOCKET_IFNAME", "eth0");
-        if (r == 0 && zl_streq(d->backend, "gloo"))
-                r = zl_env_set(env, "GLOO_SOCKET_IFNAME", "eth0");
-        return r;
-}
-
 static int set_pair(char ***env, const char *pair)
 {
         const char *eq = strchr(pair, '=');
@@ -237,10 +185,8 @@ static int make_env(struct bundle_builder *b, char ***ret)
                 r = zl_env_set(&env, "HOSTNAME", b->config->hostname);
         if (r == 0)
                 r = add_spec_env(b, &env);
-        if (r == 0 && b->spec->resources.gpu)
-                r = add_gpu_env(b, &env);
-        if (r == 0 && b->spec->resources.gpu && b->spec->resources.gpu->distributed)
-                r = add_distributed_env(b, &env);
+        if (r == 0)
+                r = bundle_gpu_env(b, &env);
         if (r == 0)
                 *ret = zl_take_ptr(env);
         return r;

@@ -43,6 +43,17 @@ struct zl_bundle_facts {
 };
 void zl_bundle_devices_free(struct zl_bundle_device *devices, size_t n);
 
+/* A graphics processor (gpu.h). */
+struct zl_gpu {
+        char *node;     /* "/dev/nvidia0", "/dev/dri/renderD128" */
+        char *card;     /* its node for displays, or NULL */
+        uint32_t index; /* by which its vendor's tools call it on the host */
+};
+struct zl_gpus {
+        struct zl_gpu *items;
+        size_t n;
+};
+
 /* A volume that has been made ready. */
 struct zl_bundle_volume {
         char *source, *target;
@@ -61,6 +72,7 @@ struct zl_bundle_input {
         /* For the named and anonymous entries of spec->storage in their order, and then those the image declares. */
         const struct zl_bundle_volume *volumes;
         size_t n_volumes;
+        struct zl_gpus gpus;     /* those it gets for spec->resources.gpu */
         const gid_t *extra_gids; /* spec->extra_groups, looked up */
         size_t n_extra_gids;
         /* First process of the containers whose namespaces are joined; 0 where the spec wants none. */

@@ -145,8 +145,8 @@ static int add_edits(struct bundle_builder *b, const struct zl_cdi_edits *e, con
         return r;
 }
 
-static int add_device(struct bundle_builder *b, const struct zl_cdi_spec *spec,
-                      const struct zl_cdi_device *device, const char *access)
+int bundle_cdi_add(struct bundle_builder *b, const struct zl_cdi_spec *spec,
+                   const struct zl_cdi_device *device, const char *access)
 {
         int r = 0;
 
@@ -170,7 +170,7 @@ int bundle_cdi_device(struct bundle_builder *b, size_t i, const char *access)
                 zl_error_prefix(b->err, "devices[%zu].path", i);
                 return r;
         }
-        r = add_device(b, spec, device, access);
+        r = bundle_cdi_add(b, spec, device, access);
         if (r < 0)
                 zl_error_prefix(b->err, "devices[%zu].path: %s", i, spec->path);
         return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the bundle builder share: bundle.c (process, namespaces), bundle_mounts.c, bundle_resources.c and
- * bundle_security.c. */
+/* What the parts of the bundle builder share: bundle.c (process, namespaces), bundle_cdi.c, bundle_gpu.c, bundle_mounts.c,
+ * bundle_resources.c and bundle_security.c. */
 #pragma once
 
 #include <errno.h>
@@ -34,8 +34,23 @@ int bundle_add_mount(struct bundle_builder *b, const char *destination, const ch
 struct zl_cdi_node;
 int bundle_add_device(struct bundle_builder *b, const char *path, const struct zl_bundle_device *d,
                       const struct zl_cdi_node *like, const char *access);
-/* bundle_cdi.c: what the spec's device `i`, a CDI name, brings along. */
+/* The device at `path` of the host, or all below it. A negative errno without an error. */
+int bundle_add_devices(struct bundle_builder *b, const char *path, const char *access);
+
+/* ---- bundle_cdi.c ---- */
+
+struct zl_cdi_spec;
+struct zl_cdi_device;
+/* What a device of the file brings along. */
+int bundle_cdi_add(struct bundle_builder *b, const struct zl_cdi_spec *spec,
+                   const struct zl_cdi_device *device, const char *access);
+/* The same for the spec's device `i`, a CDI name. */
 int bundle_cdi_device(struct bundle_builder *b, size_t i, const char *access);
+
+/* ---- bundle_gpu.c ---- */
+
+int bundle_gpu_env(struct bundle_builder *b, char ***env); /* 0 or -ENOMEM */
+int bundle_gpus(struct bundle_builder *b);
 
 int bundle_mounts(struct bundle_builder *b);
 int bundle_resources(struct bundle_builder *b);

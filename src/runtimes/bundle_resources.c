@@ -351,7 +351,7 @@ int bundle_add_device(struct bundle_builder *b, const char *path, const struct z
         return r < 0 || !*access ? r : add_rule(b, true, &rule, access);
 }
 
-static int add_devices(struct bundle_builder *b, const char *path, const char *access)
+int bundle_add_devices(struct bundle_builder *b, const char *path, const char *access)
 {
         struct zl_bundle_device *devices = NULL;
         size_t n = 0;
@@ -379,60 +379,13 @@ static int spec_device(struct bundle_builder *b, size_t i)
         if (d->path[0] != '/' || strstr(d->path, "/../"))
                 return zl_fail(b->err, ZL_E_INVALID, 0,
                                "devices[%zu].path: \"%s\" is not an absolute path", i, d->path);
-        r = add_devices(b, d->path, access);
+        r = bundle_add_devices(b, d->path, access);
         if (r == -ENOTBLK)
                 return zl_fail(b->err, ZL_E_INVALID, 0,
                                "devices[%zu].path: %s is no device and has none below it", i,
                                d->path);
         return r < 0 ? zl_fail_errno(b->err, -r, "devices[%zu].path: cannot use %s", i, d->path)
                      : 0;
-}
-
-/* Best effort: a machine without the hardware still runs the workload, and says what is missing. */
-static void gpu_node(struct bundle_builder *b, const char *path)
-{
-        int r = add_devices(b, path, "rwm");
-
-        if (r < 0)
-                bundle_warn(b, "resources.gpu: %s is not there (%s)", path, strerror(-r));
-}
-
-static void gpu_devices(struct bundle_builder *b)
-{
-        const struct zl_gpu_spec *gpu = b->spec->resources.gpu;
-        bool nvidia = zl_streq(gpu->vendor, "nvidia"), amd = zl_streq(gpu->vendor, "amd");
-        char path[64];
-
-        if (nvidia) {
-                gpu_node(b, "/dev/nvidiactl");
-                gpu_node(b, "/dev/nvidia-uvm");
-                gpu_node(b, "/dev/nvidia-uvm-tools");
-        } else if (amd) {
-                gpu_node(b, "/dev/kfd");
-        }
-        for (uint32_t i = 0; i < gpu->count && i < 64; i++) {
-                if (nvidia) {
-                        snprintf(path, sizeof(path), "/dev/nvidia%u", i);
-                        gpu_node(b, path);
-                        continue;
-                }
-                snprintf(path, sizeof(path), "/dev/dri/renderD%u", 128 + i);
-                gpu_node(b, path);
-                if (amd || zl_streq(gpu->vendor, "intel")) {
-                        snprintf(path, sizeof(path), "/dev/dri/card%u", i);
-                        gpu_node(b, path);
-                }
-        }
-        if (gpu->model)
-                bundle_warn(b, "resources.gpu.model: devices are not chosen by model");
-        if (gpu->has_sharing && gpu->sharing != ZL_GPU_EXCLUSIVE)
-                bundle_warn(
-                        b,
-                        "resources.gpu.sharing: devices are handed out without a sharing service");
-        if (gpu->has_scheduling && gpu->scheduling != ZL_GPU_BEST_EFFORT)
-                bundle_warn(b, "resources.gpu.scheduling: there is only this machine");
-        if (gpu->mode)
-                bundle_warn(b, "resources.gpu.mode: means nothing on Linux");
 }
 
 int bundle_devices(struct bundle_builder *b)
@@ -447,7 +400,7 @@ int bundle_devices(struct bundle_builder *b)
         if (b->spec->privileged) {
                 r = add_rule(b, true, &all, "rwm");
                 if (r == 0)
-                        r = add_devices(b, "/dev", "rwm");
+                        r = bundle_add_devices(b, "/dev", "rwm");
                 if (r < 0 && r != -ENOMEM)
                         bundle_warn(b, "privileged: cannot list the devices of the host (%s)",
                                     strerror(-r));
@@ -456,7 +409,7 @@ int bundle_devices(struct bundle_builder *b)
                 for (size_t i = 0; r == 0 && i < b->spec->n_devices; i++)
                         if (zl_cdi_is_name(b->spec->devices[i].path))
                                 r = spec_device(b, i);
-                return r;
+                return r < 0 ? r : bundle_gpus(b);
         }
         r = add_rule(b, false, &all, "rwm");
         /* Making nodes is harmless, using them is what the rules are for (and what runc allows, too). */
@@ -466,7 +419,5 @@ int bundle_devices(struct bundle_builder *b)
                 r = add_rule(b, true, &standard[i], "rwm");
         for (size_t i = 0; r == 0 && i < b->spec->n_devices; i++)
                 r = spec_device(b, i);
-        if (r == 0 && b->spec->resources.gpu)
-                gpu_devices(b);
-        return r;
+        return r < 0 ? r : bundle_gpus(b);
 }

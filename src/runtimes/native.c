@@ -136,10 +136,13 @@ static int start(struct native *n, const char *name, struct zl_error *err)
                 return r;
         if (status.state == ZL_STATE_EXITED || status.state == ZL_STATE_FAILED) {
                 _cleanup_record_ struct native_record record = { 0 };
+                _cleanup_close_ int gpus = -EBADF;
 
                 r = native_record_load(n, state, name, &record, err);
                 if (r == 0)
                         r = native_rename_finish(n, state, &record, err);
+                if (r == 0)
+                        r = native_claim_gpus(n, state, name, &gpus, err);
                 if (r == 0)
                         r = native_relaunch(n, state, &record, record.generation + 1, err);
         } else if (status.state != ZL_STATE_PENDING) {

@@ -8,6 +8,7 @@
  *       spec.json                   what was asked for, and what was made of it; complete before there is a status.json
  *       status.json                 generation and boot, and of spec.json what lists show; its presence says that create has
  *                                   succeeded
+ *       gpus.json                   the graphics processors that are its own, if any (native_gpus.c)
  *       exit.json, log/             the monitor's
  *       config.json                 the directory is the bundle, too
  *       seccomp.bpf                 the compiled filter; config.json has no names of calls then (not for an external runtime)
@@ -163,6 +164,15 @@ int native_make_run(struct native *n, const char *name, struct zl_error *err);
 /* A new monitor for a workload that has none: the same writable layer and log. The lock is held. If it fails the end is on record. */
 int native_relaunch(struct native *n, int state_fd, struct native_record *record,
                     uint32_t generation, struct zl_error *err);
+
+/* ---- native_gpus.c ---------------------------------------------------------------------------------- */
+
+/* Before what has ended is started again: others may have got what it had. ZL_E_BUSY then. `*ret_lock` (untouched where there is nothing
+ * to guard) is to be closed when it counts as started. Its state is locked. */
+int native_claim_gpus(struct native *n, int state_fd, const char *name, int *ret_lock,
+                      struct zl_error *err);
+/* The nodes of those that it has, an array; NULL if it has none. The caller releases. */
+json_t *native_gpus_json(int state_fd, const char *name);
 
 /* What a container that waits, waits for (native_spare.c): a module with its words, or a command. */
 enum native_spare_kind { NATIVE_SPARE_MODULE, NATIVE_SPARE_COMMAND, NATIVE_SPARE_KINDS };

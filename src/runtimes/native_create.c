@@ -45,6 +45,7 @@ static void creation_done(struct native_creation *c)
         free(c->volumes);
         zl_strv_free(c->volume_names);
         free(c->gids);
+        zl_gpus_done(&c->gpus);
         free(c->dir);
         free(c->network_name);
         zl_image_free(c->image);
@@ -590,17 +591,10 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
                   struct zl_error *err)
 {
         static int (*const steps[])(struct native_creation *) = {
-                take_image,
-                prepare_wasm,
-                start_monitor_ahead,
-                native_find_groups,
-                native_find_joined,
-                native_make_volumes,
-                make_layers,
-                native_make_network_files,
-                native_make_bundle,
-                launch_new,
-                finish,
+                take_image,          prepare_wasm,       start_monitor_ahead,
+                native_find_groups,  native_find_joined, native_choose_gpus,
+                native_make_volumes, make_layers,        native_make_network_files,
+                native_make_bundle,  launch_new,         finish,
         };
         struct native *n = native_from(rt);
         struct zl_error own = ZL_ERROR_INIT;

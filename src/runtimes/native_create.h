@@ -4,6 +4,7 @@
 
 #include "oci/runtime_config.h"
 #include "runtimes/bundle.h"
+#include "runtimes/gpu.h"
 #include "runtimes/native.h"
 #include "runtimes/native_wasm.h"
 
@@ -23,6 +24,7 @@ struct native_creation {
         unsigned n_anonymous;
         gid_t *gids;
         size_t n_gids;
+        struct zl_gpus gpus;
         pid_t pid_of, ipc_of, network_of;
         char *network_name; /* container whose network is joined */
         struct zl_bundle bundle;
@@ -59,6 +61,11 @@ int native_find_groups(struct native_creation *c);
 int native_make_volumes(struct native_creation *c);
 /* Workloads whose namespaces it joins: they run. */
 int native_find_joined(struct native_creation *c);
+
+/* ---- native_gpus.c ------------------------------------------------------------------------------------ */
+
+/* Those of resources.gpu, and puts down that they are this workload's. Its state is locked. */
+int native_choose_gpus(struct native_creation *c);
 
 /* ---- native_create_bundle.c: what the monitor reads -------------------------------------------------- */
 

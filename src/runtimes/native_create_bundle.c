@@ -229,6 +229,7 @@ int native_make_bundle(struct native_creation *c)
                 .n_volumes = c->n_volumes,
                 .extra_gids = c->gids,
                 .n_extra_gids = c->n_gids,
+                .gpus = c->gpus,
                 .pid_of = c->pid_of,
                 .ipc_of = c->ipc_of,
                 .network_of = c->network_of,

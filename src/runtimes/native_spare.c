@@ -113,7 +113,7 @@ static bool is_plain(const struct zl_create_options *o)
 
         return s->n_storage == 0 && s->n_devices == 0 && !s->tty && !s->stdin_open &&
                !o->attach_stdin && !s->pid_mode && !s->ipc_mode && !s->extra_groups &&
-               s->network_mode.kind != ZL_NETWORK_CONTAINER;
+               s->network_mode.kind != ZL_NETWORK_CONTAINER && !s->resources.gpu;
 }
 
 static bool waits_for_module(const struct native *n, const struct zl_create_options *o,

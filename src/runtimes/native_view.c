@@ -163,7 +163,7 @@ int native_inspect(struct zl_runtime *rt, const char *name, char **ret_json, str
         struct native *n = native_from(rt);
         _cleanup_close_ int state = native_open_state(n, name, err);
         _cleanup_record_ struct native_record record = { 0 };
-        _cleanup_json_ json_t *d = json_object();
+        _cleanup_json_ json_t *d = json_object(), *gpus = NULL;
         struct zl_status status;
         int r;
 
@@ -185,6 +185,9 @@ int native_inspect(struct zl_runtime *rt, const char *name, char **ret_json, str
         if (r == 0)
                 r = put_files(d, n, &record);
         put_process(d, state);
+        gpus = native_gpus_json(state, name);
+        if (r == 0 && gpus && zl_json_set(d, "gpus", json_incref(gpus)) < 0)
+                r = -ENOMEM;
         for (size_t i = 0; r == 0 && i < ZL_ARRAY_SIZE(taken); i++) {
                 json_t *v = json_object_get(record.document, taken[i]);
 

@@ -705,18 +705,92 @@ static void test_sysctls(void **state)
         refused(ZL_E_INVALID, "sysctls");
 }
 
-static void test_gpu(void **state)
-{
-        char **env;
+/* ---- graphics processors -------------------------------------------------------------------------- */
 
+static int all_devices(const char *path, struct zl_bundle_device **devices, size_t *n)
+{
+        if (zl_streq(path, "/dev/nvidia-uvm-tools"))
+                return -ENOENT;
+        *devices = calloc(1, sizeof(**devices));
+        (*devices)[0] = (struct zl_bundle_device){ strdup(path), 'c', 195, 7 };
+        *n = 1;
+        return 0;
+}
+
+static void want_gpus(const char *vendor)
+{
         spec->resources.gpu = calloc(1, sizeof(*spec->resources.gpu));
         spec->resources.gpu->count = 2;
-        spec->resources.gpu->vendor = strdup("nvidia");
+        spec->resources.gpu->vendor = strdup(vendor);
+        facts.find_devices = all_devices;
+}
+
+static bool has_node(const char *path)
+{
+        const struct zl_oci_linux *l = bundle.config->linux_;
+
+        for (size_t i = 0; i < l->n_devices; i++)
+                if (zl_streq(l->devices[i].path, path))
+                        return true;
+        return false;
+}
+
+static void test_gpu(void **state)
+{
+        static struct zl_gpu gpus[] = { { (char *)(uintptr_t) "/dev/nvidia1", NULL, 1 },
+                                        { (char *)(uintptr_t) "/dev/nvidia5", NULL, 5 } };
+        char **env;
+
+        want_gpus("nvidia");
         spec->resources.gpu->model = strdup("A100");
+        in.gpus = (struct zl_gpus){ gpus, 2 };
         env = make()->process->env;
-        assert_string_equal(zl_env_get(env, "NVIDIA_VISIBLE_DEVICES"), "0,1");
-        assert_true(warned("resources.gpu: /dev/nvidia0"));
+        assert_string_equal(zl_env_get(env, "NVIDIA_VISIBLE_DEVICES"), "1,5");
+        assert_string_equal(zl_env_get(env, "CUDA_VISIBLE_DEVICES"), "0,1");
+        assert_null(zl_env_get(env, "ZE_AFFINITY_MASK"));
+        assert_true(has_node("/dev/nvidia1") && has_node("/dev/nvidia5"));
+        assert_true(has_node("/dev/nvidiactl") && has_node("/dev/nvidia-uvm"));
+        assert_false(has_node("/dev/nvidia0"));
+        assert_true(warned("resources.gpu: /dev/nvidia-uvm-tools"));
+        assert_true(warned("resources.gpu: without the libraries of the driver"));
         assert_true(warned("resources.gpu.model"));
+        spec->privileged = true; /* it sees all */
+        env = make()->process->env;
+        assert_string_equal(zl_env_get(env, "CUDA_VISIBLE_DEVICES"), "1,5");
+}
+
+static void test_gpu_of_others(void **state)
+{
+        static struct zl_gpu gpus[] = { { (char *)(uintptr_t) "/dev/dri/renderD129",
+                                          (char *)(uintptr_t) "/dev/dri/card3", 1 } };
+        char **env;
+
+        want_gpus("amd");
+        in.gpus = (struct zl_gpus){ gpus, 1 };
+        env = make()->process->env;
+        assert_string_equal(zl_env_get(env, "ROCR_VISIBLE_DEVICES"), "0");
+        assert_string_equal(zl_env_get(env, "HIP_VISIBLE_DEVICES"), "0");
+        assert_true(has_node("/dev/kfd") && has_node("/dev/dri/renderD129"));
+        assert_true(has_node("/dev/dri/card3") && !has_node("/dev/nvidiactl"));
+        assert_false(warned("resources.gpu"));
+        spec->privileged = true;
+        env = make()->process->env;
+        assert_string_equal(zl_env_get(env, "ROCR_VISIBLE_DEVICES"), "1");
+        assert_string_equal(zl_env_get(env, "HIP_VISIBLE_DEVICES"), "0"); /* of what ROCR leaves */
+        spec->privileged = false;
+        in.gpus.n = 0;
+        env = make()->process->env;
+        assert_string_equal(zl_env_get(env, "ROCR_VISIBLE_DEVICES"), "");
+        assert_false(has_node("/dev/kfd"));
+}
+
+static void test_gpu_of_wasm(void **state)
+{
+        want_gpus("nvidia");
+        in.wasm = true;
+        image->kind = ZL_IMAGE_WASM;
+        assert_null(zl_env_get(make()->process->env, "NVIDIA_VISIBLE_DEVICES"));
+        assert_true(warned("resources.gpu: a WebAssembly program"));
 }
 
 static void test_warnings(void **state)
@@ -792,6 +866,8 @@ int main(void)
                 T(test_ulimits),
                 T(test_sysctls),
                 T(test_gpu),
+                T(test_gpu_of_others),
+                T(test_gpu_of_wasm),
                 T(test_warnings),
                 T(test_platform),
                 T(test_document),

@@ -16,6 +16,7 @@
 #include "oci/runtime_config.h"
 #include "runtimes/bundle.h"
 #include "runtimes/docker.h"
+#include "runtimes/gpu.h"
 #include "spec/spec.h"
 
 enum who {
@@ -323,11 +324,20 @@ static char *make_bundle(const struct zl_service_spec *spec, bool wasm, struct z
                                       .facts = &facts,
                                       .warn = note };
         _cleanup_free_ char *config = NULL;
+        const struct zl_gpu_uses nobody = { 0 };
+        _cleanup_gpus_ struct zl_gpus gpus = { 0 };
         struct zl_ident ident;
         char *text = NULL;
 
         assert_int_equal(zl_ident_parse(in.name, &ident), 0);
         in.ident = &ident;
+        if (spec->resources.gpu) {
+                const struct zl_gpu_wish wish = zl_gpu_wish_of(spec->resources.gpu);
+
+                assert_int_equal(zl_gpus_find(&facts, wish.vendor, &gpus, err), 0);
+                assert_int_equal(zl_gpus_choose(&gpus, &nobody, &wish, err), 0);
+                in.gpus = gpus;
+        }
         if (zl_bundle_make(&in, &bundle, err) < 0 ||
             zl_oci_config_dump(bundle.config, &config, err) < 0)
                 return NULL;

@@ -8,6 +8,8 @@
  * namespaces, closes every descriptor that does not belong to the command, and only then makes the process, as our child. What remains
  * is the socket it reports on and a copy of our memory. Our own program (/proc/PID/exe) is read-only by then (CVE-2019-5736).
  *
+ * The helper itself works on our memory, and we sleep until it has ended (clone.h); no process of the container ever does.
+ *
  * A container in the host's pid namespace sees all processes of the host anyway; there the process joins by itself.
  */
 #include <fcntl.h>
@@ -23,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/forbid.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/process.h"
@@ -44,10 +47,14 @@ struct execution {
         struct zl_cgroup_doors own_doors; /* of `cgroup` */
         size_t n_doors; /* of the group, somebody else's; those behind are ours, for single controllers */
         int lent[ZL_NAMESPACE_KINDS]; /* namespaces that the container's process gave us; -1: look for it */
+        int at_once; /* CLONE_NEW…: joined by one call on its pidfd, not one by one */
         int mount_fd;
         int parent_fd, null_fd;
         pid_t pid, helper;
         pid_t *born; /* shared with the helper: the pid of what it made, there before the process runs */
+        pid_t born_here; /* the same, of a helper that has our memory */
+        bool borrows;    /* it has */
+        bool must_talk;  /* but cannot do without us */
         int pidfd, console_fd;
 };
 
@@ -251,8 +258,25 @@ static bool is_to_join(const struct execution *x, const struct zl_namespace_kind
         return x->c->is_restored && zl_streq(kind->type, "time") && is_other(x, kind->file, lent);
 }
 
+/* Of a user namespace there is more to do between joining it and the others, and who has no privileges may not look at the process. */
+static bool joins_at_once(const struct execution *x)
+{
+        const struct zl_oci_linux *l = x->c->config->linux_;
+
+        for (size_t i = 0; i < l->n_namespaces; i++)
+                if (zl_streq(l->namespaces[i].type, "user"))
+                        return false;
+        return geteuid() == 0 && !zl_forbidden("setns_pidfd");
+}
+
 static int find_namespaces(struct execution *x, struct zl_error *err)
 {
+        if (joins_at_once(x)) {
+                for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++)
+                        if (is_to_join(x, &zl_namespace_kinds[i], -1))
+                                x->at_once |= zl_namespace_kinds[i].flag;
+                return 0;
+        }
         if (geteuid() != 0 && zl_container_status(x->c) == ZL_CONTAINER_CREATED)
                 ask_for_namespaces(x);
         for (size_t i = 0; i < ZL_NAMESPACE_KINDS; i++) {
@@ -420,6 +444,8 @@ static int join(struct zl_child *c, struct execution *x)
 {
         const struct zl_plan *plan = &x->plan;
 
+        if (x->at_once && setns(x->c->pidfd, x->at_once) < 0)
+                return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "container's");
         if (plan->join_user_fd >= 0 && setns(plan->join_user_fd, CLONE_NEWUSER) < 0)
                 return zl_child_fail(c, ZL_STAGE_NAMESPACE, errno, "user");
         if (plan->join_user_fd >= 0)
@@ -439,10 +465,23 @@ static int join(struct zl_child *c, struct execution *x)
         return 0;
 }
 
+/* Without the parent, who waits until we have ended and cannot answer. */
+static int enter_group_alone(struct execution *x)
+{
+        struct zl_cgroup_doors doors = x->plan.doors;
+
+        if (zl_cgroup_doors_enter(&doors) < 0) {
+                x->must_talk = true;
+                _exit(0);
+        }
+        zl_cgroup_doors_close(&doors);
+        return 0;
+}
+
 /* All that needs the host: its procfs, the cgroup, the namespaces' descriptors. */
 static int enter(struct zl_child *c, struct execution *x)
 {
-        int r = zl_child_enter_cgroup(c);
+        int r = x->borrows ? enter_group_alone(x) : zl_child_enter_cgroup(c);
 
         if (r == 0)
                 zl_child_reset_affinity(c);
@@ -505,10 +544,14 @@ static _Noreturn void make_inside(struct zl_child *c, struct execution *x)
         if (r == 0)
                 r = zl_child_shed(c);
         if (r == 0) {
-                long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, NULL,
-                                   x->born, NULL, NULL);
+                long pid;
+
+                zl_stay_here();
+                pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, NULL,
+                              x->born, NULL, NULL);
 
                 if (pid == 0) {
+                        zl_child_reset_affinity(c);
                         c->host_pid = *x->born;
                         finish(c);
                 }
@@ -518,6 +561,11 @@ static _Noreturn void make_inside(struct zl_child *c, struct execution *x)
         }
         zl_child_send_report(c);
         _exit(255);
+}
+
+static bool is_inside(const struct execution *x)
+{
+        return x->plan.join_pid_fd >= 0 || x->at_once & CLONE_NEWPID;
 }
 
 static _Noreturn void child(struct execution *x)
@@ -541,7 +589,7 @@ static _Noreturn void child(struct execution *x)
                 zl_child_send_report(c);
                 _exit(255);
         }
-        if (x->plan.join_pid_fd < 0) {
+        if (!is_inside(x)) {
                 c->host_pid = getpid();
                 finish(c);
         }
@@ -550,13 +598,45 @@ static _Noreturn void child(struct execution *x)
 
 /* --- the parent ---------------------------------------------------------------------------------------------------------- */
 
-static int do_clone(struct execution *x, struct zl_error *err)
+static void reap(pid_t pid)
 {
-        struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
-        bool inside = x->plan.join_pid_fd >= 0;
-        struct zl_clone how = { .cgroup_fd = cg ? zl_cgroup_dir_fd(cg) : -1,
-                                .pidfd = inside ? NULL : &x->pidfd,
-                                .hidden = geteuid() == 0 };
+        siginfo_t info;
+
+        while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+                ;
+}
+
+/* A helper does not need a copy of our memory, whose making takes longer than all that it does. It cannot ask us for anything then, has our
+ * ids and our way of being looked at, and no thread beside it (a time namespace demands that). The process that it makes has a copy as ever. */
+static bool may_borrow(const struct execution *x)
+{
+        return x->at_once & CLONE_NEWPID && !(x->at_once & CLONE_NEWTIME) &&
+               !(x->plan.process.seccomp && x->plan.process.seccomp->notify);
+}
+
+static void run_child(void *data)
+{
+        child(data);
+}
+
+/* True if there was a helper, and it needed nobody. */
+static bool clone_borrowing(struct execution *x, struct zl_clone *how)
+{
+        x->born = &x->born_here;
+        x->borrows = true;
+        x->helper = zl_clone_borrowing(how, run_child, x);
+        if (x->helper > 0 && !x->must_talk)
+                return true;
+        if (x->helper > 0)
+                reap(x->helper);
+        x->helper = 0;
+        x->borrows = false;
+        return false;
+}
+
+static int clone_copying(struct execution *x, struct zl_clone *how, struct zl_error *err)
+{
+        bool inside = is_inside(x);
         pid_t pid;
 
         if (inside) {
@@ -566,10 +646,12 @@ static int do_clone(struct execution *x, struct zl_error *err)
                         x->born = NULL;
                         return zl_fail_oom(err);
                 }
+        } else {
+                how->pidfd = &x->pidfd;
         }
-        pid = zl_clone(&how);
+        pid = zl_clone(how);
         if (pid == 0) {
-                x->plan.left_outside = how.cgroup_fd >= 0 && !how.cgroup_done;
+                x->plan.left_outside = how->cgroup_fd >= 0 && !how->cgroup_done;
                 child(x);
         }
         if (pid < 0)
@@ -581,12 +663,15 @@ static int do_clone(struct execution *x, struct zl_error *err)
         return 0;
 }
 
-static void reap(pid_t pid)
+static int do_clone(struct execution *x, struct zl_error *err)
 {
-        siginfo_t info;
+        struct zl_cgroup *cg = x->cgroup ? x->cgroup : x->c->cgroup;
+        struct zl_clone how = { .cgroup_fd = cg ? zl_cgroup_dir_fd(cg) : -1,
+                                .hidden = geteuid() == 0 };
 
-        while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
-                ;
+        if (may_borrow(x) && clone_borrowing(x, &how))
+                return 0;
+        return clone_copying(x, &how, err);
 }
 
 /* Takes over what the helper made, whatever became of the talk; `r` is how that ended. */
@@ -598,7 +683,8 @@ static int take_over(struct execution *x, int r, struct zl_error *err)
                 kill(x->helper, SIGKILL);
         reap(x->helper);
         x->pid = *x->born;
-        munmap(x->born, sizeof *x->born);
+        if (!x->borrows)
+                munmap(x->born, sizeof *x->born);
         if (r < 0)
                 return r;
         if (x->pid <= 0)

@@ -76,6 +76,31 @@ start_sleeper() {
         oci delete --force "c$ZL_ID"
 }
 
+@test "the helper of an exec has our memory and enters all namespaces at once; without that it all comes out the same" {
+        local forbid how
+        skip_unless "expected: a build with sanitizers, or another processor" sh -c "case \$(uname -m) in x86_64|aarch64) ! grep -q __asan $ZL_OCI;; *) false;; esac"
+        start_sleeper
+        for forbid in "" borrow setns_pidfd borrow,setns_pidfd cgroup_doors; do
+                export ZL_FORBID=$forbid
+                # "how many helpers on our memory, how many copies, how many calls to enter"
+                trace exec.txt exec "c$ZL_ID" sh -c 'cd /proc; for p in 1 self; do echo $p; readlink $p/ns/*; cat $p/cgroup; done; grep Cpus_allowed_list self/status' >out.txt
+                how="$(grep -c 'clone3(.*CLONE_VM|CLONE_VFORK' exec.txt) $(grep -c 'setns(' exec.txt)"
+                unset ZL_FORBID
+                assert_equal "$(sed '/^self/,$d; /^1$/d' out.txt)" "$(sed '1,/^self/d; /^Cpus/d' out.txt)"
+                assert_equal "$(grep Cpus out.txt)" "$(oci exec "c$ZL_ID" grep Cpus_allowed_list /proc/1/status)"
+                case $forbid in
+                "") assert_equal "$how" "1 1" ;;
+                borrow) assert_equal "$how" "0 1" ;;
+                *setns*) assert_equal "$how" "0 6" ;;
+                *) [ "${how#* }" -ge 1 ] ;; # the first helper could not enter, and there was another
+                esac
+                run env ZL_FORBID="$forbid" "$ZL_OCI" --root "$ZL_DIR/oci" exec --cwd /nowhere "c$ZL_ID" true
+                [ "$status" -ne 0 ]
+                assert_match nowhere
+        done
+        oci delete --force "c$ZL_ID"
+}
+
 @test "without that way in the parent moves them" {
         local pid
         export ZL_FORBID=cgroup_doors,clone3

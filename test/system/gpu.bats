@@ -51,6 +51,7 @@ create() { # NAME WISH
         native create "$1" "$1.yaml"
 }
 gpus_of() { zl inspect "$1" | jq -r 'first(if type == "array" then .[] else . end) | (.gpus // []) | map(ltrimstr("/dev/")) | join(" ")'; }
+pid_of() { zl ps --json | jq --arg n "$1" '.[] | select(.name == $n and .state == "running") | .pid'; }
 seen_in() { zl exec "$1" sh -c 'ls /dev /dev/dri 2>/dev/null | grep -E "nvidia[0-9]|render|card" | xargs'; }
 variable() { zl exec "$1" sh -c "echo \"\$$2\""; } # NAME VARIABLE
 
@@ -150,8 +151,10 @@ variable() { zl exec "$1" sh -c "echo \"\$$2\""; } # NAME VARIABLE
         assert_match "app.a.1 has /dev/$before"
         start_daemon
         # Its first process dies, and is started again by the new daemon.
-        kill -KILL "$(zl ps --json | jq '.[] | select(.name == "app.a.1") | .pid')"
-        wait_until 10 is_restarted app.a.1
+        pid=$(pid_of app.a.1)
+        kill -KILL "$pid"
+        has_another() { [[ $(pid_of app.a.1) != @("$pid"|null|) ]]; }
+        wait_until 10 has_another
         assert_equal "$(gpus_of app.a.1) $(gpus_of app.b.1)" "$before $other"
         assert_equal "$(seen_in app.a.1)" "$before"
         run ! create late.s.2 'count: 1'

@@ -190,7 +190,7 @@ int zl_api_attach_begin(struct zl_api_request *rq, struct zl_error *err)
                 zl_api_answer_field(rq, err, "Upgrade");
                 return -EINVAL;
         }
-        return zl_api_fetch_stored(rq, err);
+        return zl_api_fetch_meaning(rq, err);
 }
 
 int zl_api_attach_work(struct zl_api_request *rq, struct zl_error *err)

@@ -172,7 +172,7 @@ int zl_api_exec_begin(struct zl_api_request *rq, struct zl_error *err)
                 zl_api_answer_field(rq, err, "command");
                 return -EINVAL;
         }
-        return zl_api_fetch_stored(rq, err);
+        return zl_api_fetch_meaning(rq, err);
 }
 
 static int make_pipes(struct exec_session *s, int theirs[3], struct zl_error *err)

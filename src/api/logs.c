@@ -72,7 +72,7 @@ int zl_api_logs_begin(struct zl_api_request *rq, struct zl_error *err)
 
         if (r >= 0)
                 r = parse_bound(rq, q->until, "until", &at, err);
-        return r < 0 ? r : zl_api_fetch_stored(rq, err);
+        return r < 0 ? r : zl_api_fetch_meaning(rq, err);
 }
 
 static void drop_logs(void *data)

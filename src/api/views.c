@@ -15,18 +15,30 @@ static void drop_stored(void *data)
         free(stored);
 }
 
-int zl_api_fetch_stored(struct zl_api_request *rq, struct zl_error *err)
+static int fetch(struct zl_api_request *rq, bool empty, struct zl_error *err)
 {
         struct zl_api_stored *stored = calloc(1, sizeof(*stored));
-        int r;
 
         if (!stored)
                 return zl_fail_oom(err);
         rq->data = stored;
         rq->drop = drop_stored;
-        r = zl_store_list_replicas(zl_manager_store(rq->api->manager), rq->name, &stored->replicas,
-                                   &stored->n, err);
-        return r;
+        if (empty)
+                return 0;
+        return zl_store_list_replicas(zl_manager_store(rq->api->manager), rq->name,
+                                      &stored->replicas, &stored->n, err);
+}
+
+int zl_api_fetch_stored(struct zl_api_request *rq, struct zl_error *err)
+{
+        return fetch(rq, false, err);
+}
+
+int zl_api_fetch_meaning(struct zl_api_request *rq, struct zl_error *err)
+{
+        struct zl_ident id;
+
+        return fetch(rq, zl_ident_parse(rq->name, &id) >= 0, err);
 }
 
 int zl_api_load_views(struct zl_api_request *rq, struct zl_view_list *ret, struct zl_error *err)

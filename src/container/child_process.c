@@ -58,8 +58,8 @@ void zl_child_end(struct zl_child *c, int otherwise)
         __builtin_trap();
 }
 
-/* Which signals we ignore, as the kernel says in one text; all of them if it cannot be had. */
-static uint64_t ignored_signals(int proc_fd)
+/* The kernel says it in one text. */
+uint64_t zl_ignored_signals(int proc_fd)
 {
         _cleanup_close_ int fd = -EBADF;
         char text[2048];
@@ -98,7 +98,7 @@ int zl_child_open_proc(struct zl_child *c)
                 return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, errno, "/proc");
         if (fs.f_type != PROC_SUPER_MAGIC)
                 return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, ENODEV, "/proc");
-        c->ignored_signals = ignored_signals(c->proc_fd);
+        c->ignored_signals = zl_ignored_signals(c->proc_fd);
         return 0;
 }
 

@@ -157,6 +157,19 @@ static int plan_seccomp(struct execution *x, struct zl_error *err)
         return 0;
 }
 
+/* A monitor executes checks all day long, and stays what it is. */
+static void know_caller(struct zl_container *c)
+{
+        _cleanup_close_ int proc = -EBADF;
+
+        if (c->knows_caller)
+                return;
+        proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        c->ignored_signals = zl_ignored_signals(proc);
+        c->no_setgroups = !zl_process_is_in_first_userns() && zl_userns_is_without_groups();
+        c->knows_caller = true;
+}
+
 static int plan(struct execution *x, struct zl_error *err)
 {
         struct zl_plan *plan = &x->plan;
@@ -170,8 +183,8 @@ static int plan(struct execution *x, struct zl_error *err)
         plan->gate_fd = plan->join_pid_fd = plan->join_user_fd = plan->sync_fd = -EBADF;
         if (!plan->arena)
                 return zl_fail_oom(err);
-        plan->process.no_setgroups = !zl_process_is_in_first_userns() &&
-                                     zl_userns_is_without_groups();
+        know_caller(x->c);
+        plan->process.no_setgroups = x->c->no_setgroups;
         r = zl_plan_process(plan->arena, &x->process, &plan->process, err);
         if (r == 0 && x->c->config->linux_->memory_policy)
                 r = zl_plan_memory_policy(plan->arena, x->c->config->linux_->memory_policy,
@@ -478,6 +491,11 @@ static int enter_group_alone(struct execution *x)
         return 0;
 }
 
+static bool needs_proc(const struct zl_process_plan *p)
+{
+        return p->tty || p->has_oom_score_adj || p->apparmor || p->selinux;
+}
+
 /* All that needs the host: its procfs, the cgroup, the namespaces' descriptors. */
 static int enter(struct zl_child *c, struct execution *x)
 {
@@ -485,7 +503,7 @@ static int enter(struct zl_child *c, struct execution *x)
 
         if (r == 0)
                 zl_child_reset_affinity(c);
-        if (r == 0)
+        if (r == 0 && needs_proc(c->process))
                 r = zl_child_open_proc(c);
         if (r == 0 && c->process->has_oom_score_adj &&
             zl_child_write_proc(c, "self/oom_score_adj", c->process->oom_score_adj) < 0)
@@ -583,6 +601,7 @@ static _Noreturn void child(struct execution *x)
                 .proc_fd = -EBADF,
                 .root_fd = -EBADF,
                 .tty_fd = -EBADF,
+                .ignored_signals = x->c->ignored_signals,
                 .no_setgroups = x->plan.process.no_setgroups,
         };
         if (enter(c, x) < 0) {

@@ -361,6 +361,8 @@ int zl_child_seccomp(struct zl_child *c, bool late);
 int zl_child_seccomp_ahead(struct zl_child *c);
 int zl_child_exec(struct zl_child *c); /* returns only on failure */
 void zl_child_reaper(pid_t main_pid) __attribute__((noreturn));
+/* Which signals we ignore: bit n - 1 is signal n. All of them if it cannot be had. */
+uint64_t zl_ignored_signals(int proc_fd);
 /* The signal mask and dispositions a command expects; bit n - 1 of `ignored`: signal n may be ignored by now. */
 void zl_child_reset_signals(uint64_t ignored);
 
@@ -415,6 +417,9 @@ struct zl_container {
         char *descriptors[3]; /* what 0, 1 and 2 led to: "pipe:[123]"; or NULL */
         struct zl_cgroup *cgroup;
         struct zl_cgroup_doors doors; /* of it, open from the first exec on */
+        bool knows_caller;            /* so is this, of ourselves */
+        bool no_setgroups;            /* our user namespace denies it */
+        uint64_t ignored_signals;
         char *cgroup_path;
         const struct zl_oci_config *config;
         struct zl_oci_config *own_config;

@@ -207,6 +207,8 @@ struct zl_exec_result {
         int console_fd; /* pty master, caller closes; -1 without */
 };
 
+/* Makes ready for zl_container_exec() what is the same each time and stays open: for whoever has nothing to do and executes often. */
+void zl_container_expect_exec(struct zl_container *c);
 /* Runs another command in the container; returns when it has been executed, or why not (codes as start). */
 int zl_container_exec(struct zl_container *c, const struct zl_exec_process *process,
                       struct zl_exec_result *ret, struct zl_error *err);

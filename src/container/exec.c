@@ -444,6 +444,13 @@ static int open_doors(struct execution *x, struct zl_error *err)
         return r;
 }
 
+void zl_container_expect_exec(struct zl_container *c)
+{
+        know_caller(c);
+        if (c->cgroup && c->doors.n == 0)
+                (void)!zl_cgroup_doors_open(c->cgroup, &c->doors, NULL);
+}
+
 static void close_doors(struct execution *x)
 {
         while (x->plan.doors.n > x->n_doors)

@@ -416,9 +416,10 @@ struct zl_container {
         int64_t created;
         char *descriptors[3]; /* what 0, 1 and 2 led to: "pipe:[123]"; or NULL */
         struct zl_cgroup *cgroup;
-        struct zl_cgroup_doors doors; /* of it, open from the first exec on */
-        bool knows_caller;            /* so is this, of ourselves */
-        bool no_setgroups;            /* our user namespace denies it */
+        struct zl_cgroup_doors
+                doors; /* of it, open from the first exec on, or before (zl_container_expect_exec) */
+        bool knows_caller; /* so is this, of ourselves */
+        bool no_setgroups; /* our user namespace denies it */
         uint64_t ignored_signals;
         char *cgroup_path;
         const struct zl_oci_config *config;

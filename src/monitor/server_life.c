@@ -93,6 +93,8 @@ void zl_server_start(struct zl_server *s, struct zl_conn *conn, uint32_t serial)
                 zl_server_note_state(s);
                 zl_conn_send_ok(s, conn, serial);
                 zl_server_tell_state(s);
+                /* Now that nobody waits; what asks for it, asks soon. */
+                zl_container_expect_exec(s->container);
                 return;
         }
         /* The end is on its way; the answer waits until it is on record. */

@@ -34,6 +34,39 @@ class Client(http.client.HTTPConnection):
         return json.loads(data) if data else None
 
 
+class Requests:
+    """The same for a measurement: what is timed is the daemon, from the first byte sent to the last received, and not the making and
+    reading of the text here, which takes Python half a millisecond."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(path)
+
+    def ask(self, method, path, body=None):
+        """Returns the milliseconds it took."""
+        text = json.dumps(body).encode() if body is not None else b""
+        head = f"{method} {path} HTTP/1.1\r\nHost: zlayer\r\n"
+        if text:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n"
+        message = head.encode() + b"\r\n" + text
+        begin = time.monotonic()
+        self.sock.sendall(message)
+        answer = self.sock.recv(1 << 20)
+        while not self.is_whole(answer):
+            answer += self.sock.recv(1 << 20)
+        took = (time.monotonic() - begin) * 1000
+        if int(answer.split()[1]) >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.decode()}")
+        return took
+
+    @staticmethod
+    def is_whole(answer):
+        head, end, data = answer.partition(b"\r\n\r\n")
+        length = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+        return end and len(data) >= (int(length[0]) if length else 0)
+
+
 def service(*command):
     return {"image": {"name": "bb"}, "command": {"entrypoint": list(command)}}
 
@@ -71,7 +104,7 @@ class Daemon:
         """Request to running process, and exec, on a kept connection."""
         self.engines.start_docker()
         self.start()
-        docker, client = self.engines.docker, Client(self.socket)
+        docker, client, requests = self.engines.docker, Client(self.socket), Requests(self.socket)
         if docker:
             quiet(docker + ["import", f"{self.work}/busybox.tar", "bb:latest"], check=True)
             quiet(docker + ["run", "-d", "--name", "target", "--network=none", "bb", "/bin/sleep", "600"], check=True)
@@ -82,8 +115,8 @@ class Daemon:
             again, wish = n < 40, service("/bin/sleep", "600")
             if not again:
                 wish["resources"] = {"pids_limit": 100 + n}
-            (runs if again else others).append(timed(client.ask, "POST", "/v1/containers", {"name": f"r{n}", "service": wish}))
-            execs.append(timed(client.ask, "POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}))
+            (runs if again else others).append(requests.ask("POST", "/v1/containers", {"name": f"r{n}", "service": wish}))
+            execs.append(requests.ask("POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}))
             client.ask("DELETE", f"/v1/containers/r{n}?force")
             time.sleep(0.05)  # what is made ahead is made in the pauses; without any, see the thousand
             if docker and n % 4 == 0:
@@ -91,7 +124,7 @@ class Daemon:
                                                           "/bin/sleep", "600"]))
                 docker_execs.append(timed(quiet, docker + ["exec", "target", "/bin/true"]))
                 quiet(docker + ["rm", "-f", f"r{n}"])
-        row = [timed(client.ask, "POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}) for _ in range(80)]
+        row = [requests.ask("POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}) for _ in range(80)]
         client.ask("DELETE", "/v1/containers/target?force")
         print("\ndaemon: one request on a kept connection (budgets: run 4 ms and 0.02 of docker run, exec 2 ms)")
         run = self.row("docker run -d", docker_runs) if docker_runs else None

@@ -47,6 +47,12 @@ class Engines:
         self.agent = [os.path.join(build, "zlayer-agent"), "--root-dir", f"{self.work}/root", "--runtime-dir",
                       f"{self.work}/run"]
         self.docker = self.ctr = self.registry = None
+        self.in_memory(f"{self.work}/run")
+
+    def in_memory(self, path):
+        """A directory like /run, where all of them keep what a reboot may wipe."""
+        os.makedirs(path)
+        subprocess.run(["mount", "-t", "tmpfs", "bench", path], check=True)
 
     # ---- servers ---------------------------------------------------------------------------------------
 
@@ -61,7 +67,7 @@ class Engines:
         if not shutil.which("dockerd"):
             return print("bench: no dockerd here: Docker is not measured")
         root = f"{self.work}/docker"
-        os.makedirs(root)
+        self.in_memory(f"{root}/exec")
         self.docker = ["docker", "-H", f"unix://{root}/sock"]
         self.serve("dockerd", ["dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p",
                                f"{root}/pid", "-H", f"unix://{root}/sock", "--iptables=false", "--ip6tables=false",
@@ -72,7 +78,7 @@ class Engines:
         if not shutil.which("containerd") or not shutil.which("ctr"):
             return print("bench: no containerd here: it is not measured")
         root = f"{self.work}/containerd"
-        os.makedirs(root)
+        self.in_memory(f"{root}/state")
         with open(f"{root}/config.toml", "w") as file:
             file.write(f'version = 2\nroot = "{root}/root"\nstate = "{root}/state"\n'
                        f'[grpc]\n  address = "{root}/sock"\n[ttrpc]\n  address = "{root}/ttrpc"\n'

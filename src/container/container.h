@@ -117,9 +117,15 @@ struct zl_container_options {
                                         .idle_fd = -1,                                             \
                                         .network_ns_fd = -1 })
 
+/* The same configuration in another place: from now on that one has to stay. */
+void zl_container_set_config(struct zl_container *c, const struct zl_oci_config *config);
+
 /* For who has time before it is known what to create: a network namespace with a loopback device that is up. The caller, a process of one
  * thread, closes. Negative: not here, or there is no use for it. */
 int zl_container_network_ahead(void);
+
+/* The same, for who is about to create: looks at the machine as zl_container_create() would, which then does not. */
+void zl_container_look_ahead(void);
 
 /* On success the first process exists, namespaces, cgroup and mounts are done, the hooks of creation have run, and it waits at
  * the start gate. On failure nothing is left. Blocks for milliseconds (and for hooks). ZL_E_EXISTS if the id is taken. */

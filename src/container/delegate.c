@@ -508,6 +508,16 @@ int zl_container_network_ahead(void)
         return -EOPNOTSUPP;
 }
 
+void zl_container_set_config(struct zl_container *c, const struct zl_oci_config *config)
+{
+        c->config = config;
+        c->d.program = program_of(config);
+}
+
+void zl_container_look_ahead(void)
+{
+}
+
 int zl_container_take_console(struct zl_container *c)
 {
         return zl_take_fd(c->d.console_fd);

@@ -137,6 +137,11 @@ static bool has_own_names(const struct zl_container *c)
         return false;
 }
 
+void zl_container_set_config(struct zl_container *c, const struct zl_oci_config *config)
+{
+        c->config = config;
+}
+
 int zl_container_set_hostname(struct zl_container *c, const char *name, struct zl_error *err)
 {
         _cleanup_close_ int own = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC), its = -EBADF;

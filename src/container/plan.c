@@ -99,6 +99,11 @@ int zl_container_network_ahead(void)
         return zl_netns_new();
 }
 
+void zl_container_look_ahead(void)
+{
+        zl_cgroup_look_ahead();
+}
+
 static int plan_namespaces(struct zl_plan *plan, struct zl_error *err)
 {
         const struct zl_oci_linux *l = plan->config->linux_;

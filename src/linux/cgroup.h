@@ -34,6 +34,9 @@ struct zl_cgroup_options {
         bool owned; /* with !create: zl_cgroup_remove() may remove it (a group loaded from state) */
 };
 
+/* Finds out where the hierarchies are, for the next zl_cgroup_open() of this process, which has one thread. What goes wrong is told by that. */
+void zl_cgroup_look_ahead(void);
+
 /* Opens or creates the group. -ENOENT if !create and it is not there. */
 int zl_cgroup_open(const struct zl_cgroup_options *options, struct zl_cgroup **ret,
                    struct zl_error *err);

@@ -88,9 +88,9 @@ int zl_monitor_start_ahead(const char *program, const char *name, struct zl_moni
 /* Does such a one wait still, or a spare? */
 bool zl_monitor_is_waiting(const struct zl_monitor *monitor);
 
-/* Tells one that was started ahead for whom it will be: it takes RUN_DIR while the rest of the launch is thought of, and leaves it if there
- * is none and `monitor` is closed (which waits for that). Does not wait; what goes wrong there is told by the launch. The
- * descriptors are the caller's. */
+/* Tells one that was started ahead where it will be: it takes RUN_DIR while the rest of the launch is thought of, and leaves it if there
+ * is none and `monitor` is closed (which waits for that), or if the launch names another. Both directories may be renamed meanwhile, and the
+ * name be another then. Does not wait; what goes wrong there is told by the launch. The descriptors are the caller's. */
 int zl_monitor_prepare(struct zl_monitor *monitor, const char *name, int state_dir_fd,
                        int run_dir_fd, struct zl_error *err);
 

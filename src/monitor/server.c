@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { PAGE = 4096, STACK_DROP = 96 * 1024 };
+enum { PAGE = 4096, STACK_DROP = 96 * 1024, POPULATE_READ = 22 /* since Linux 5.14 */ };
 
 /* The quiet that trim() waits for: little behind the creation, which is the most there is to drop, and more later. */
 static const int64_t first_quiet_nsec = 200 * ZL_NSEC_PER_MSEC, quiet_nsec = ZL_NSEC_PER_SEC;
@@ -119,6 +119,15 @@ static int find_segments(struct dl_phdr_info *info, size_t size, void *data)
         return 1; /* the first object is the program itself */
 }
 
+void zl_server_populate(struct zl_server *s)
+{
+        dl_iterate_phdr(find_segments, s);
+        for (size_t i = 0; i < ZL_ARRAY_SIZE(s->clean); i++) {
+                if (s->clean[i].len)
+                        madvise(s->clean[i].start, s->clean[i].len, POPULATE_READ);
+        }
+}
+
 /* Clean pages of a file: a dropped one comes back from the page cache when it is used, with its neighbours. So this is the
  * last thing done before sleeping, in as little code as possible. */
 static void drop_segments(const struct zl_server *s)
@@ -139,6 +148,7 @@ static __attribute__((noinline)) void drop_stack(void)
 
 static void trim(struct zl_server *s)
 {
+        zl_server_compact(s);
         madvise(s->scratch, ZL_SERVER_SCRATCH, MADV_DONTNEED);
         if (s->message.len == 0 || s->message.size > 4096)
                 zl_buf_done(&s->message);

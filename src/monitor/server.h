@@ -120,6 +120,7 @@ struct zl_server {
         int64_t grace_nsec;
 
         struct zl_oci_config *config; /* the container refers to it as long as it exists */
+        bool is_compact;              /* the configuration takes no more memory than it needs */
         struct zl_container *container;
         pid_t pid;
         enum zl_server_phase phase;
@@ -155,6 +156,8 @@ struct zl_server {
 /* ---- server.c */
 int zl_source_set(struct zl_server *s, struct zl_source *source, uint32_t events);
 void zl_source_close(struct zl_server *s, struct zl_source *source);
+/* Maps the program's text and constants, for who waits: what runs for the first time then need not be looked up page by page. */
+void zl_server_populate(struct zl_server *s);
 /* Runs until the workload's end has been told; returns the exit status of the program. */
 int zl_server_loop(struct zl_server *s);
 /* Takes up children that have ended. */
@@ -162,6 +165,8 @@ void zl_server_reap(struct zl_server *s);
 
 /* ---- server_launch.c */
 int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, struct zl_error *err);
+/* Gives the configuration the form in which it is kept, which nobody has to wait for. */
+void zl_server_compact(struct zl_server *s);
 /* Takes RUN_DIR: lock and socket. */
 int zl_server_enter(struct zl_server *s, struct zl_error *err);
 /* Undoes what launch did in RUN_DIR: socket and lock. */

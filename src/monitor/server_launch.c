@@ -276,8 +276,19 @@ static int load_and_create(struct zl_server *s, const struct zl_monitor_launch *
         /* We compile no filter: it came with the request, or an external program makes it. */
         r = zl_oci_config_load_without_calls_at(bundle, "config.json", &s->config, err);
         if (r >= 0)
-                r = zl_oci_config_compact(&s->config, err);
-        return r < 0 ? r : create(s, launch, s->config, err);
+                r = create(s, launch, s->config, err);
+        /* An adoption changes it. Nobody waits for a spare. */
+        if (r >= 0 && launch->spare)
+                zl_server_compact(s);
+        return r;
+}
+
+void zl_server_compact(struct zl_server *s)
+{
+        if (s->is_compact || !s->container || zl_oci_config_compact(&s->config, NULL) < 0)
+                return;
+        zl_container_set_config(s->container, s->config);
+        s->is_compact = true;
 }
 
 static int watch_streams(struct zl_server *s, struct zl_error *err)
@@ -320,9 +331,7 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
         struct log_opening opening = { s, launch };
         int r = check_launch(launch, err);
 
-        if (!s->name)
-                s->name = strdup(launch->name);
-        if (!s->name)
+        if (zl_replace_str(&s->name, launch->name) < 0)
                 return zl_fail_oom(err);
         s->init_reaper = launch->init_reaper;
         s->record.generation = launch->generation;
@@ -378,7 +387,16 @@ static int prepare(struct zl_server *s, struct zl_wire *wire, const int *fds, in
         s->prepared = zl_server_enter(s, NULL) == 0;
         if (!s->prepared)
                 zl_server_leave(s);
+        zl_container_look_ahead();
         return 0;
+}
+
+static bool is_same(int a, int b)
+{
+        struct stat one, other;
+
+        return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+               one.st_ino == other.st_ino;
 }
 
 static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
@@ -396,7 +414,7 @@ static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
                         n = receive(s, &wire, &head, fds);
         }
         if (n < 0 || head.type != ZL_WIRE_LAUNCH || zl_wire_get_launch(&wire, launch, &mask) < 0 ||
-            __builtin_popcount(mask) != n || (s->name && !zl_streq(s->name, launch->name)))
+            __builtin_popcount(mask) != n)
                 return -EPROTO;
         for (int i = 0; i < ZL_LAUNCH_FDS; i++) {
                 if (mask & 1U << i)
@@ -405,6 +423,10 @@ static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
         launch->seccomp_fd = by_role[ZL_LAUNCH_SECCOMP];
         if (by_role[ZL_LAUNCH_STATE_DIR] < 0 || by_role[ZL_LAUNCH_RUN_DIR] < 0)
                 return -EPROTO;
+        if (s->prepared && !is_same(s->run_dir_fd, by_role[ZL_LAUNCH_RUN_DIR])) {
+                zl_server_leave(s);
+                s->prepared = false;
+        }
         zl_close(s->state_dir_fd);
         zl_close(s->run_dir_fd);
         s->state_dir_fd = by_role[ZL_LAUNCH_STATE_DIR];

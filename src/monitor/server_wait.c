@@ -20,6 +20,7 @@ void zl_server_wait_prepare(struct zl_server *s, int argc, char **argv)
         if (argc != ARGS || !zl_streq(argv[1], ZL_MONITOR_WAITING))
                 return;
         prctl(PR_SET_NAME, "zlayer-waiting");
+        zl_server_populate(s);
         s->network_ns_fd = zl_container_network_ahead();
 }
 

@@ -126,7 +126,8 @@ static int start(struct native *n, const char *name, struct zl_error *err)
         int r;
 
         /* The common case, a workload that was just created, needs neither lock nor records. */
-        if (native_connect(n, name, &monitor, NULL) == 0)
+        monitor = native_take_connection(n, name);
+        if (monitor || native_connect(n, name, &monitor, NULL) == 0)
                 return zl_monitor_start(monitor, err);
         state = native_lock_state(n, name, true, err);
         if (state < 0)
@@ -281,6 +282,8 @@ static void native_free(struct zl_runtime *rt)
         struct native *n = native_from(rt);
 
         native_spares_close(n);
+        zl_monitor_close(n->last.monitor);
+        free(n->last.name);
         zl_image_store_close(n->images);
         zl_volumes_close(n->volumes);
         zl_close(n->containers_fd);

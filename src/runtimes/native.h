@@ -54,9 +54,15 @@ struct native {
         struct zl_seccomp_cache *filters;
         char *net_program, *net_dir, *net_memory; /* zlayer-net */
         int containers_fd, run_fd;
-        pthread_mutex_t lock; /* guards the two below, which are opened when first needed */
+        pthread_mutex_t
+                lock; /* guards what is below but the last; the first two are opened when first needed */
         struct zl_image_store *images;
         struct zl_volumes *volumes;
+        struct {
+                char *name;
+                ino_t run; /* its run directory, by which it is known */
+                struct zl_monitor *monitor;
+        } last; /* launch, over whose connection its start goes, if that comes before the next; or nothing */
         struct native_spares *spares; /* NULL: none are kept */
 };
 
@@ -145,6 +151,10 @@ int native_status_from_monitor(const struct native_record *record,
 int native_settle(struct native *n, int state_fd, const struct native_record *record,
                   const char *reason, struct zl_error *err);
 
+/* Takes over the connection of a launch, for the start. */
+void native_keep_connection(struct native *n, const char *name, struct zl_monitor *monitor);
+/* The same back, the caller's; NULL: another was launched since, or it is not there any more. */
+struct zl_monitor *native_take_connection(struct native *n, const char *name);
 /* A connection to its monitor; ZL_E_NOT_FOUND if it has none. `*ret_run_fd` may be NULL. */
 int native_connect(struct native *n, const char *name, struct zl_monitor **ret,
                    struct zl_error *err);
@@ -224,9 +234,10 @@ void native_spare_renamed(struct native *n);
 /* ---- native_shell.c --------------------------------------------------------------------------------- */
 
 struct native_shell {
-        char name[sizeof(NATIVE_SHELL) + 16];
-        int state_fd; /* locked */
+        char name[sizeof(NATIVE_SHELL) + 16]; /* of its directory, or two */
+        int state_fd;                         /* locked */
         bool is_prepared;
+        struct zl_monitor *monitor; /* in a run directory of that name; NULL: there is none */
 };
 /* NULL: none can be had. */
 struct native_shell *native_shell_make(struct native *n);
@@ -234,9 +245,14 @@ struct native_shell *native_shell_make(struct native *n);
 int native_shell_fill(int state_fd);
 /* The file of its exit record comes to the disk. Blocks for it. */
 void native_shell_prepare(struct native_shell *shell);
-/* It gets the name of a workload: 0, and its descriptor. Else a negative errno, -EEXIST if the name is taken; then the shell remains. */
-int native_shell_rename(struct native *n, struct native_shell *shell, const char *name,
-                        int *ret_fd);
+/* A monitor that waits takes its run directory, and is its own from now on. On failure both are gone. */
+void native_shell_marry(struct native *n, struct native_shell *shell, struct zl_monitor *monitor);
+/* It is the caller's again, and the run directory gone. NULL: there was none, or it has ended. */
+struct zl_monitor *native_shell_divorce(struct native *n, struct native_shell *shell);
+/* It gets the name of a workload: 0, its descriptor, and its monitor or NULL. Else a negative errno, -EEXIST if the name is taken; then the
+ * shell remains. */
+int native_shell_rename(struct native *n, struct native_shell *shell, const char *name, int *ret_fd,
+                        struct zl_monitor **ret_monitor);
 void native_shell_discard(struct native *n, struct native_shell *shell); /* NULL is allowed */
 /* What an earlier life of ours has left of it. */
 void native_shell_recover(struct native *n, const char *name);

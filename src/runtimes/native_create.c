@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Creating a native workload. The order is chosen so that at every instant a process that dies leaves something that
- * recover can recognise: first the locked directory (which takes the name), then what the workload owns
- * (hold on its image, volumes), then the bundle, then the monitor, while it works spec.json, and last status.json, whose presence
- * says that the workload exists. On failure everything is taken back in one place, native_erase_wreck(), which reads no document.
+ * recover can recognise: first the locked directory (which takes the name), then the volumes that the workload owns (and for them the
+ * hold on its image), then the bundle, then the monitor, while it works what can wait (the hold, the rest of the files), and last
+ * status.json, whose presence says that the workload exists. On failure everything is taken back in one place, native_erase_wreck(), which reads no document.
  *
  * Nothing is synced here: a create that a power cut undoes is no loss, and syncs would cost more than all the rest.
  */
@@ -48,6 +48,9 @@ static void creation_done(struct native_creation *c)
         zl_gpus_done(&c->gpus);
         free(c->dir);
         free(c->network_name);
+        free(c->hosts);
+        free(c->name_file);
+        free(c->resolv_file);
         zl_image_free(c->image);
         zl_bundle_done(&c->bundle);
         native_wasm_free(c->wasm);
@@ -138,7 +141,7 @@ static int take_shell(struct native_creation *c)
         int r = shell ? -EEXIST : 0;
 
         while (r == -EEXIST) {
-                r = native_shell_rename(c->n, shell, c->options->name, &c->state_fd);
+                r = native_shell_rename(c->n, shell, c->options->name, &c->state_fd, &c->monitor);
                 if (r == 0) {
                         c->shell = true;
                         return 1;
@@ -185,16 +188,11 @@ static int take_name(struct native_creation *c)
 
 /* ---- image and groups ---------------------------------------------------------------------------- */
 
-static int take_image(struct native_creation *c)
+static int find_image(struct native_creation *c)
 {
         const char *name = c->spec->image.name;
-        struct zl_image_store *images;
-        int r = native_images(c->n, &images, c->err);
+        int r = c->image ? 0 : look_up_image(c, c->err);
 
-        if (r < 0)
-                return r;
-        if (!c->image)
-                r = look_up_image(c, c->err);
         if (r < 0) {
                 if (zl_error_is_set(c->err) && c->err->code == ZL_E_NOT_FOUND)
                         zl_error_hint(c->err, "pull it with `zlayer-agent image pull %s`", name);
@@ -206,7 +204,26 @@ static int take_image(struct native_creation *c)
         if (native_wasm_is(c->image) && c->n->delegate)
                 return zl_fail(c->err, ZL_E_UNSUPPORTED, 0,
                                "image %s is WebAssembly, the oci runtime cannot run it", name);
-        return zl_image_hold(images, c->image->digest, c->options->name, c->err);
+        return 0;
+}
+
+/* From here on nobody cleans it away. Who did so before, under the hands of our monitor, leaves nothing to hold. */
+static int hold_image(struct native_creation *c, struct zl_error *err)
+{
+        struct zl_image_store *images;
+        int r = c->held ? 0 : native_images(c->n, &images, err);
+
+        if (r == 0 && !c->held)
+                r = zl_image_hold(images, c->image->digest, c->options->name, err);
+        c->held = r == 0;
+        return r;
+}
+
+/* What is copied into a volume stays there. */
+static int hold_for_volumes(struct native_creation *c)
+{
+        return c->spec->n_storage > 0 || zl_strv_len(c->image->volumes) > 0 ? hold_image(c, c->err)
+                                                                            : 0;
 }
 
 static int prepare_wasm(struct native_creation *c)
@@ -307,10 +324,8 @@ static int fill_document(struct native_creation *c, json_t *d)
         return r ? r : zl_json_set(d, "mounts", make_mounts(c));
 }
 
-/* What there is time for while the monitor makes the container. */
-static int write_document(void *data, struct zl_error *err)
+static int write_document(struct native_creation *c, struct zl_error *err)
 {
-        struct native_creation *c = data;
         _cleanup_json_ json_t *d = json_object();
         _cleanup_free_ char *spec = zl_service_spec_dump_json(c->spec), *text = NULL;
         json_t *parsed = NULL;
@@ -326,6 +341,25 @@ static int write_document(void *data, struct zl_error *err)
         if (!c->spare && !c->is_spare && c->n->spares)
                 find_shape(c);
         return native_write_state(c, NATIVE_SPEC, text, 0600, err);
+}
+
+/* The monitor mounts these files: they must be there before it, but not what is in them. */
+static int write_names_early(struct native_creation *c)
+{
+        return c->shell ? 0 : native_write_names(c, c->err);
+}
+
+/* What there is time for while the monitor makes the container. */
+static int do_the_rest(void *data, struct zl_error *err)
+{
+        struct native_creation *c = data;
+        int r = hold_image(c, err);
+
+        if (r == 0 && c->shell)
+                r = native_write_names(c, err);
+        if (r == 0)
+                r = native_keep_filter(c, err);
+        return r < 0 ? r : write_document(c, err);
 }
 
 /* ---- monitor ------------------------------------------------------------------------------------- */
@@ -412,7 +446,7 @@ static int start_monitor_ahead(struct native_creation *c)
         const char *name = c->options->name;
         _cleanup_close_ int state = -EBADF, run = -EBADF;
 
-        if (c->spare)
+        if (c->spare || c->monitor) /* which came with a shell */
                 return 0;
         c->monitor = native_spare_monitor(c->n);
         if (!c->monitor && program)
@@ -458,7 +492,7 @@ static int adopt_spare(struct native_creation *c)
                 .args = config->process->args + (c->wasm ? ZL_WASM_COMMAND_WORDS : 0),
                 .env = config->process->env,
         };
-        int r = write_document(c, c->err);
+        int r = do_the_rest(c, c->err);
 
         if (r == 0)
                 r = zl_monitor_adopt(c->spare->monitor, &what, c->err);
@@ -478,7 +512,7 @@ static int launch_new(struct native_creation *c)
         if (c->spare)
                 return adopt_spare(c);
         l.seccomp_fd = c->seccomp_fd;
-        l.meanwhile = write_document;
+        l.meanwhile = do_the_rest;
         l.meanwhile_data = c;
         return launch(c->n, &record, &l, &c->monitor, c->err);
 }
@@ -529,9 +563,13 @@ static int build_spare(struct native_creation *c, struct native_spare *spare)
         if (r == 0)
                 r = make_layers(c);
         if (r == 0)
-                r = native_make_network_files(c);
+                r = native_describe_names(c);
+        if (r == 0)
+                r = native_write_names(c, c->err);
         if (r == 0)
                 r = native_make_bundle(c);
+        if (r == 0)
+                r = native_keep_filter(c, c->err);
         if (r < 0)
                 return r;
         path = c->bundle.config->linux_->cgroups_path;
@@ -542,6 +580,7 @@ static int build_spare(struct native_creation *c, struct native_spare *spare)
                 return r;
         record = first_record(c);
         l.seccomp_fd = c->seccomp_fd;
+        spare->monitor = zl_take_ptr(c->monitor);
         r = launch(c->n, &record, &l, &spare->monitor, c->err);
         /* Its monitor has read it, and the workload gets its own under a name that is free: ext4 writes out at once what replaces a file. */
         unlinkat(c->state_fd, NATIVE_CONFIG, 0);
@@ -591,10 +630,13 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
                   struct zl_error *err)
 {
         static int (*const steps[])(struct native_creation *) = {
-                take_image,          prepare_wasm,       start_monitor_ahead,
-                native_find_groups,  native_find_joined, native_choose_gpus,
-                native_make_volumes, make_layers,        native_make_network_files,
-                native_make_bundle,  launch_new,         finish,
+                start_monitor_ahead, find_image,
+                prepare_wasm,        native_find_groups,
+                native_find_joined,  native_choose_gpus,
+                hold_for_volumes,    native_make_volumes,
+                make_layers,         native_describe_names,
+                write_names_early,   native_make_bundle,
+                launch_new,          finish,
         };
         struct native *n = native_from(rt);
         struct zl_error own = ZL_ERROR_INIT;
@@ -625,6 +667,8 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
                 zl_error_prefix(&own, "cannot create %s", options->name);
                 zl_error_move(err, &own);
         } else {
+                native_keep_connection(n, options->name,
+                                       zl_take_ptr(*(c.spare ? &c.spare->monitor : &c.monitor)));
                 native_spare_want(n, options->spec, c.image, c.shape);
         }
         creation_done(&c);

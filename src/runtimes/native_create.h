@@ -34,8 +34,10 @@ struct native_creation {
         char shape
                 [ZL_DIGEST_TEXT_MAX]; /* of a spare that it could be made of; "": of none, or not looked at yet */
         bool shell;                   /* its state was one */
-        struct zl_monitor *monitor; /* started ahead */
-        json_t *network;            /* what is asked of the networks; NULL: nothing */
+        bool held;                    /* the image is */
+        char *hosts, *name_file, *resolv_file; /* files for names, as text */
+        struct zl_monitor *monitor;            /* started ahead */
+        json_t *network;                       /* what is asked of the networks; NULL: nothing */
         int seccomp_fd;
         struct zl_error *err;
 };
@@ -69,8 +71,12 @@ int native_choose_gpus(struct native_creation *c);
 
 /* ---- native_create_bundle.c: what the monitor reads -------------------------------------------------- */
 
-/* Names and resolver, as files. */
-int native_make_network_files(struct native_creation *c);
+/* Names and resolver, as texts; and what its network is to be told. */
+int native_describe_names(struct native_creation *c);
+/* As the files that are mounted. */
+int native_write_names(const struct native_creation *c, struct zl_error *err);
 /* Configuration and filter. */
 int native_make_bundle(struct native_creation *c);
+/* Beside the state, for the starts to come. */
+int native_keep_filter(const struct native_creation *c, struct zl_error *err);
 bool native_has_secrets(const struct native_creation *c);

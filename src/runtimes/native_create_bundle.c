@@ -37,11 +37,10 @@ int native_write_state(const struct native_creation *c, const char *file, const 
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s/%s", c->dir, file) : 0;
 }
 
-int native_make_network_files(struct native_creation *c)
+int native_describe_names(struct native_creation *c)
 {
         _cleanup_free_ char *hostname = NULL, *resolv = zl_net_read_host_resolv(),
                             *etc_hosts = NULL;
-        _cleanup_free_ char *hosts = NULL, *name_file = NULL, *resolv_file = NULL;
         struct zl_net_files in = { .host_network = c->spec->host_network ||
                                                    c->spec->network_mode.kind == ZL_NETWORK_HOST,
                                    .extra_hosts = c->spec->extra_hosts,
@@ -67,16 +66,19 @@ int native_make_network_files(struct native_creation *c)
                 if (zl_read_file_at(AT_FDCWD, "/etc/hosts", 1 << 20, &etc_hosts, NULL) == 0)
                         in.host_hosts = etc_hosts;
         }
-        r = zl_net_make_hosts(&in, &hosts, c->err);
+        r = zl_net_make_hosts(&in, &c->hosts, c->err);
         if (r == 0)
-                r = zl_net_make_hostname(&in, &name_file, c->err);
+                r = zl_net_make_hostname(&in, &c->name_file, c->err);
+        return r < 0 ? r : zl_net_make_resolv_conf(&in, &c->resolv_file, NULL, c->err);
+}
+
+int native_write_names(const struct native_creation *c, struct zl_error *err)
+{
+        int r = native_write_state(c, "hosts", c->hosts, 0644, err);
+
         if (r == 0)
-                r = zl_net_make_resolv_conf(&in, &resolv_file, NULL, c->err);
-        if (r == 0)
-                r = native_write_state(c, "hosts", hosts, 0644, c->err);
-        if (r == 0)
-                r = native_write_state(c, "hostname", name_file, 0644, c->err);
-        return r < 0 ? r : native_write_state(c, "resolv.conf", resolv_file, 0644, c->err);
+                r = native_write_state(c, "hostname", c->name_file, 0644, err);
+        return r < 0 ? r : native_write_state(c, "resolv.conf", c->resolv_file, 0644, err);
 }
 
 /* ---- bundle -------------------------------------------------------------------------------------- */
@@ -191,18 +193,22 @@ static int take_filter(struct native_creation *c)
 {
         struct zl_oci_config *config = c->bundle.config;
         const struct zl_seccomp_facts facts = zl_bundle_filter_facts(&c->n->host.facts, config);
-        int r;
 
         c->seccomp_fd = c->bundle.builtin_filter
                                 ? zl_seccomp_cache_open_builtin(c->n->filters, &facts, c->err)
                                 : zl_seccomp_cache_open(c->n->filters, config->linux_->seccomp,
                                                         c->err);
-        if (c->seccomp_fd < 0)
-                return c->seccomp_fd;
+        return c->seccomp_fd < 0 ? c->seccomp_fd : 0;
+}
+
+int native_keep_filter(const struct native_creation *c, struct zl_error *err)
+{
         /* A spare has it already. */
-        r = c->spare ? 0 : zl_seccomp_cache_keep(c->seccomp_fd, c->state_fd, NATIVE_FILTER);
-        return r < 0 ? zl_fail_errno(c->err, -r, "cannot keep the seccomp filter in %s", c->dir)
-                     : 0;
+        int r = c->spare || c->seccomp_fd < 0
+                        ? 0
+                        : zl_seccomp_cache_keep(c->seccomp_fd, c->state_fd, NATIVE_FILTER);
+
+        return r < 0 ? zl_fail_errno(err, -r, "cannot keep the seccomp filter in %s", c->dir) : 0;
 }
 
 int native_make_bundle(struct native_creation *c)

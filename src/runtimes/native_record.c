@@ -297,6 +297,45 @@ int native_connect(struct native *n, const char *name, struct zl_monitor **ret,
         return zl_monitor_connect(run, ret, err);
 }
 
+/* 0: there is none. */
+static ino_t run_inode(const struct native *n, const char *name)
+{
+        struct stat st;
+
+        return fstatat(n->run_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+void native_keep_connection(struct native *n, const char *name, struct zl_monitor *monitor)
+{
+        struct zl_monitor *old;
+        char *copy = monitor ? strdup(name) : NULL;
+
+        pthread_mutex_lock(&n->lock);
+        old = copy ? n->last.monitor : monitor;
+        if (copy) {
+                free(n->last.name);
+                n->last.name = copy;
+                n->last.run = run_inode(n, name);
+                n->last.monitor = monitor;
+        }
+        pthread_mutex_unlock(&n->lock);
+        zl_monitor_close(old);
+}
+
+struct zl_monitor *native_take_connection(struct native *n, const char *name)
+{
+        struct zl_monitor *monitor = NULL;
+
+        pthread_mutex_lock(&n->lock);
+        if (n->last.monitor && zl_streq(n->last.name, name))
+                monitor = zl_take_ptr(n->last.monitor);
+        pthread_mutex_unlock(&n->lock);
+        if (!monitor || (run_inode(n, name) == n->last.run && zl_monitor_is_waiting(monitor)))
+                return monitor;
+        zl_monitor_close(monitor);
+        return NULL;
+}
+
 /* 1 and `*ret` if the monitor answers. */
 static int ask(struct native *n, struct zl_monitor *monitor, const struct native_record *record,
                struct zl_status *ret)

@@ -5,6 +5,8 @@
  * a quarter of a millisecond; a create that has a shell renames one directory and fills what is there. In one that has waited for a while the
  * exit record, for which an end waits until it is on the disk, has its block there already.
  *
+ * A monitor that waits goes with it: it has a lock and a socket in a run directory that is renamed, too.
+ *
  * A shell is locked by us from its first instant on and stays so under its new name, so it is a create that is going on to
  * whoever looks. One that nobody holds was left by somebody who died, and is removed.
  */
@@ -73,12 +75,41 @@ void native_shell_prepare(struct native_shell *s)
         s->is_prepared = true;
 }
 
-int native_shell_rename(struct native *n, struct native_shell *s, const char *name, int *ret_fd)
+void native_shell_marry(struct native *n, struct native_shell *s, struct zl_monitor *monitor)
+{
+        _cleanup_close_ int state = native_open_state(n, s->name, NULL);
+        _cleanup_close_ int run = native_make_run(n, s->name, NULL);
+
+        s->monitor = monitor;
+        if (state < 0 || run < 0 || zl_monitor_prepare(monitor, s->name + 1, state, run, NULL) < 0)
+                zl_monitor_close(native_shell_divorce(n, s));
+}
+
+struct zl_monitor *native_shell_divorce(struct native *n, struct native_shell *s)
+{
+        struct zl_monitor *monitor = zl_take_ptr(s->monitor);
+
+        if (!monitor)
+                return NULL;
+        zl_rm_rf_at(n->run_fd, s->name);
+        if (zl_monitor_is_waiting(monitor))
+                return monitor;
+        zl_monitor_close(monitor);
+        return NULL;
+}
+
+int native_shell_rename(struct native *n, struct native_shell *s, const char *name, int *ret_fd,
+                        struct zl_monitor **ret_monitor)
 {
         if (renameat2(n->containers_fd, s->name, n->containers_fd, name, RENAME_NOREPLACE) < 0)
                 return -errno;
         if (s->is_prepared)
                 native_spare_renamed(n);
+        /* A directory of that name that somebody left there, or a monitor that has ended: then it is launched as if there were none. */
+        if (s->monitor && (!zl_monitor_is_waiting(s->monitor) ||
+                           renameat2(n->run_fd, s->name, n->run_fd, name, RENAME_NOREPLACE) < 0))
+                zl_monitor_close(native_shell_divorce(n, s));
+        *ret_monitor = s->monitor;
         *ret_fd = s->state_fd;
         free(s);
         return 0;
@@ -88,6 +119,7 @@ void native_shell_discard(struct native *n, struct native_shell *s)
 {
         if (!s)
                 return;
+        zl_monitor_close(native_shell_divorce(n, s));
         zl_rm_rf_at(n->containers_fd, s->name);
         zl_close(s->state_fd);
         free(s);
@@ -96,7 +128,12 @@ void native_shell_discard(struct native *n, struct native_shell *s)
 void native_shell_recover(struct native *n, const char *name)
 {
         _cleanup_close_ int state = native_lock_state(n, name, false, NULL);
+        _cleanup_close_ int run = native_open_run(n, name);
 
-        if (state >= 0)
-                zl_rm_rf_at(n->containers_fd, name);
+        /* Somebody's, who lives, perhaps between two names; or its monitor has not noticed yet. */
+        if ((state < 0 && state != -ENOENT) ||
+            (run >= 0 && zl_monitor_is_alive(run, NULL, NULL) != 0))
+                return;
+        zl_rm_rf_at(n->containers_fd, name);
+        zl_rm_rf_at(n->run_fd, name);
 }

@@ -18,7 +18,7 @@
  *
  * Beside them a monitor is kept that waits for the launch of whatever comes next: a process without directories, name
  * or container, which has a network namespace ready. It serves every native workload that no spare serves, and ends with
- * us or a minute after the last launch. With it goes a shell (native_shell.c), which has the files. While launches come in a row it is not
+ * us or a minute after the last launch. With it goes a shell (native_shell.c), which has the files, and whose run directory it takes. While launches come in a row it is not
  * made: who is in a hurry has no use for a process that is started beside his own.
  *
  * To recover, a spare is a create that is going on: its directory is locked by us. When we die its monitor ends it, and whoever
@@ -26,6 +26,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,8 @@
 #define SHELL_NSEC (3 * ZL_NSEC_PER_MSEC)
 /* And so long until its exit record comes to the disk. */
 #define PREPARE_NSEC (30 * ZL_NSEC_PER_MSEC)
+/* After a directory was renamed, unless its workload has started by then. */
+#define SYNC_NSEC (20 * ZL_NSEC_PER_MSEC)
 
 /* Of one kind. */
 struct slot {
@@ -77,6 +80,7 @@ struct native_spares {
         struct zl_monitor *monitor; /* one that waits */
         struct native_shell *shell;
         bool renamed;        /* a directory was, and that is not on the disk yet */
+        int64_t sync_at;     /* when it is brought there: its start comes first */
         int64_t launched_at; /* 0: neither of the two is wanted */
         int64_t made_at;     /* when the first is made */
 };
@@ -383,12 +387,17 @@ struct native_spare *native_spare_take(struct native *n, const char *shape)
         return s;
 }
 
+static bool has_monitor(const struct native_spares *all)
+{
+        return all->monitor || (all->shell && all->shell->monitor);
+}
+
 /* The same about the monitor. */
 static bool step_monitor(struct native *n, struct native_spares *all, int64_t now)
 {
         struct zl_monitor *made = NULL;
 
-        if (!all->launched_at || all->monitor || now < all->made_at)
+        if (!all->launched_at || has_monitor(all) || now < all->made_at)
                 return false;
         pthread_mutex_unlock(&all->lock);
         zl_monitor_start_ahead(native_monitor_program(n, n->delegate), NULL, &made, NULL);
@@ -399,20 +408,33 @@ static bool step_monitor(struct native *n, struct native_spares *all, int64_t no
         return true;
 }
 
+/* Nothing is left to be done for the next launch. */
+static bool is_complete(const struct native_spares *all)
+{
+        return all->shell && all->shell->is_prepared && !all->monitor;
+}
+
 /* And about the shell. */
 static bool step_shell(struct native *n, struct native_spares *all, int64_t now)
 {
         struct native_shell *shell = all->shell;
+        struct zl_monitor *monitor = NULL;
 
-        if (!all->launched_at || (shell && shell->is_prepared) ||
+        if (!all->launched_at || is_complete(all) ||
             now < all->made_at + (shell ? PREPARE_NSEC : SHELL_NSEC))
                 return false;
         all->shell = NULL;
+        if (!shell || !shell->monitor)
+                monitor = zl_take_ptr(all->monitor);
         pthread_mutex_unlock(&all->lock);
-        if (shell)
-                native_shell_prepare(shell);
-        else
+        if (!shell)
                 shell = native_shell_make(n);
+        else if (!shell->is_prepared)
+                native_shell_prepare(shell);
+        if (shell && monitor)
+                native_shell_marry(n, shell, monitor);
+        else
+                zl_monitor_close(monitor);
         make_hold(n);
         pthread_mutex_lock(&all->lock);
         all->shell = shell;
@@ -441,9 +463,9 @@ static bool step_expiry(struct native *n, struct native_spares *all, int64_t now
 }
 
 /* The same about what was renamed. */
-static bool step_sync(struct native *n, struct native_spares *all)
+static bool step_sync(struct native *n, struct native_spares *all, int64_t now)
 {
-        if (!all->renamed)
+        if (!all->renamed || now < all->sync_at)
                 return false;
         all->renamed = false;
         pthread_mutex_unlock(&all->lock);
@@ -492,15 +514,17 @@ static bool step(struct native *n, struct native_spares *all, int64_t now)
 
 static int64_t next_make(const struct native_spares *all)
 {
-        if (!all->monitor)
+        if (!has_monitor(all))
                 return all->made_at;
         if (!all->shell)
                 return all->made_at + SHELL_NSEC;
-        return all->shell->is_prepared ? all->launched_at + KEPT_NSEC : all->made_at + PREPARE_NSEC;
+        return is_complete(all) ? all->launched_at + KEPT_NSEC : all->made_at + PREPARE_NSEC;
 }
 
 static void wait_for_news(struct native_spares *all, int64_t now)
 {
+        const struct sched_param none = { 0 };
+        bool is_normal = sched_getscheduler(0) == SCHED_OTHER;
         int64_t until = INT64_MAX;
         struct timespec at;
 
@@ -509,12 +533,19 @@ static void wait_for_news(struct native_spares *all, int64_t now)
                         until = ZL_MIN(until, s->seen_at + (s->ready ? KEPT_NSEC : QUIET_NSEC));
         if (all->launched_at)
                 until = ZL_MIN(until, next_make(all));
+        if (all->renamed)
+                until = ZL_MIN(until, all->sync_at);
         until = ZL_MAX(until, now);
         at = (struct timespec){ until / ZL_NSEC_PER_SEC, until % ZL_NSEC_PER_SEC };
+        /* Who wakes us goes on first: he has a start in his hands. */
+        if (is_normal)
+                sched_setscheduler(0, SCHED_BATCH, &none);
         if (until < INT64_MAX)
                 pthread_cond_timedwait(&all->news, &all->lock, &at);
         else
                 pthread_cond_wait(&all->news, &all->lock);
+        if (is_normal)
+                sched_setscheduler(0, SCHED_OTHER, &none);
 }
 
 static void *look_after(void *data)
@@ -526,8 +557,9 @@ static void *look_after(void *data)
         while (!all->stop) {
                 int64_t now = zl_now_monotonic();
 
-                if (!step_sync(n, all) && !step_expiry(n, all, now) && !step_monitor(n, all, now) &&
-                    !step_shell(n, all, now) && !step(n, all, now) && !all->stop && !all->renamed)
+                if (!step_sync(n, all, now) && !step_expiry(n, all, now) &&
+                    !step_monitor(n, all, now) && !step_shell(n, all, now) && !step(n, all, now) &&
+                    !all->stop)
                         wait_for_news(all, now);
         }
         pthread_mutex_unlock(&all->lock);
@@ -579,6 +611,18 @@ void native_spare_want(struct native *n, const struct zl_service_spec *spec,
         pthread_mutex_unlock(&all->lock);
 }
 
+/* A launch has begun: what is made for the next is made when it is over. The lock is held. */
+static void put_off(struct native *n)
+{
+        struct native_spares *all = n->spares;
+
+        all->launched_at = zl_now_monotonic();
+        all->made_at = all->launched_at + (n->delegate ? DELEGATE_QUIET_NSEC : MONITOR_QUIET_NSEC);
+        if (!all->running)
+                start_thread(n);
+        pthread_cond_signal(&all->news);
+}
+
 struct native_shell *native_spare_shell(struct native *n)
 {
         struct native_shell *s;
@@ -587,6 +631,7 @@ struct native_shell *native_spare_shell(struct native *n)
                 return NULL;
         pthread_mutex_lock(&n->spares->lock);
         s = zl_take_ptr(n->spares->shell);
+        put_off(n);
         pthread_mutex_unlock(&n->spares->lock);
         return s;
 }
@@ -595,6 +640,7 @@ void native_spare_renamed(struct native *n)
 {
         pthread_mutex_lock(&n->spares->lock);
         n->spares->renamed = true;
+        n->spares->sync_at = zl_now_monotonic() + SYNC_NSEC;
         pthread_cond_signal(&n->spares->news);
         pthread_mutex_unlock(&n->spares->lock);
 }
@@ -608,11 +654,9 @@ struct zl_monitor *native_spare_monitor(struct native *n)
                 return NULL;
         pthread_mutex_lock(&all->lock);
         m = zl_take_ptr(all->monitor);
-        all->launched_at = zl_now_monotonic();
-        all->made_at = all->launched_at + (n->delegate ? DELEGATE_QUIET_NSEC : MONITOR_QUIET_NSEC);
-        if (!all->running)
-                start_thread(n);
-        pthread_cond_signal(&all->news);
+        if (!m && all->shell)
+                m = native_shell_divorce(n, all->shell);
+        put_off(n);
         pthread_mutex_unlock(&all->lock);
         if (m && !zl_monitor_is_waiting(m)) {
                 zl_monitor_close(m);
@@ -625,13 +669,14 @@ void native_spare_started(struct native *n)
 {
         struct native_spares *all = n->spares;
 
-        if (!n->settings.monitor_spare)
+        if (!all)
                 return;
         pthread_mutex_lock(&all->lock);
-        if (all->launched_at && (!all->monitor || !all->shell)) {
+        all->sync_at = 0;
+        if (all->launched_at && (!has_monitor(all) || !all->shell))
                 all->made_at = zl_now_monotonic() + MONITOR_STARTED_NSEC;
+        if (all->launched_at || all->renamed)
                 pthread_cond_signal(&all->news);
-        }
         pthread_mutex_unlock(&all->lock);
 }
 

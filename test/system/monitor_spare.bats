@@ -86,6 +86,37 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         wait_until 10 eval '! waiting'
 }
 
+@test "monitor spare: it has a directory, which becomes the workload's; what a killed daemon left of it goes" {
+        hidden() { compgen -G "$ZLAYER_RUNTIME_DIR/containers/.shell-*/monitor.sock"; }
+        local spare dir inode
+        start_daemon
+        create first
+        wait_until 10 eval "ready && hidden"
+        spare=$(waiting) dir=$(dirname "$(hidden)") inode=$(stat -c %i "$(dirname "$(hidden)")")
+        create second
+        assert_equal "$(monitor_of second)" "$spare"
+        assert_equal "$(stat -c %i "$ZLAYER_RUNTIME_DIR/containers/run.second.1")" "$inode"
+        [ ! -e "$dir" ]
+        inside second true
+        # One that is started again has its directory: then the other goes.
+        wait_until 10 eval "ready && hidden"
+        spare=$(waiting) dir=$(dirname "$(hidden)")
+        post /v1/containers/run.second.1/stop
+        post /v1/containers/run.second.1/start
+        assert_equal "$(monitor_of second)" "$spare"
+        [ ! -e "$dir" ]
+        inside second true
+        wait_until 10 eval "ready && hidden"
+        kill -KILL "$DAEMON"
+        wait_until 10 has_ended "$DAEMON"
+        wait_until 10 eval '! waiting'
+        start_daemon
+        assert_equal "$(compgen -G "$ZLAYER_RUNTIME_DIR/containers/.*")" ""
+        assert_equal "$(compgen -G "$ZLAYER_ROOT_DIR/containers/.shell-*")" ""
+        is_state run.first.1 running
+        is_state run.second.1 running
+}
+
 # Its program makes a network of its own. And what the monitor passes over in the configuration stays in it, also where it is written anew.
 @test "monitor spare: that of an external runtime" {
         skip_unless "runc is not installed" has_program runc
@@ -125,7 +156,7 @@ shell() { find "$ZLAYER_ROOT_DIR/containers" -maxdepth 1 -name '.shell-*' -print
                 <(cd "$state/run.second.1" && find . ! -path './*/*' ! -name exit.json -printf '%p %M %u %g\n' | sort)
         assert_equal "$(inside second sh -c 'hostname; cat /etc/hostname; stat -c "%a %U" /; echo x >/etc/x && cat /etc/x' | tr '\n' ' ')" \
                 "$(hostname_of second) $(hostname_of second) $(inside first stat -c "%a %U" /) x "
-        zl stop run.second.1
+        post /v1/containers/run.second.1/stop
         assert_equal "$(jq .signal "$state/run.second.1/exit.json")" 9
         # The name of one that exists is not taken by it.
         wait_until 10 has_shell

@@ -196,6 +196,16 @@ pid_t zl_container_pid(const struct zl_container *c)
         return c->pid;
 }
 
+void zl_container_set_config(struct zl_container *c, const struct zl_oci_config *config)
+{
+        (void)c;
+        (void)config;
+}
+
+void zl_container_look_ahead(void)
+{
+}
+
 int zl_container_network_ahead(void)
 {
         return -EOPNOTSUPP;

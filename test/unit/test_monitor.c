@@ -367,6 +367,7 @@ static void test_prepared(void **state)
         struct place *p = *state;
         struct zl_exit_record record = ZL_EXIT_RECORD_INIT;
         struct zl_monitor *first = NULL, *second = NULL;
+        int other;
 
         assert_int_equal(zl_monitor_start_ahead(program(), NULL, &first, &p->err), 0);
         assert_int_equal(zl_monitor_prepare(first, p->launch.name, p->state, p->run, &p->err), 0);
@@ -389,10 +390,17 @@ static void test_prepared(void **state)
         assert_int_equal(faccessat(p->run, "monitor.sock", F_OK, 0), -1);
         assert_int_equal(faccessat(p->run, "monitor.pid", F_OK, 0), -1);
 
+        /* The launch may have another directory, and the workload another name. */
+        assert_int_equal(mkdirat(p->run, "other", 0700), 0);
+        other = openat(p->run, "other", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(other >= 0);
         assert_int_equal(zl_monitor_start_ahead(program(), NULL, &second, &p->err), 0);
-        assert_int_equal(zl_monitor_prepare(second, p->launch.name, p->state, p->run, &p->err), 0);
+        assert_int_equal(zl_monitor_prepare(second, "another", p->state, other, &p->err), 0);
         p->launch.ahead = second;
         assert_int_equal(zl_monitor_launch(program(), &p->launch, &second, &p->err), 0);
+        assert_int_equal(unlinkat(p->run, "other", AT_REMOVEDIR), 0);
+        close(other);
+        assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 1);
         assert_int_equal(zl_monitor_start(second, &p->err), 0);
         wait_end(p, second, &record);
         assert_int_equal(record.exit_code, 7);

@@ -109,13 +109,16 @@ class Daemon:
             quiet(docker + ["import", f"{self.work}/busybox.tar", "bb:latest"], check=True)
             quiet(docker + ["run", "-d", "--name", "target", "--network=none", "bb", "/bin/sleep", "600"], check=True)
         client.ask("POST", "/v1/containers", {"name": "target", "service": service("/bin/sleep", "600")})
-        runs, others, execs, docker_runs, docker_execs = [], [], [], [], []
-        for n in range(80):
-            # Half of them as a service has its replicas or a job its executions, the same again; half each unlike the one before.
-            again, wish = n < 40, service("/bin/sleep", "600")
-            if not again:
+        self.engines.import_second()
+        runs, others, images, execs, docker_runs, docker_execs = [], [], [], [], [], []
+        for n in range(120):
+            # The same again, as a service has its replicas or a job its executions; then each unlike the one before; then of another image, too.
+            wish, times = service("/bin/sleep", "600"), (runs, others, images)[n // 40]
+            if times is not runs:
                 wish["resources"] = {"pids_limit": 100 + n}
-            (runs if again else others).append(requests.ask("POST", "/v1/containers", {"name": f"r{n}", "service": wish}))
+            if times is images and n % 2:
+                wish["image"]["name"] = "second"
+            times.append(requests.ask("POST", "/v1/containers", {"name": f"r{n}", "service": wish}))
             execs.append(requests.ask("POST", "/v1/containers/run.target.1/exec", {"command": ["/bin/true"]}))
             client.ask("DELETE", f"/v1/containers/r{n}?force")
             time.sleep(0.05)  # what is made ahead is made in the pauses; without any, see the thousand
@@ -130,6 +133,7 @@ class Daemon:
         run = self.row("docker run -d", docker_runs) if docker_runs else None
         self.row("POST /v1/containers, the same again", runs, run)
         self.row("POST /v1/containers, another", others, run)
+        self.row("POST /v1/containers, another image", images, run)
         exec_ = self.row("docker exec true", docker_execs) if docker_execs else None
         self.row("POST …/exec of true, after a start", execs, exec_)
         self.row("POST …/exec of true, in a row", row, exec_)

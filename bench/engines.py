@@ -131,6 +131,12 @@ class Engines:
         if self.docker:
             quiet(self.docker + ["import", tar, "bb:latest"], check=True)
 
+    def import_second(self):
+        """Another image, called second: the same files in a layer of its own."""
+        tar = f"{self.work}/second.tar"
+        quiet(["tar", "-C", f"{self.work}/busybox", "--owner=7", "-cf", tar, "."], check=True)
+        quiet(self.agent + ["image", "import", tar, "second"], check=True)
+
     def push_layers(self, layers, megabytes, files):
         """An image like a language runtime: text-like and random files in gzip layers. Pushed as "big"."""
         top = f"{self.work}/big"

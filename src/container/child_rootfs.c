@@ -27,16 +27,28 @@
 #include "base/path.h"
 #include "container/internal.h"
 
+/* An overlay that is mounted already, but nowhere. */
+static int move_overlay(int target, int overlay)
+{
+        int r = zl_mount_move_on(target, overlay);
+
+        if (r < 0)
+                return r;
+        r = fcntl(overlay, F_DUPFD_CLOEXEC, 3);
+        return r < 0 ? -errno : r;
+}
+
 static int mount_root(struct zl_child *c)
 {
         const struct zl_plan *plan = c->plan;
         _cleanup_close_ int fd = openat(AT_FDCWD, plan->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        int r;
+        int ahead = plan->options->overlay_fd, r;
 
         if (fd < 0)
                 return zl_child_fail(c, ZL_STAGE_ROOTFS, errno, plan->rootfs);
-        c->root_fd = plan->has_overlay ? zl_mount_overlay_on(fd, &plan->overlay)
-                                       : zl_mount_bind_on(fd, fd, true);
+        c->root_fd = !plan->has_overlay ? zl_mount_bind_on(fd, fd, true)
+                     : ahead >= 0       ? move_overlay(fd, ahead)
+                                        : zl_mount_overlay_on(fd, &plan->overlay);
         if (c->root_fd < 0)
                 return zl_child_fail(c, plan->has_overlay ? ZL_STAGE_OVERLAY : ZL_STAGE_ROOTFS,
                                      -c->root_fd, plan->rootfs);

@@ -73,6 +73,7 @@ struct zl_container_options {
                 preserve_fds; /* become 3, 4, 5 … in the container, in this order; -1: none there */
         size_t n_preserve_fds;
         const struct zl_rootfs_overlay *overlay;
+        int overlay_fd; /* from zl_container_overlay_ahead() of the same; or -1. Stays the caller's, who closes it when the process exists */
         /* The filter to load; NULL: compiled from config->linux_->seccomp by `seccomp_compile`, which is
          * zl_seccomp_compile or NULL (a config with seccomp is then an error). */
         const struct zl_seccomp_program *seccomp;
@@ -115,7 +116,8 @@ struct zl_container_options {
         ((struct zl_container_options){ .stdio = { -1, -1, -1 },                                   \
                                         .console_socket_fd = -1,                                   \
                                         .idle_fd = -1,                                             \
-                                        .network_ns_fd = -1 })
+                                        .network_ns_fd = -1,                                       \
+                                        .overlay_fd = -1 })
 
 /* The same configuration in another place: from now on that one has to stay. */
 void zl_container_set_config(struct zl_container *c, const struct zl_oci_config *config);
@@ -123,6 +125,9 @@ void zl_container_set_config(struct zl_container *c, const struct zl_oci_config 
 /* For who has time before it is known what to create: a network namespace with a loopback device that is up. The caller, a process of one
  * thread, closes. Negative: not here, or there is no use for it. */
 int zl_container_network_ahead(void);
+
+/* And the root of one whose layers are known, mounted where nobody sees it. To make it the file system creates and removes a few files. */
+int zl_container_overlay_ahead(const struct zl_rootfs_overlay *overlay);
 
 /* The same, for who is about to create: looks at the machine as zl_container_create() would, which then does not. */
 void zl_container_look_ahead(void);

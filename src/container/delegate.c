@@ -514,6 +514,11 @@ void zl_container_set_config(struct zl_container *c, const struct zl_oci_config 
         c->d.program = program_of(config);
 }
 
+int zl_container_overlay_ahead(const struct zl_rootfs_overlay *overlay _unused_)
+{
+        return -EOPNOTSUPP;
+}
+
 void zl_container_look_ahead(void)
 {
 }

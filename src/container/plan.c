@@ -18,6 +18,7 @@
 
 #include "base/path.h"
 #include "base/process.h"
+#include "base/strv.h"
 #include "container/internal.h"
 #include "linux/netns.h"
 
@@ -97,6 +98,16 @@ static int plan_ready_network(struct zl_plan *plan, struct zl_error *err)
 int zl_container_network_ahead(void)
 {
         return zl_netns_new();
+}
+
+int zl_container_overlay_ahead(const struct zl_rootfs_overlay *overlay)
+{
+        struct zl_overlay_plan plan = { .lower_dirs = overlay->lower_dirs,
+                                        .n_lower = zl_strv_len(overlay->lower_dirs),
+                                        .upper = overlay->upper,
+                                        .work = overlay->work };
+
+        return zl_mount_overlay_new(&plan);
 }
 
 void zl_container_look_ahead(void)

@@ -357,16 +357,23 @@ static int classic_bind(int target_fd, int source_fd, bool recursive)
         return reopen(target_fd, source_fd);
 }
 
-/* Makes the superblock of an open context and mounts it. Consumes nothing. */
-static int finish_context(int fs, int target_fd, unsigned long flags)
+/* Makes the superblock of an open context, and a mount of it that has no place. Consumes nothing. */
+static int make_detached(int fs, unsigned long flags)
 {
         int fd, r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL);
 
         if (r < 0)
                 return r;
         fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes_of(flags));
+        return fd < 0 ? -errno : fd;
+}
+
+static int finish_context(int fs, int target_fd, unsigned long flags)
+{
+        int fd = make_detached(fs, flags), r;
+
         if (fd < 0)
-                return -errno;
+                return fd;
         r = attach(fd, target_fd);
         if (r < 0) {
                 zl_close(fd);
@@ -398,7 +405,7 @@ int zl_mount_fs_on(int target_fd, const char *type, const char *source, unsigned
 
 /* lowerdir+ (6.8) takes the directories one by one, highest first, without escaping or a limit on the length. Kernels where overlay
  * does not know the new interface yet (6.1) collect all keys as text and refuse them only at the end, with EINVAL. */
-static int overlay_by_fd(int target_fd, const struct zl_overlay_plan *o)
+int zl_mount_overlay_new(const struct zl_overlay_plan *o)
 {
         _cleanup_close_ int fs = -EBADF;
         int r;
@@ -418,13 +425,17 @@ static int overlay_by_fd(int target_fd, const struct zl_overlay_plan *o)
                 r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", o->work);
         if (r == 0 && !zl_process_is_in_first_userns())
                 r = sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL);
-        return r < 0 ? r : finish_context(fs, target_fd, 0);
+        return r < 0 ? r : make_detached(fs, 0);
 }
 
 int zl_mount_overlay_on(int target_fd, const struct zl_overlay_plan *o)
 {
-        int r = overlay_by_fd(target_fd, o);
+        int fd = zl_mount_overlay_new(o), r = fd < 0 ? fd : attach(fd, target_fd);
 
+        if (r >= 0)
+                return fd;
+        if (fd >= 0)
+                zl_close(fd);
         if (r != -ENOSYS && r != -EINVAL)
                 return r;
         return classic_mount(target_fd, "overlay", "overlay", 0, o->joined);

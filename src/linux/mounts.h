@@ -46,6 +46,9 @@ struct zl_overlay_plan {
         const char *joined;
 };
 int zl_mount_overlay_on(int target_fd, const struct zl_overlay_plan *overlay);
+/* The same without a place yet, for zl_mount_move_on(): it is nowhere to be seen, and gone with its descriptor. -ENOSYS or -EINVAL where the
+ * kernel has no such thing. */
+int zl_mount_overlay_new(const struct zl_overlay_plan *overlay);
 /* The classic option string, escaped; the caller frees. NULL without memory. */
 char *zl_overlay_options(char *const *lower_dirs, const char *upper, const char *work);
 

@@ -65,6 +65,7 @@ struct zl_monitor_launch {
         /* It becomes a workload by zl_monitor_adopt(); until then it ends when the connection of the launch is closed. Its process runs
          * already and waits to be told what to do (`zlayer-wasm spare`); `gated`: it waits for its start, with a command that is none. */
         bool spare, gated;
+        bool same_overlay; /* as it was prepared */
         /* From zl_monitor_start_ahead(); taken over, also on failure. NULL: the program is started now. */
         struct zl_monitor *ahead;
         /* Called while the monitor is at work: what the caller has to do anyway. If it fails so does the launch, but there is a monitor then,
@@ -91,8 +92,15 @@ bool zl_monitor_is_waiting(const struct zl_monitor *monitor);
 /* Tells one that was started ahead where it will be: it takes RUN_DIR while the rest of the launch is thought of, and leaves it if there
  * is none and `monitor` is closed (which waits for that), or if the launch names another. Both directories may be renamed meanwhile, and the
  * name be another then. Does not wait; what goes wrong there is told by the launch. The descriptors are the caller's. */
-int zl_monitor_prepare(struct zl_monitor *monitor, const char *name, int state_dir_fd,
-                       int run_dir_fd, struct zl_error *err);
+struct zl_monitor_preparation {
+        const char *name;
+        int state_dir_fd, run_dir_fd;
+        /* An overlay, as in the launch, that is mounted now. Launches with `same_overlay` get it. NULL: none. */
+        char *const *lower_dirs;
+        const char *upper_dir, *work_dir;
+};
+int zl_monitor_prepare(struct zl_monitor *monitor, const struct zl_monitor_preparation *what,
+                       struct zl_error *err);
 
 /* Starts `program` (or tells launch->ahead) and waits until the container is created: everything is set up, the command does not run yet. An
  * older exit.json is then gone. On failure the container's own error is returned and nothing is left behind. `*ret` (may

@@ -100,13 +100,16 @@ bool zl_monitor_is_waiting(const struct zl_monitor *m)
         return poll(&p, 1, 0) == 0;
 }
 
-int zl_monitor_prepare(struct zl_monitor *m, const char *name, int state_dir_fd, int run_dir_fd,
+int zl_monitor_prepare(struct zl_monitor *m, const struct zl_monitor_preparation *what,
                        struct zl_error *err)
 {
-        int fds[] = { state_dir_fd, run_dir_fd }, r;
+        int fds[] = { what->state_dir_fd, what->run_dir_fd }, r;
 
         zl_monitor_begin(m, ZL_WIRE_PREPARE);
-        zl_wire_put_str(&m->out, name);
+        zl_wire_put_str(&m->out, what->name);
+        zl_wire_put_strv(&m->out, what->lower_dirs);
+        zl_wire_put_str(&m->out, what->upper_dir);
+        zl_wire_put_str(&m->out, what->work_dir);
         r = zl_monitor_send(m, fds, ZL_ARRAY_SIZE(fds), err);
         m->prepared = r >= 0;
         return r;

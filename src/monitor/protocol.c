@@ -340,7 +340,8 @@ enum launch_flags {
         LAUNCH_NO_KEYRING = 1 << 5,
         LAUNCH_SPARE = 1 << 6,
         LAUNCH_GATED = 1 << 7,
-        LAUNCH_KNOWN = (1 << 8) - 1,
+        LAUNCH_SAME_OVERLAY = 1 << 8,
+        LAUNCH_KNOWN = (1 << 9) - 1,
 };
 
 void zl_wire_put_launch(struct zl_buf *buf, const struct zl_monitor_launch *launch)
@@ -351,7 +352,8 @@ void zl_wire_put_launch(struct zl_buf *buf, const struct zl_monitor_launch *laun
                          (launch->systemd_cgroup ? LAUNCH_SYSTEMD : 0) |
                          (launch->no_pivot ? LAUNCH_NO_PIVOT : 0) |
                          (launch->no_new_keyring ? LAUNCH_NO_KEYRING : 0) |
-                         (launch->spare ? LAUNCH_SPARE : 0) | (launch->gated ? LAUNCH_GATED : 0);
+                         (launch->spare ? LAUNCH_SPARE : 0) | (launch->gated ? LAUNCH_GATED : 0) |
+                         (launch->same_overlay ? LAUNCH_SAME_OVERLAY : 0);
         uint32_t fds = (launch->state_dir_fd >= 0) << ZL_LAUNCH_STATE_DIR |
                        (launch->run_dir_fd >= 0) << ZL_LAUNCH_RUN_DIR |
                        (launch->seccomp_fd >= 0) << ZL_LAUNCH_SECCOMP;
@@ -400,6 +402,7 @@ int zl_wire_get_launch(struct zl_wire *wire, struct zl_monitor_launch *ret, uint
         ret->no_new_keyring = flags & LAUNCH_NO_KEYRING;
         ret->spare = flags & LAUNCH_SPARE;
         ret->gated = flags & LAUNCH_GATED;
+        ret->same_overlay = flags & LAUNCH_SAME_OVERLAY;
         *ret_fd_mask = fds;
         if (zl_wire_finish(wire) < 0 || flags & ~(uint32_t)LAUNCH_KNOWN || fds >> ZL_LAUNCH_FDS ||
             !ret->name || !ret->bundle)

@@ -42,10 +42,11 @@ enum zl_wire_type {
                               the streams whose descriptors come along */
         ZL_WIRE_EXEC_KILL, /* i32 signal */
         ZL_WIRE_ATTACH,
-        ZL_WIRE_INPUT,  /* the rest of the message; empty: end of input */
-        ZL_WIRE_LAUNCH, /* see zl_wire_put_launch(); on the inherited socket only */
-        ZL_WIRE_ADOPT,  /* str name, strv arguments, strv env; from whoever launched it only */
-        ZL_WIRE_PREPARE, /* str name; on the inherited socket only, before the launch: its two directories come along */
+        ZL_WIRE_INPUT,   /* the rest of the message; empty: end of input */
+        ZL_WIRE_LAUNCH,  /* see zl_wire_put_launch(); on the inherited socket only */
+        ZL_WIRE_ADOPT,   /* str name, strv arguments, strv env; from whoever launched it only */
+        ZL_WIRE_PREPARE, /* str name, strv lower directories or NULL, str upper, str work; on the inherited socket only, before the launch: its two
+                            directories come along */
         /* from the monitor */
         ZL_WIRE_OK = 128,
         ZL_WIRE_ERROR,  /* u32 code, i32 errno, str message, str hint */

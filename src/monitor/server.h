@@ -142,6 +142,7 @@ struct zl_server {
         struct zl_source keeper; /* the workload's process, if it keeps instances ready */
         uint32_t keep_most, keep_serial;
         bool prepared;     /* the run directory is ours before there is a launch */
+        int overlay_fd;    /* mounted while we waited, for the container to come; negative: none */
         int network_ns_fd; /* made while we waited, for the container to come; negative: none */
         int mount_ns_fd; /* the container's, so that it does not end before that is told; negative: that is not wanted */
         int spare_fd; /* to a process that waits for what it shall run; negative: there is none */

@@ -239,6 +239,7 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
         options.config = config;
         memcpy(options.stdio, pipes.theirs, sizeof(options.stdio));
         options.overlay = launch->lower_dirs ? &overlay : NULL;
+        options.overlay_fd = s->overlay_fd;
         options.die_with_parent = true;
         options.words_come = launch->gated;
         options.init_reaper = launch->init_reaper;
@@ -250,6 +251,8 @@ static int create(struct zl_server *s, const struct zl_monitor_launch *launch,
         options.meanwhile = open_log;
         options.meanwhile_data = &opening;
         r = zl_container_create(&options, &s->container, err);
+        /* Mounted by nobody but the container. */
+        s->overlay_fd = zl_close(s->overlay_fd);
         zl_seccomp_program_done(&seccomp);
         if (r < 0)
                 return r;
@@ -376,8 +379,17 @@ static int receive(struct zl_server *s, struct zl_wire *wire, struct zl_wire_hea
 static int prepare(struct zl_server *s, struct zl_wire *wire, const int *fds, int n_fds)
 {
         const char *name = zl_wire_get_str(wire);
+        char **lower_dirs = zl_wire_get_strv(wire);
+        const char *upper = zl_wire_get_str(wire), *work = zl_wire_get_str(wire);
+        bool is_good = !s->name && name && n_fds == 2 && zl_wire_finish(wire) == 0;
 
-        if (s->name || !name || n_fds != 2 || zl_wire_finish(wire) < 0)
+        if (is_good && lower_dirs) {
+                const struct zl_rootfs_overlay overlay = { lower_dirs, upper, work };
+
+                s->overlay_fd = zl_container_overlay_ahead(&overlay);
+        }
+        free(lower_dirs);
+        if (!is_good)
                 return -EPROTO;
         s->state_dir_fd = fds[0];
         s->run_dir_fd = fds[1];
@@ -427,6 +439,8 @@ static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
                 zl_server_leave(s);
                 s->prepared = false;
         }
+        if (!launch->same_overlay)
+                s->overlay_fd = zl_close(s->overlay_fd);
         zl_close(s->state_dir_fd);
         zl_close(s->run_dir_fd);
         s->state_dir_fd = by_role[ZL_LAUNCH_STATE_DIR];
@@ -461,8 +475,8 @@ static int server_init(struct zl_server *s)
 {
         s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         s->lock_fd = s->terminal_fd = s->state_dir_fd = s->run_dir_fd = s->listener.fd =
-                s->signals.fd = s->keeper.fd = s->spare_fd = s->network_ns_fd = s->mount_ns_fd =
-                        -EBADF;
+                s->signals.fd = s->keeper.fd = s->spare_fd = s->network_ns_fd = s->overlay_fd =
+                        s->mount_ns_fd = -EBADF;
         s->input.fd = s->outputs[0].source.fd = s->outputs[1].source.fd = -EBADF;
         s->listener.ready = zl_server_accept;
         s->message = ZL_BUF_INIT(2 * ZL_WIRE_MAX);

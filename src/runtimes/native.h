@@ -224,12 +224,14 @@ void native_spare_free(struct native_spare *spare);                      /* NULL
 /* A workload of this shape was made: the next one may come. Nothing is done for the shape "". */
 void native_spare_want(struct native *n, const struct zl_service_spec *spec,
                        const struct zl_image *image, const char *shape);
+/* A workload was laid over these: the next may be, too. */
+void native_spare_layers(struct native *n, char *const *dirs, const char *seen);
 /* What an earlier life of ours has left of it. */
 void native_spare_recover(struct native *n, const char *name);
 /* A directory for the state of a workload that is made now, the caller's, or NULL. In a while there is another. */
 struct native_shell *native_spare_shell(struct native *n);
-/* A shell or a spare has another name now: it comes to the disk soon, so that the end of the workload need not wait for it. */
-void native_spare_renamed(struct native *n);
+/* A shell or a spare has another name now: it comes to the disk, `soon` or in a while, so that the end of the workload need not wait for it. */
+void native_spare_renamed(struct native *n, bool soon);
 
 /* ---- native_shell.c --------------------------------------------------------------------------------- */
 
@@ -238,6 +240,13 @@ struct native_shell {
         int state_fd;                         /* locked */
         bool is_prepared;
         struct zl_monitor *monitor; /* in a run directory of that name; NULL: there is none */
+        char layers
+                [ZL_DIGEST_TEXT_MAX]; /* as they were when that mounted the root; "": it has not */
+};
+/* What the next workload may be laid over. */
+struct native_layers {
+        char **dirs; /* LOWEST first, with ours; NULL: unknown */
+        char seen[ZL_DIGEST_TEXT_MAX];
 };
 /* NULL: none can be had. */
 struct native_shell *native_shell_make(struct native *n);
@@ -245,8 +254,10 @@ struct native_shell *native_shell_make(struct native *n);
 int native_shell_fill(int state_fd);
 /* The file of its exit record comes to the disk. Blocks for it. */
 void native_shell_prepare(struct native_shell *shell);
-/* A monitor that waits takes its run directory, and is its own from now on. On failure both are gone. */
-void native_shell_marry(struct native *n, struct native_shell *shell, struct zl_monitor *monitor);
+/* A monitor that waits takes its run directory, and is its own from now on; it mounts the root, if that is known. On failure both are
+ * gone. */
+void native_shell_marry(struct native *n, struct native_shell *shell, struct zl_monitor *monitor,
+                        const struct native_layers *layers);
 /* It is the caller's again, and the run directory gone. NULL: there was none, or it has ended. */
 struct zl_monitor *native_shell_divorce(struct native *n, struct native_shell *shell);
 /* It gets the name of a workload: 0, its descriptor, and its monitor or NULL. Else a negative errno, -EEXIST if the name is taken; then the
@@ -326,6 +337,12 @@ enum native_root_flags {
 /* native_layers.c: the directories of a new workload's root. 0 or a negative errno. */
 int native_make_root_dirs(int state_fd);
 bool native_is_skeleton(const struct native *n, const char *layer); /* our own layer */
+/* The writable layer's root is the root directory that the workload sees: as the uppermost of `layers` has it, of which there is one. */
+int native_copy_root(char *const *layers, int state_fd, struct zl_error *err);
+/* The directories of an image's layers as they are now, each by what is never the same again once it was removed: as text, or its digest.
+ * 0 or a negative errno. */
+int native_mix_layers(struct zl_buf *buf, const struct native *n, char *const *layers);
+int native_see_layers(const struct native *n, char *const *layers, char ret[ZL_DIGEST_TEXT_MAX]);
 /* They become what the image wants, and our layer comes below those in *layers, which may be NULL. */
 int native_make_layers(struct native *n, int state_fd, char ***layers, struct zl_error *err);
 

@@ -140,6 +140,8 @@ static int take_shell(struct native_creation *c)
         struct native_shell *shell = native_spare_shell(c->n);
         int r = shell ? -EEXIST : 0;
 
+        if (shell)
+                memcpy(c->mounted, shell->layers, sizeof(c->mounted));
         while (r == -EEXIST) {
                 r = native_shell_rename(c->n, shell, c->options->name, &c->state_fd, &c->monitor);
                 if (r == 0) {
@@ -455,9 +457,15 @@ static int start_monitor_ahead(struct native_creation *c)
                 return 0;
         state = native_open_state(c->n, name, c->err);
         run = state < 0 ? state : native_make_run(c->n, name, c->err);
-        return run < 0 ? run
-                       : zl_monitor_prepare(c->monitor, native_visible_name(name), state, run,
-                                            c->err);
+        if (run < 0)
+                return run;
+        return zl_monitor_prepare(c->monitor,
+                                  &(struct zl_monitor_preparation){
+                                          .name = native_visible_name(name),
+                                          .state_dir_fd = state,
+                                          .run_dir_fd = run,
+                                  },
+                                  c->err);
 }
 
 /* What a monitor has to know; its strings are the creation's. */
@@ -504,6 +512,15 @@ static int adopt_spare(struct native_creation *c)
         return r;
 }
 
+/* Its layers, and whether a monitor that came with a shell has mounted just these. They may have been removed and unpacked anew meanwhile. */
+static bool is_mounted(struct native_creation *c)
+{
+        if (native_wasm_is(c->image) ||
+            native_see_layers(c->n, c->image->layer_dirs, c->layers) < 0)
+                c->layers[0] = 0;
+        return c->monitor && *c->layers && zl_streq(c->layers, c->mounted);
+}
+
 static int launch_new(struct native_creation *c)
 {
         const struct native_record record = first_record(c);
@@ -511,6 +528,7 @@ static int launch_new(struct native_creation *c)
 
         if (c->spare)
                 return adopt_spare(c);
+        l.same_overlay = is_mounted(c);
         l.seccomp_fd = c->seccomp_fd;
         l.meanwhile = do_the_rest;
         l.meanwhile_data = c;
@@ -580,6 +598,7 @@ static int build_spare(struct native_creation *c, struct native_spare *spare)
                 return r;
         record = first_record(c);
         l.seccomp_fd = c->seccomp_fd;
+        l.same_overlay = is_mounted(c);
         spare->monitor = zl_take_ptr(c->monitor);
         r = launch(c->n, &record, &l, &spare->monitor, c->err);
         /* Its monitor has read it, and the workload gets its own under a name that is free: ext4 writes out at once what replaces a file. */
@@ -670,6 +689,8 @@ int native_create(struct zl_runtime *rt, const struct zl_create_options *options
                 native_keep_connection(n, options->name,
                                        zl_take_ptr(*(c.spare ? &c.spare->monitor : &c.monitor)));
                 native_spare_want(n, options->spec, c.image, c.shape);
+                if (*c.layers)
+                        native_spare_layers(n, c.image->layer_dirs, c.layers);
         }
         creation_done(&c);
         zl_error_done(&own);

@@ -37,7 +37,9 @@ struct native_creation {
         bool held;                    /* the image is */
         char *hosts, *name_file, *resolv_file; /* files for names, as text */
         struct zl_monitor *monitor;            /* started ahead */
-        json_t *network;                       /* what is asked of the networks; NULL: nothing */
+        char layers[ZL_DIGEST_TEXT_MAX],
+                mounted[ZL_DIGEST_TEXT_MAX]; /* of the image, and those that the monitor has mounted */
+        json_t *network;                     /* what is asked of the networks; NULL: nothing */
         int seccomp_fd;
         struct zl_error *err;
 };

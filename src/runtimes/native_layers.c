@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/path.h"
 #include "base/strv.h"
 #include "runtimes/native.h"
@@ -71,6 +72,21 @@ bool native_is_skeleton(const struct native *n, const char *layer)
         return name && zl_streq(name, "/" SKELETON);
 }
 
+int native_mix_layers(struct zl_buf *buf, const struct native *n, char *const *layers)
+{
+        ZL_STRV_FOREACH(layer, layers) {
+                struct stat st;
+
+                if (native_is_skeleton(n, *layer))
+                        continue;
+                if (stat(*layer, &st) < 0)
+                        return -errno;
+                zl_buf_putf(buf, "%ju %ju %jd.%09ld\n", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino,
+                            (intmax_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+        }
+        return zl_buf_error(buf);
+}
+
 /* It becomes the lowest. */
 static int add_skeleton(struct native *n, char ***layers, struct zl_error *err)
 {
@@ -91,8 +107,9 @@ static int add_skeleton(struct native *n, char ***layers, struct zl_error *err)
 }
 
 /* The writable layer's root is the root directory that the workload sees: as the image has it. */
-static int copy_root(const char *layer, int state_fd, struct zl_error *err)
+int native_copy_root(char *const *layers, int state_fd, struct zl_error *err)
 {
+        const char *layer = layers[zl_strv_len(layers) - 1];
         struct stat st;
 
         if (stat(layer, &st) < 0)
@@ -111,13 +128,22 @@ int native_make_root_dirs(int state_fd)
                        : 0;
 }
 
+int native_see_layers(const struct native *n, char *const *layers, char ret[ZL_DIGEST_TEXT_MAX])
+{
+        _cleanup_buf_ struct zl_buf buf = ZL_BUF_INIT(64 << 10);
+        int r = native_mix_layers(&buf, n, layers);
+
+        if (r == 0 && !zl_sha256_text(buf.data, buf.len, ret))
+                r = -ENOMEM;
+        return r;
+}
+
 int native_make_layers(struct native *n, int state_fd, char ***layers, struct zl_error *err)
 {
-        size_t count = zl_strv_len(*layers);
         int r;
 
-        if (count == 0)
+        if (zl_strv_len(*layers) == 0)
                 return 0;
-        r = copy_root((*layers)[count - 1], state_fd, err);
+        r = native_copy_root(*layers, state_fd, err);
         return r < 0 ? r : add_skeleton(n, layers, err);
 }

@@ -75,14 +75,29 @@ void native_shell_prepare(struct native_shell *s)
         s->is_prepared = true;
 }
 
-void native_shell_marry(struct native *n, struct native_shell *s, struct zl_monitor *monitor)
+void native_shell_marry(struct native *n, struct native_shell *s, struct zl_monitor *monitor,
+                        const struct native_layers *layers)
 {
         _cleanup_close_ int state = native_open_state(n, s->name, NULL);
         _cleanup_close_ int run = native_make_run(n, s->name, NULL);
+        _cleanup_free_ char *upper = NULL, *work = NULL;
+        struct zl_monitor_preparation what = { s->name + 1, state, run, NULL, NULL, NULL };
 
         s->monitor = monitor;
-        if (state < 0 || run < 0 || zl_monitor_prepare(monitor, s->name + 1, state, run, NULL) < 0)
+        if (asprintf(&upper, "%s/%s/upper", n->containers_dir, s->name) < 0)
+                upper = NULL;
+        if (asprintf(&work, "%s/%s/work", n->containers_dir, s->name) < 0)
+                work = NULL;
+        if (layers->dirs && upper && work && state >= 0 &&
+            native_copy_root(layers->dirs, state, NULL) == 0) {
+                what.lower_dirs = layers->dirs;
+                what.upper_dir = upper;
+                what.work_dir = work;
+        }
+        if (state < 0 || run < 0 || zl_monitor_prepare(monitor, &what, NULL) < 0)
                 zl_monitor_close(native_shell_divorce(n, s));
+        else if (what.lower_dirs)
+                memcpy(s->layers, layers->seen, sizeof(s->layers));
 }
 
 struct zl_monitor *native_shell_divorce(struct native *n, struct native_shell *s)
@@ -92,6 +107,7 @@ struct zl_monitor *native_shell_divorce(struct native *n, struct native_shell *s
         if (!monitor)
                 return NULL;
         zl_rm_rf_at(n->run_fd, s->name);
+        s->layers[0] = 0;
         if (zl_monitor_is_waiting(monitor))
                 return monitor;
         zl_monitor_close(monitor);
@@ -104,7 +120,7 @@ int native_shell_rename(struct native *n, struct native_shell *s, const char *na
         if (renameat2(n->containers_fd, s->name, n->containers_fd, name, RENAME_NOREPLACE) < 0)
                 return -errno;
         if (s->is_prepared)
-                native_spare_renamed(n);
+                native_spare_renamed(n, false);
         /* A directory of that name that somebody left there, or a monitor that has ended: then it is launched as if there were none. */
         if (s->monitor && (!zl_monitor_is_waiting(s->monitor) ||
                            renameat2(n->run_fd, s->name, n->run_fd, name, RENAME_NOREPLACE) < 0))

@@ -53,12 +53,12 @@
 /* The same for a monitor, from the launch of the one before: it has started by then. And from its start, if there is one earlier. */
 #define MONITOR_QUIET_NSEC (50 * ZL_NSEC_PER_MSEC)
 #define DELEGATE_QUIET_NSEC (500 * ZL_NSEC_PER_MSEC) /* an external runtime takes about fifty */
-#define MONITOR_STARTED_NSEC (1 * ZL_NSEC_PER_MSEC)
+#define STARTED_NSEC (1 * ZL_NSEC_PER_MSEC)
 /* A shell is made so long after the monitor: what comes right after a start, as an exec, comes first. */
 #define SHELL_NSEC (3 * ZL_NSEC_PER_MSEC)
 /* And so long until its exit record comes to the disk. */
 #define PREPARE_NSEC (30 * ZL_NSEC_PER_MSEC)
-/* After a directory was renamed, unless its workload has started by then. */
+/* After a directory was renamed: its start comes first, and what comes right after that. A module may have ended by then. */
 #define SYNC_NSEC (20 * ZL_NSEC_PER_MSEC)
 
 /* Of one kind. */
@@ -79,10 +79,12 @@ struct native_spares {
         struct slot slots[NATIVE_SPARE_KINDS];
         struct zl_monitor *monitor; /* one that waits */
         struct native_shell *shell;
-        bool renamed;        /* a directory was, and that is not on the disk yet */
-        int64_t sync_at;     /* when it is brought there: its start comes first */
-        int64_t launched_at; /* 0: neither of the two is wanted */
-        int64_t made_at;     /* when the first is made */
+        struct native_layers layers; /* of the last workload */
+        bool layers_again;           /* and of the one before */
+        bool renamed;                /* a directory was, and that is not on the disk yet */
+        int64_t sync_at;             /* when it is brought there: its start comes first */
+        int64_t launched_at;         /* 0: neither of the two is wanted */
+        int64_t made_at;             /* when the first is made */
 };
 
 /* ---- shape ------------------------------------------------------------------------------------------- */
@@ -139,22 +141,6 @@ static bool waits_for_command(const struct native *n, const struct zl_create_opt
                is_plain(o) && zl_strv_len(image->volumes) == 0;
 }
 
-/* The directories of the image's layers, each by what is never the same again once it was removed. */
-static int mix_layers(struct zl_buf *buf, const struct native *n, const struct zl_image *image)
-{
-        ZL_STRV_FOREACH(layer, image->layer_dirs) {
-                struct stat st;
-
-                if (native_is_skeleton(n, *layer))
-                        continue;
-                if (stat(*layer, &st) < 0)
-                        return -errno;
-                zl_buf_putf(buf, "%ju %ju %jd.%09ld\n", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino,
-                            (intmax_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
-        }
-        return 0;
-}
-
 /* Labels become annotations, of which the engine reads these. */
 static bool labels_matter(const struct zl_service_spec *spec)
 {
@@ -203,9 +189,7 @@ int native_spare_shape(const struct native *n, const struct zl_create_options *o
         if (module)
                 return 1;
         zl_buf_putf(&buf, "%s\n%s\n", ret, image->digest);
-        r = mix_layers(&buf, n, image);
-        if (r == 0)
-                r = zl_buf_error(&buf);
+        r = native_mix_layers(&buf, n, image->layer_dirs);
         if (r == 0 && !zl_sha256_text(buf.data, buf.len, ret))
                 r = -ENOMEM;
         return r < 0 ? r : 1;
@@ -301,7 +285,7 @@ int native_spare_rename(struct native *n, struct native_spare *s, const char *na
                 native_erase_dirs(n, name, NULL);
         }
         if (r == 0)
-                native_spare_renamed(n);
+                native_spare_renamed(n, s->kind == NATIVE_SPARE_MODULE);
         if (r < 0) {
                 zl_monitor_stop(s->monitor, SIGKILL, 0, NULL, NULL);
                 native_erase_dirs(n, s->name, NULL);
@@ -418,6 +402,7 @@ static bool is_complete(const struct native_spares *all)
 static bool step_shell(struct native *n, struct native_spares *all, int64_t now)
 {
         struct native_shell *shell = all->shell;
+        struct native_layers layers = { NULL };
         struct zl_monitor *monitor = NULL;
 
         if (!all->launched_at || is_complete(all) ||
@@ -426,15 +411,18 @@ static bool step_shell(struct native *n, struct native_spares *all, int64_t now)
         all->shell = NULL;
         if (!shell || !shell->monitor)
                 monitor = zl_take_ptr(all->monitor);
+        if (monitor && all->layers_again && zl_strv_dup(all->layers.dirs, &layers.dirs) == 0)
+                memcpy(layers.seen, all->layers.seen, sizeof(layers.seen));
         pthread_mutex_unlock(&all->lock);
         if (!shell)
                 shell = native_shell_make(n);
         else if (!shell->is_prepared)
                 native_shell_prepare(shell);
         if (shell && monitor)
-                native_shell_marry(n, shell, monitor);
+                native_shell_marry(n, shell, monitor, &layers);
         else
                 zl_monitor_close(monitor);
+        zl_strv_free(layers.dirs);
         make_hold(n);
         pthread_mutex_lock(&all->lock);
         all->shell = shell;
@@ -623,6 +611,23 @@ static void put_off(struct native *n)
         pthread_cond_signal(&all->news);
 }
 
+void native_spare_layers(struct native *n, char *const *layers, const char *seen)
+{
+        struct native_spares *all = n->spares;
+        char **dirs = NULL;
+
+        if (!all)
+                return;
+        pthread_mutex_lock(&all->lock);
+        all->layers_again = zl_streq(all->layers.seen, seen);
+        if (!all->layers_again && zl_strv_dup(layers, &dirs) == 0) {
+                zl_strv_free(all->layers.dirs);
+                all->layers.dirs = dirs;
+                memcpy(all->layers.seen, seen, sizeof(all->layers.seen));
+        }
+        pthread_mutex_unlock(&all->lock);
+}
+
 struct native_shell *native_spare_shell(struct native *n)
 {
         struct native_shell *s;
@@ -636,11 +641,11 @@ struct native_shell *native_spare_shell(struct native *n)
         return s;
 }
 
-void native_spare_renamed(struct native *n)
+void native_spare_renamed(struct native *n, bool soon)
 {
         pthread_mutex_lock(&n->spares->lock);
         n->spares->renamed = true;
-        n->spares->sync_at = zl_now_monotonic() + SYNC_NSEC;
+        n->spares->sync_at = soon ? 0 : zl_now_monotonic() + SYNC_NSEC;
         pthread_cond_signal(&n->spares->news);
         pthread_mutex_unlock(&n->spares->lock);
 }
@@ -672,11 +677,10 @@ void native_spare_started(struct native *n)
         if (!all)
                 return;
         pthread_mutex_lock(&all->lock);
-        all->sync_at = 0;
-        if (all->launched_at && (!has_monitor(all) || !all->shell))
-                all->made_at = zl_now_monotonic() + MONITOR_STARTED_NSEC;
-        if (all->launched_at || all->renamed)
+        if (all->launched_at && (!has_monitor(all) || !all->shell)) {
+                all->made_at = zl_now_monotonic() + STARTED_NSEC;
                 pthread_cond_signal(&all->news);
+        }
         pthread_mutex_unlock(&all->lock);
 }
 
@@ -718,6 +722,7 @@ void native_spares_close(struct native *n)
         }
         zl_monitor_close(all->monitor);
         native_shell_discard(n, all->shell);
+        zl_strv_free(all->layers.dirs);
         pthread_cond_destroy(&all->news);
         pthread_mutex_destroy(&all->lock);
         free(all);

@@ -117,6 +117,58 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         is_state run.second.1 running
 }
 
+@test "monitor spare: it has mounted the root of the image that came twice, and nobody else's" {
+        image() { # NAME TEXT
+                make_busybox_rootfs "$ZL_DIR/$2"
+                echo "$2" >"$ZL_DIR/$2/which"
+                tar -C "$ZL_DIR/$2" -cf "$ZL_DIR/$2.tar" .
+                zl image import "$ZL_DIR/$2.tar" "$1"
+        }
+        from() { # IMAGE NAME
+                wait_until 10 ready
+                post /v1/containers "{\"name\": \"$2\", \"service\": {\"image\": {\"name\": \"$1\"}, \"command\": {\"entrypoint\": [\"/bin/sleep\", \"600\"]},
+                        \"stop_grace_period\": \"0s\", \"resources\": {\"pids_limit\": $((++N))}}}"
+        }
+        is_ahead() { inside "$1" grep ' / overlay ' /proc/mounts | grep -q 'upperdir=[^,]*/\.shell-'; }
+        local N=50
+        image one first
+        image two second
+        start_daemon
+        create zero
+        from one a
+        from one b
+        run ! is_ahead b
+        from one c
+        is_ahead c
+        assert_equal "$(inside c cat /which)" first
+        inside c touch /made
+        [ -e "$ZLAYER_ROOT_DIR/containers/run.c.1/upper/made" ]
+        run ! inside b ls /made
+        # Another image than the one that is mounted.
+        from two d
+        run ! is_ahead d
+        assert_equal "$(inside d cat /which)" second
+        from one e
+        run ! is_ahead e
+        from one f
+        # The same name, but its layers are others by now.
+        image one third
+        from one g
+        run ! is_ahead g
+        assert_equal "$(inside g cat /which)" third
+        assert_equal "$(inside f cat /which)" first
+        # The same image, whose layers were removed and unpacked anew while they were mounted.
+        from one h
+        wait_until 10 ready
+        for name in c d e f g h a b; do zl rm -f "run.$name.1"; done
+        zl image rm one
+        zl image prune --all
+        zl image import "$ZL_DIR/third.tar" one
+        from one i
+        run ! is_ahead i
+        assert_equal "$(inside i cat /which)" third
+}
+
 # Its program makes a network of its own. And what the monitor passes over in the configuration stays in it, also where it is written anew.
 @test "monitor spare: that of an external runtime" {
         skip_unless "runc is not installed" has_program runc

@@ -202,6 +202,12 @@ void zl_container_set_config(struct zl_container *c, const struct zl_oci_config 
         (void)config;
 }
 
+int zl_container_overlay_ahead(const struct zl_rootfs_overlay *overlay)
+{
+        (void)overlay;
+        return -EOPNOTSUPP;
+}
+
 void zl_container_look_ahead(void)
 {
 }

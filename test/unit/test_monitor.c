@@ -361,6 +361,15 @@ static void test_waiting(void **state)
         zl_exit_record_done(&record);
 }
 
+static int prepare(struct place *p, struct zl_monitor *m, const char *name, int run)
+{
+        const struct zl_monitor_preparation what = { .name = name,
+                                                     .state_dir_fd = p->state,
+                                                     .run_dir_fd = run };
+
+        return zl_monitor_prepare(m, &what, &p->err);
+}
+
 /* One that knows for whom it will be has the directory; nothing of it is left when nothing comes of it. */
 static void test_prepared(void **state)
 {
@@ -370,7 +379,7 @@ static void test_prepared(void **state)
         int other;
 
         assert_int_equal(zl_monitor_start_ahead(program(), NULL, &first, &p->err), 0);
-        assert_int_equal(zl_monitor_prepare(first, p->launch.name, p->state, p->run, &p->err), 0);
+        assert_int_equal(prepare(p, first, p->launch.name, p->run), 0);
         for (int i = 0; i < 500 && zl_monitor_is_alive(p->run, NULL, NULL) == 0; i++)
                 usleep(10 * 1000);
         assert_int_equal(zl_monitor_is_alive(p->run, NULL, NULL), 1);
@@ -378,7 +387,7 @@ static void test_prepared(void **state)
         /* Another is told so, when it is launched. */
         write_config(p, false, "exit 7");
         assert_int_equal(zl_monitor_start_ahead(program(), NULL, &second, &p->err), 0);
-        assert_int_equal(zl_monitor_prepare(second, p->launch.name, p->state, p->run, &p->err), 0);
+        assert_int_equal(prepare(p, second, p->launch.name, p->run), 0);
         p->launch.ahead = second;
         assert_true(zl_monitor_launch(program(), &p->launch, NULL, &p->err) < 0);
         assert_int_equal(p->err.code, ZL_E_EXISTS);
@@ -395,7 +404,7 @@ static void test_prepared(void **state)
         other = openat(p->run, "other", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(other >= 0);
         assert_int_equal(zl_monitor_start_ahead(program(), NULL, &second, &p->err), 0);
-        assert_int_equal(zl_monitor_prepare(second, "another", p->state, other, &p->err), 0);
+        assert_int_equal(prepare(p, second, "another", other), 0);
         p->launch.ahead = second;
         assert_int_equal(zl_monitor_launch(program(), &p->launch, &second, &p->err), 0);
         assert_int_equal(unlinkat(p->run, "other", AT_REMOVEDIR), 0);

@@ -375,14 +375,35 @@ static int receive(struct zl_server *s, struct zl_wire *wire, struct zl_wire_hea
         return (int)n_fds;
 }
 
-/* For whom we shall be. Who asked waits for no answer, so what cannot be had now is tried once more, and told, when the launch comes. */
+/* What was prepared is not what comes. */
+static void unprepare(struct zl_server *s)
+{
+        s->overlay_fd = zl_close(s->overlay_fd);
+        if (s->prepared)
+                zl_server_leave(s);
+        s->prepared = false;
+}
+
+static void take_dirs(struct zl_server *s, int state, int run)
+{
+        zl_close(s->state_dir_fd);
+        zl_close(s->run_dir_fd);
+        s->state_dir_fd = state;
+        s->run_dir_fd = run;
+}
+
+/* Where we shall be. Who asked waits for no answer, so what cannot be had now is tried once more, and told, when the launch comes. */
 static int prepare(struct zl_server *s, struct zl_wire *wire, const int *fds, int n_fds)
 {
         const char *name = zl_wire_get_str(wire);
         char **lower_dirs = zl_wire_get_strv(wire);
         const char *upper = zl_wire_get_str(wire), *work = zl_wire_get_str(wire);
-        bool is_good = !s->name && name && n_fds == 2 && zl_wire_finish(wire) == 0;
+        bool is_good = name && n_fds == 2 && zl_wire_finish(wire) == 0;
 
+        if (is_good) {
+                unprepare(s);
+                take_dirs(s, fds[0], fds[1]);
+        }
         if (is_good && lower_dirs) {
                 const struct zl_rootfs_overlay overlay = { lower_dirs, upper, work };
 
@@ -391,10 +412,7 @@ static int prepare(struct zl_server *s, struct zl_wire *wire, const int *fds, in
         free(lower_dirs);
         if (!is_good)
                 return -EPROTO;
-        s->state_dir_fd = fds[0];
-        s->run_dir_fd = fds[1];
-        s->name = strdup(name);
-        if (!s->name)
+        if (zl_replace_str(&s->name, name) < 0)
                 return -ENOMEM;
         s->prepared = zl_server_enter(s, NULL) == 0;
         if (!s->prepared)
@@ -420,7 +438,7 @@ static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
         uint32_t mask;
         int n = receive(s, &wire, &head, fds);
 
-        if (n >= 0 && head.type == ZL_WIRE_PREPARE) {
+        while (n >= 0 && head.type == ZL_WIRE_PREPARE) {
                 n = prepare(s, &wire, fds, n);
                 if (n == 0)
                         n = receive(s, &wire, &head, fds);
@@ -435,16 +453,11 @@ static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
         launch->seccomp_fd = by_role[ZL_LAUNCH_SECCOMP];
         if (by_role[ZL_LAUNCH_STATE_DIR] < 0 || by_role[ZL_LAUNCH_RUN_DIR] < 0)
                 return -EPROTO;
-        if (s->prepared && !is_same(s->run_dir_fd, by_role[ZL_LAUNCH_RUN_DIR])) {
-                zl_server_leave(s);
-                s->prepared = false;
-        }
+        if (s->prepared && !is_same(s->run_dir_fd, by_role[ZL_LAUNCH_RUN_DIR]))
+                unprepare(s);
         if (!launch->same_overlay)
                 s->overlay_fd = zl_close(s->overlay_fd);
-        zl_close(s->state_dir_fd);
-        zl_close(s->run_dir_fd);
-        s->state_dir_fd = by_role[ZL_LAUNCH_STATE_DIR];
-        s->run_dir_fd = by_role[ZL_LAUNCH_RUN_DIR];
+        take_dirs(s, by_role[ZL_LAUNCH_STATE_DIR], by_role[ZL_LAUNCH_RUN_DIR]);
         return 0;
 }
 

@@ -113,6 +113,10 @@ int native_record_load(struct native *n, int state_fd, const char *name, struct 
 /* Writes status.json: generation, image, created_at, delegate, wasm of the record; a user's: its group, too. */
 int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
                               struct zl_error *err);
+/* The same in two steps: with the second the workload exists. */
+int native_record_draft_status(struct native *n, int state_fd, const struct native_record *record,
+                               struct zl_error *err);
+int native_record_publish_status(int state_fd, struct zl_error *err);
 
 /* Directory of a workload; ZL_E_NOT_FOUND. The caller closes. */
 int native_open_state(struct native *n, const char *name, struct zl_error *err);

@@ -351,6 +351,20 @@ static int write_names_early(struct native_creation *c)
         return c->shell ? 0 : native_write_names(c, c->err);
 }
 
+static int draft_status(struct native_creation *c, struct zl_error *err)
+{
+        _cleanup_free_ char *group = NULL;
+        struct native_record record = { .generation = 1,
+                                        .image = c->spec->image.name,
+                                        .created_at = c->created_at,
+                                        .delegate = c->n->delegate,
+                                        .wasm = c->wasm != NULL };
+        int r = c->spare ? 0 : native_find_group(c->n, c->options->name, &group, err);
+
+        record.cgroup = c->spare ? c->spare->cgroup : group;
+        return r < 0 ? r : native_record_draft_status(c->n, c->state_fd, &record, err);
+}
+
 /* What there is time for while the monitor makes the container. */
 static int do_the_rest(void *data, struct zl_error *err)
 {
@@ -361,7 +375,9 @@ static int do_the_rest(void *data, struct zl_error *err)
                 r = native_write_names(c, err);
         if (r == 0)
                 r = native_keep_filter(c, err);
-        return r < 0 ? r : write_document(c, err);
+        if (r == 0)
+                r = write_document(c, err);
+        return r < 0 ? r : draft_status(c, err);
 }
 
 /* ---- monitor ------------------------------------------------------------------------------------- */
@@ -537,16 +553,7 @@ static int launch_new(struct native_creation *c)
 
 static int finish(struct native_creation *c)
 {
-        _cleanup_free_ char *group = NULL;
-        struct native_record record = { .generation = 1,
-                                        .image = c->spec->image.name,
-                                        .created_at = c->created_at,
-                                        .delegate = c->n->delegate,
-                                        .wasm = c->wasm != NULL };
-        int r = c->spare ? 0 : native_find_group(c->n, c->options->name, &group, c->err);
-
-        record.cgroup = c->spare ? c->spare->cgroup : group;
-        return r < 0 ? r : native_record_save_status(c->n, c->state_fd, &record, c->err);
+        return native_record_publish_status(c->state_fd, c->err);
 }
 
 static void ignore_warning(const char *text, void *data)

@@ -157,23 +157,19 @@ int native_record_load(struct native *n, int state_fd, const char *name, struct 
         return 0;
 }
 
-/* The first of a state that was a shell has its file already. */
-static int put_status(int state_fd, const char *text)
+/* The first of a state that was a shell has its file already, empty. */
+static int write_status(int state_fd, const char *text)
 {
         _cleanup_close_ int fd = openat(state_fd, NATIVE_STATUS_NEW,
-                                        O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-        int r;
+                                        O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int r = fd < 0 ? -errno : zl_write_full(fd, text, strlen(text));
 
-        if (fd < 0)
-                return zl_write_file_at(state_fd, NATIVE_STATUS, text, strlen(text), 0600, 0);
-        r = zl_write_full(fd, text, strlen(text));
-        if (r == 0 && renameat(state_fd, NATIVE_STATUS_NEW, state_fd, NATIVE_STATUS) < 0)
-                r = -errno;
-        return r;
+        /* Somebody may have died over a longer one. */
+        return r == 0 && ftruncate(fd, (off_t)strlen(text)) < 0 ? -errno : r;
 }
 
-int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
-                              struct zl_error *err)
+int native_record_draft_status(struct native *n, int state_fd, const struct native_record *record,
+                               struct zl_error *err)
 {
         _cleanup_json_ json_t *d = json_pack("{s:i, s:s, s:s?, s:I, s:b, s:b}", "generation",
                                              (int)record->generation, "boot_id", n->host.boot_id,
@@ -187,8 +183,23 @@ int native_record_save_status(struct native *n, int state_fd, const struct nativ
                 r = zl_json_set(d, "cgroup", json_string(record->cgroup));
         if (r < 0 || !(text = zl_json_dump(d, 0)))
                 return zl_fail_oom(err);
-        r = put_status(state_fd, text);
+        r = write_status(state_fd, text);
         return r < 0 ? zl_fail_errno(err, -r, "cannot write %s", NATIVE_STATUS) : 0;
+}
+
+int native_record_publish_status(int state_fd, struct zl_error *err)
+{
+        if (renameat(state_fd, NATIVE_STATUS_NEW, state_fd, NATIVE_STATUS) < 0)
+                return zl_fail_errno(err, errno, "cannot write %s", NATIVE_STATUS);
+        return 0;
+}
+
+int native_record_save_status(struct native *n, int state_fd, const struct native_record *record,
+                              struct zl_error *err)
+{
+        int r = native_record_draft_status(n, state_fd, record, err);
+
+        return r < 0 ? r : native_record_publish_status(state_fd, err);
 }
 
 /* ---- status -------------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@
 /* The same for a monitor, from the launch of the one before: it has started by then. And from its start, if there is one earlier. */
 #define MONITOR_QUIET_NSEC (50 * ZL_NSEC_PER_MSEC)
 #define DELEGATE_QUIET_NSEC (500 * ZL_NSEC_PER_MSEC) /* an external runtime takes about fifty */
-#define STARTED_NSEC (1 * ZL_NSEC_PER_MSEC)
+#define STARTED_NSEC (3 * ZL_NSEC_PER_MSEC)
 /* A shell is made so long after the monitor: what comes right after a start, as an exec, comes first. */
 #define SHELL_NSEC (3 * ZL_NSEC_PER_MSEC)
 /* And so long until its exit record comes to the disk. */

@@ -399,11 +399,12 @@ static void test_prepared(void **state)
         assert_int_equal(faccessat(p->run, "monitor.sock", F_OK, 0), -1);
         assert_int_equal(faccessat(p->run, "monitor.pid", F_OK, 0), -1);
 
-        /* The launch may have another directory, and the workload another name. */
+        /* The launch may have another directory, and the workload another name; what is prepared may be prepared for another. */
         assert_int_equal(mkdirat(p->run, "other", 0700), 0);
         other = openat(p->run, "other", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(other >= 0);
         assert_int_equal(zl_monitor_start_ahead(program(), NULL, &second, &p->err), 0);
+        assert_int_equal(prepare(p, second, "first", p->run), 0);
         assert_int_equal(prepare(p, second, "another", other), 0);
         p->launch.ahead = second;
         assert_int_equal(zl_monitor_launch(program(), &p->launch, &second, &p->err), 0);

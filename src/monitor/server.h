@@ -11,7 +11,7 @@
  *   server_exec.c    commands run inside
  *   server_keep.c    instances of a WebAssembly workload that keeps some ready
  *   server_spare.c   a process that waits for its module
- *   server_wait.c    a monitor that was started before there is anything to do
+ *   server_wait.c    until the launch request: a monitor that was started before there is anything to do
  */
 #pragma once
 
@@ -24,6 +24,7 @@
 #include "monitor/protocol.h"
 
 enum {
+        ZL_SERVER_LAUNCH_FD = 3, /* the socket that it is born with */
         ZL_SERVER_CONNS_MAX = 1024,
         ZL_SERVER_EVENTS = 16, /* taken from epoll at once */
         /* One buffer serves for messages and for output; pages that were never used are no memory. */
@@ -264,6 +265,8 @@ void zl_server_spare_orphan(struct zl_server *s, const struct zl_conn *conn);
 /* Of a monitor that was started as one that waits (argv says so): does what can be done before it knows for whom. Otherwise, and where that
  * fails, nothing. */
 void zl_server_wait_prepare(struct zl_server *s, int argc, char **argv);
+/* Receives the launch request, and before that where it will be. -EPROTO: none comes. */
+int zl_server_wait(struct zl_server *s, struct zl_monitor_launch *launch);
 /* It is this workload's from now on: ps shows it, a spare as one. */
 void zl_server_wait_done(int argc, char **argv, const struct zl_monitor_launch *launch);
 void zl_server_show_name(const char *name);

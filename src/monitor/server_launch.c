@@ -27,7 +27,7 @@
 #include "monitor/main.h"
 #include "monitor/server.h"
 
-enum { LAUNCH_FD = 3, MONITOR_LOG_MAX = 256 * 1024 };
+enum { MONITOR_LOG_MAX = 256 * 1024 };
 
 #define MONITOR_LOG_NAME "monitor.log"
 
@@ -363,104 +363,6 @@ int zl_server_launch(struct zl_server *s, struct zl_monitor_launch *launch, stru
 
 /* ---- the program --------------------------------------------------------------------------------------------------- */
 
-/* One message on the inherited socket. Returns how many descriptors came along, or a negative errno. */
-static int receive(struct zl_server *s, struct zl_wire *wire, struct zl_wire_head *head,
-                   int fds[ZL_LAUNCH_FDS])
-{
-        size_t n_fds = ZL_LAUNCH_FDS;
-        ssize_t n = zl_recv_fds(LAUNCH_FD, s->scratch, ZL_SERVER_SCRATCH, fds, &n_fds, 0);
-
-        if (n <= 0 || zl_wire_open(wire, s->scratch, (size_t)n, head) < 0)
-                return -EPROTO;
-        return (int)n_fds;
-}
-
-/* What was prepared is not what comes. */
-static void unprepare(struct zl_server *s)
-{
-        s->overlay_fd = zl_close(s->overlay_fd);
-        if (s->prepared)
-                zl_server_leave(s);
-        s->prepared = false;
-}
-
-static void take_dirs(struct zl_server *s, int state, int run)
-{
-        zl_close(s->state_dir_fd);
-        zl_close(s->run_dir_fd);
-        s->state_dir_fd = state;
-        s->run_dir_fd = run;
-}
-
-/* Where we shall be. Who asked waits for no answer, so what cannot be had now is tried once more, and told, when the launch comes. */
-static int prepare(struct zl_server *s, struct zl_wire *wire, const int *fds, int n_fds)
-{
-        const char *name = zl_wire_get_str(wire);
-        char **lower_dirs = zl_wire_get_strv(wire);
-        const char *upper = zl_wire_get_str(wire), *work = zl_wire_get_str(wire);
-        bool is_good = name && n_fds == 2 && zl_wire_finish(wire) == 0;
-
-        if (is_good) {
-                unprepare(s);
-                take_dirs(s, fds[0], fds[1]);
-        }
-        if (is_good && lower_dirs) {
-                const struct zl_rootfs_overlay overlay = { lower_dirs, upper, work };
-
-                s->overlay_fd = zl_container_overlay_ahead(&overlay);
-        }
-        free(lower_dirs);
-        if (!is_good)
-                return -EPROTO;
-        if (zl_replace_str(&s->name, name) < 0)
-                return -ENOMEM;
-        s->prepared = zl_server_enter(s, NULL) == 0;
-        if (!s->prepared)
-                zl_server_leave(s);
-        zl_container_look_ahead();
-        return 0;
-}
-
-static bool is_same(int a, int b)
-{
-        struct stat one, other;
-
-        return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
-               one.st_ino == other.st_ino;
-}
-
-static int receive_launch(struct zl_server *s, struct zl_monitor_launch *launch)
-{
-        int fds[ZL_LAUNCH_FDS] = { -1, -1, -1 }, next = 0;
-        int by_role[ZL_LAUNCH_FDS] = { -1, -1, -1 };
-        struct zl_wire_head head;
-        struct zl_wire wire;
-        uint32_t mask;
-        int n = receive(s, &wire, &head, fds);
-
-        while (n >= 0 && head.type == ZL_WIRE_PREPARE) {
-                n = prepare(s, &wire, fds, n);
-                if (n == 0)
-                        n = receive(s, &wire, &head, fds);
-        }
-        if (n < 0 || head.type != ZL_WIRE_LAUNCH || zl_wire_get_launch(&wire, launch, &mask) < 0 ||
-            __builtin_popcount(mask) != n)
-                return -EPROTO;
-        for (int i = 0; i < ZL_LAUNCH_FDS; i++) {
-                if (mask & 1U << i)
-                        by_role[i] = fds[next++];
-        }
-        launch->seccomp_fd = by_role[ZL_LAUNCH_SECCOMP];
-        if (by_role[ZL_LAUNCH_STATE_DIR] < 0 || by_role[ZL_LAUNCH_RUN_DIR] < 0)
-                return -EPROTO;
-        if (s->prepared && !is_same(s->run_dir_fd, by_role[ZL_LAUNCH_RUN_DIR]))
-                unprepare(s);
-        if (!launch->same_overlay)
-                s->overlay_fd = zl_close(s->overlay_fd);
-        take_dirs(s, by_role[ZL_LAUNCH_STATE_DIR], by_role[ZL_LAUNCH_RUN_DIR]);
-        return 0;
-}
-
 static int become_daemon(void)
 {
         int fd, r;
@@ -509,7 +411,7 @@ int zl_monitor_main(int argc, char **argv)
         struct stat st;
         int r;
 
-        if (fstat(LAUNCH_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+        if (fstat(ZL_SERVER_LAUNCH_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
                 dprintf(STDERR_FILENO, "zlayer-monitor is started by zlayer-agent, one for each "
                                        "workload, and not by hand\n");
                 return 2;
@@ -517,24 +419,25 @@ int zl_monitor_main(int argc, char **argv)
         if (become_daemon() < 0 || server_init(s) < 0)
                 return EXIT_FAILURE;
         zl_server_wait_prepare(s, argc, argv);
-        if (receive_launch(s, &launch) < 0) {
+        if (zl_server_wait(s, &launch) < 0) {
                 zl_server_leave(s);
                 return EXIT_FAILURE;
         }
         zl_server_wait_done(argc, argv, &launch);
-        zl_fd_set_cloexec(LAUNCH_FD, true);
+        zl_fd_set_cloexec(ZL_SERVER_LAUNCH_FD, true);
         zl_log_set(ZL_LOG_INFO, log_sink, s);
         r = zl_server_launch(s, &launch, &err);
         free((void *)launch.lower_dirs);
         zl_close(launch.seccomp_fd);
         /* The launcher's socket becomes a connection like any other. */
-        if (r >= 0 && zl_server_add_conn(s, LAUNCH_FD) < 0)
+        if (r >= 0 && zl_server_add_conn(s, ZL_SERVER_LAUNCH_FD) < 0)
                 r = zl_fail_oom(&err);
         if (r < 0) {
                 zl_wire_begin(&s->message, ZL_WIRE_ERROR, 1);
                 zl_wire_put_error(&s->message, &err);
                 if (zl_wire_end(&s->message) >= 0)
-                        zl_send_fds(LAUNCH_FD, s->message.data, s->message.len, NULL, 0, 0);
+                        zl_send_fds(ZL_SERVER_LAUNCH_FD, s->message.data, s->message.len, NULL, 0,
+                                    0);
                 return EXIT_FAILURE;
         }
         if (launch.spare)

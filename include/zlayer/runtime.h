@@ -404,6 +404,15 @@ ZL_PUBLIC void zl_attach_close(struct zl_attach *attach);
 
 /* ---- figures ----------------------------------------------------------------------------------------- */
 
+/* Of one resource: for how long some of the processes that had work waited for it, and for how long all of them did; the averages
+ * are percents of the last 10, 60 and 300 seconds (the kernel's pressure stall information). */
+struct zl_pressure {
+        struct zl_pressure_line {
+                double avg10, avg60, avg300;
+                uint64_t total_usec;
+        } some, full;
+};
+
 struct zl_stats {
         int64_t time;      /* when the figures were read */
         uint64_t cpu_usec; /* processor time used so far */
@@ -416,6 +425,8 @@ struct zl_stats {
         uint64_t io_read_bytes, io_write_bytes;
         uint64_t net_rx_bytes, net_tx_bytes;
         uint64_t oom_kills;
+        bool has_pressure; /* the kernel tells, and there is a group of version 2 */
+        struct zl_pressure cpu_pressure, memory_pressure, io_pressure;
 };
 /* A figure whose controller is missing is 0. */
 ZL_PUBLIC int zl_runtime_stats(struct zl_runtime *rt, const char *name, struct zl_stats *ret,

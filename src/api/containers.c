@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "base/random.h"
 #include "base/strv.h"
+#include "runtimes/runtime.h"
 #include "spec/spec.h"
 #include "spec/tables.h"
 
@@ -90,7 +91,7 @@ int zl_api_stats_work(struct zl_api_request *rq, struct zl_error *err)
         if (r < 0)
                 return r;
         rq->result = json_pack(
-                "{s:s, s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                "{s:s, s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                 "name", name, "time", zl_format_rfc3339(s.time, time), "cpu_usec",
                 json_count(s.cpu_usec), "cpu_throttled_usec", json_count(s.cpu_throttled_usec),
                 "cpu_limit", s.cpu_limit, "memory_bytes", json_count(s.memory_bytes), "memory_peak",
@@ -98,7 +99,8 @@ int zl_api_stats_work(struct zl_api_request *rq, struct zl_error *err)
                 json_count(s.pids), "pids_limit", json_count(s.pids_limit), "io_read_bytes",
                 json_count(s.io_read_bytes), "io_write_bytes", json_count(s.io_write_bytes),
                 "net_rx_bytes", json_count(s.net_rx_bytes), "net_tx_bytes",
-                json_count(s.net_tx_bytes), "oom_kills", json_count(s.oom_kills));
+                json_count(s.net_tx_bytes), "oom_kills", json_count(s.oom_kills), "pressure",
+                zl_stats_pressure_json(&s));
         return rq->result ? 0 : zl_fail_oom(err);
 }
 

@@ -116,10 +116,17 @@ int zl_api_metrics_begin(struct zl_api_request *rq, struct zl_error *err)
 }
 
 /* One metric of a container, by table: so that each family stands together, as OpenMetrics wants it. */
+#define PRESSURE(resource, line, word, text)                                                       \
+        {                                                                                          \
+                "zlayer_container_pressure_" #resource "_" word "_seconds", "counter", "seconds",  \
+                        text, offsetof(struct zl_stats, resource##_pressure.line.total_usec),      \
+                        1e-6, true                                                                 \
+        }
 static const struct {
         const char *name, *type, *unit, *help;
         size_t offset;
         double scale;
+        bool is_pressure;
 } families[] = {
         { "zlayer_container_cpu_seconds", "counter", "seconds", "Processor time used.",
           offsetof(struct zl_stats, cpu_usec), 1e-6 },
@@ -139,6 +146,12 @@ static const struct {
           offsetof(struct zl_stats, net_tx_bytes), 1 },
         { "zlayer_container_oom_kills", "counter", NULL, "Processes killed for want of memory.",
           offsetof(struct zl_stats, oom_kills), 1 },
+        PRESSURE(cpu, some, "waiting", "Time in which some process waited for a processor."),
+        PRESSURE(cpu, full, "stalled", "Time in which all processes waited for a processor."),
+        PRESSURE(memory, some, "waiting", "Time in which some process waited for memory."),
+        PRESSURE(memory, full, "stalled", "Time in which all processes waited for memory."),
+        PRESSURE(io, some, "waiting", "Time in which some process waited for a disk."),
+        PRESSURE(io, full, "stalled", "Time in which all processes waited for a disk."),
 };
 
 static void put_family(struct zl_buf *out, const char *name, const char *type, const char *unit,
@@ -169,7 +182,8 @@ static void put_containers(struct zl_buf *out, const struct zl_view_list *views,
                         const char *at = (const char *)&stats[i] + families[f].offset;
                         uint64_t value;
 
-                        if (stats[i].time == 0)
+                        if (stats[i].time == 0 ||
+                            (families[f].is_pressure && !stats[i].has_pressure))
                                 continue;
                         memcpy(&value, at, sizeof(value));
                         zl_buf_putf(out, "%s%s", families[f].name, counter ? "_total" : "");

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/context.h"
+#include "runtimes/runtime.h"
 
 struct options {
         bool no_stream;
@@ -80,7 +81,7 @@ static json_t *sample_json(const struct sample *s)
 
         return json_pack(
                 "{s:s, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:o, s:I, s:o, s:I, s:I, s:I, "
-                "s:I, s:I}",
+                "s:I, s:I, s:o}",
                 "name", s->view->status.name, "time", zl_format_rfc3339(now->time, time),
                 "cpu_percent", cpu_percent(s), "cpu_usec", (json_int_t)now->cpu_usec,
                 "cpu_throttled_usec", (json_int_t)now->cpu_throttled_usec, "cpu_limit",
@@ -89,7 +90,8 @@ static json_t *sample_json(const struct sample *s)
                 (json_int_t)now->pids, "pids_limit", limit_json(now->pids_limit), "io_read_bytes",
                 (json_int_t)now->io_read_bytes, "io_write_bytes", (json_int_t)now->io_write_bytes,
                 "net_rx_bytes", (json_int_t)now->net_rx_bytes, "net_tx_bytes",
-                (json_int_t)now->net_tx_bytes, "oom_kills", (json_int_t)now->oom_kills);
+                (json_int_t)now->net_tx_bytes, "oom_kills", (json_int_t)now->oom_kills, "pressure",
+                zl_stats_pressure_json(now));
 }
 
 static int print_json(const struct samples *s)

@@ -89,6 +89,9 @@ int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error 
 /* Of these, and by few questions, what is left to say of a group at its end: all processor time, and the peak of the memory. */
 void zl_cgroup_totals(struct zl_cgroup *cg, uint64_t *ret_cpu_usec, uint64_t *ret_memory_peak);
 
+/* Lines "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" and "full …". False if there is none (NULL is none). */
+bool zl_pressure_parse(const char *text, struct zl_pressure *ret);
+
 /* A file of the group in the hierarchy of a controller ("memory"; NULL: any that tells about processes). The caller frees. -ENOENT where there
  * is no such controller or file. */
 int zl_cgroup_read_file(struct zl_cgroup *cg, const char *controller, const char *file, char **ret);

@@ -5,6 +5,7 @@
  * Nothing here fails because a file is missing: controllers and kernels differ, and a figure that nobody knows is 0.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -105,6 +106,46 @@ static void stats_v2(struct zl_cgroup *cg, struct zl_stats *s)
                 io_v2(io, s);
 }
 
+bool zl_pressure_parse(const char *text, struct zl_pressure *ret)
+{
+        static const char *const names[] = { "some", "full" };
+        struct zl_pressure_line *const lines[] = { &ret->some, &ret->full };
+        bool any = false;
+
+        *ret = (struct zl_pressure){ { 0 }, { 0 } };
+        for (size_t i = 0; text && i < ZL_ARRAY_SIZE(names); i++) {
+                struct zl_pressure_line line;
+                const char *at = strstr(text, names[i]);
+
+                if (!at || sscanf(at + 4, " avg10=%lf avg60=%lf avg300=%lf total=%" SCNu64,
+                                  &line.avg10, &line.avg60, &line.avg300, &line.total_usec) != 4)
+                        continue;
+                *lines[i] = line;
+                any = true;
+        }
+        return any;
+}
+
+/* Also on a machine with version 1, if that of version 2 is beside it: there no controller is needed. */
+static void pressure(struct zl_cgroup *cg, struct zl_stats *s)
+{
+        const struct {
+                const char *file;
+                struct zl_pressure *ret;
+        } parts[] = { { "cpu.pressure", &s->cpu_pressure },
+                      { "memory.pressure", &s->memory_pressure },
+                      { "io.pressure", &s->io_pressure } };
+        const struct zl_hierarchy *h = zl_cgroup_any(cg);
+
+        for (size_t i = 0; h->v2 && i < ZL_ARRAY_SIZE(parts); i++) {
+                _cleanup_free_ char *text = NULL;
+
+                if (zl_cgroup_read(cg, h, parts[i].file, &text) == 0 &&
+                    zl_pressure_parse(text, parts[i].ret))
+                        s->has_pressure = true;
+        }
+}
+
 void zl_cgroup_totals(struct zl_cgroup *cg, uint64_t *ret_cpu_usec, uint64_t *ret_memory_peak)
 {
         const struct zl_hierarchy *memory = zl_cgroup_controller(cg, "memory");
@@ -136,6 +177,7 @@ int zl_cgroup_stats(struct zl_cgroup *cg, struct zl_stats *ret, struct zl_error 
                 stats_v1(cg, &s);
         zl_cgroup_totals(cg, &s.cpu_usec, &s.memory_peak);
         s.oom_kills = zl_cgroup_oom_kills(cg);
+        pressure(cg, &s);
         *ret = s;
         return 0;
 }

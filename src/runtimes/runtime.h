@@ -190,6 +190,9 @@ int zl_https_status(int fd, const char *url, int64_t timeout, unsigned *ret_stat
                     struct zl_error *err);
 /* [{"host_ip":"0.0.0.0","host_port":8080,"container_port":80,"protocol":"tcp"}]; NULL without memory. */
 json_t *zl_status_ports_json(const struct zl_status *status);
+/* {"cpu": {"some": {"avg10", "avg60", "avg300", "total_usec"}, "full": …}, "memory": …, "io": …}, or null where nothing is known. NULL without
+ * memory. */
+json_t *zl_stats_pressure_json(const struct zl_stats *stats);
 
 /* Constructors of the backends; `options` is never NULL and has its defaults filled in. */
 int zl_native_new(const struct zl_runtime_options *options, struct zl_runtime **ret,

@@ -98,6 +98,25 @@ json_t *zl_status_ports_json(const struct zl_status *s)
         return list;
 }
 
+static json_t *line_json(const struct zl_pressure_line *l)
+{
+        return json_pack("{s:f,s:f,s:f,s:I}", "avg10", l->avg10, "avg60", l->avg60, "avg300",
+                         l->avg300, "total_usec", (json_int_t)l->total_usec);
+}
+
+static json_t *pressure_json(const struct zl_pressure *p)
+{
+        return json_pack("{s:o,s:o}", "some", line_json(&p->some), "full", line_json(&p->full));
+}
+
+json_t *zl_stats_pressure_json(const struct zl_stats *s)
+{
+        if (!s->has_pressure)
+                return json_null();
+        return json_pack("{s:o,s:o,s:o}", "cpu", pressure_json(&s->cpu_pressure), "memory",
+                         pressure_json(&s->memory_pressure), "io", pressure_json(&s->io_pressure));
+}
+
 int zl_status_compare(const void *a, const void *b)
 {
         const struct zl_status *x = a, *y = b;

@@ -204,6 +204,13 @@ has_restarts() { [ "$(zl ps -a --json | jq -r --arg n "$1" '.[] | select(.name =
 has_two_pids() { zl --json stats --no-stream "$1" | jq -e '.[0].pids >= 2' >/dev/null; }
 is_throttled() { zl --json stats --no-stream "$1" | jq -e '.[0] | .cpu_throttled_usec > 0 and .cpu_limit == 0.2 and .cpu_percent > 0' >/dev/null; }
 
+# The kernel tells, and there is a hierarchy of version 2.
+readable_pressure() { cat /sys/fs/cgroup/cpu.pressure /sys/fs/cgroup/unified/cpu.pressure 2>/dev/null; }
+is_under_pressure() {
+        zl --json stats --no-stream "$1" | jq -e '.[0].pressure | .cpu.some.total_usec > 0 and .cpu.some.avg10 > 0 and .cpu.full.total_usec > 0
+                and .memory.some.total_usec >= 0 and .io.full.avg300 >= 0' >/dev/null
+}
+
 @test "inspect, stats, top, info, version" {
         zl run -d --name box --cpus 0.2 bb sh -c 'sleep 61 & while :; do :; done'
         run -0 zl inspect box
@@ -212,6 +219,12 @@ is_throttled() { zl --json stats --no-stream "$1" | jq -e '.[0] | .cpu_throttled
         run -0 zl --json stats --no-stream box
         [ "$(jq '.[0].memory_bytes' <<<"$output")" -gt 0 ]
         wait_until 10 is_throttled box
+        # What is held back by its limit waits for a processor.
+        if [ "$(readable_pressure)" ]; then
+                wait_until 10 is_under_pressure box
+        else
+                assert_equal "$(zl --json stats --no-stream box | jq '.[0].pressure')" null
+        fi
         run -0 zl top box # every process, not the first alone
         assert_match 'sleep 61'
         assert_match 'while :'

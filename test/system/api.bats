@@ -164,6 +164,10 @@ marks_are() { [ "$(get /v1/containers | jq -r '.[].name' | while read -r n; do g
         assert_equal "$(tail -1 metrics)" '# EOF'
         grep -q '^zlayer_containers{state="running"} 1' metrics
         grep -q '^zlayer_container_pids{deployment="run",service="a",replica="1"} 1' metrics
+        grep -q '^# TYPE zlayer_container_pressure_memory_stalled_seconds counter' metrics
+        if [ "$(get /v1/containers/a/stats | jq .pressure)" != null ]; then
+                grep -Eq '^zlayer_container_pressure_cpu_waiting_seconds_total[{]deployment="run",service="a",replica="1"} [0-9]' metrics
+        fi
         delete '/v1/containers/a?force'
 }
 

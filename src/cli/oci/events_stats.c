@@ -87,29 +87,25 @@ static void put_numbers(struct zl_buf *b, const char *name, const char *text, ui
         zl_buf_putc(b, ']');
 }
 
-/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" */
+static void put_pressure_line(struct zl_buf *b, const char *name, const struct zl_pressure_line *l)
+{
+        open_object(b, name);
+        zl_buf_putf(b, "\"avg10\":%.2f,\"avg60\":%.2f,\"avg300\":%.2f", l->avg10, l->avg60,
+                    l->avg300);
+        put_u64(b, "total", l->total_usec);
+        close_object(b);
+}
+
 static void put_pressure(const struct figures *f, const char *file)
 {
         _cleanup_free_ char *text = f->v2 ? read_file(f, NULL, file) : NULL;
-        static const char *const kinds[] = { "some", "full" };
+        struct zl_pressure p;
 
-        if (!text)
+        if (!zl_pressure_parse(text, &p))
                 return;
         open_object(f->out, "psi");
-        for (size_t i = 0; i < ZL_ARRAY_SIZE(kinds); i++) {
-                const char *line = strstr(text, kinds[i]);
-                double avg[3];
-                uint64_t total;
-
-                if (!line || sscanf(line + 4, " avg10=%lf avg60=%lf avg300=%lf total=%" SCNu64,
-                                    &avg[0], &avg[1], &avg[2], &total) != 4)
-                        continue;
-                open_object(f->out, kinds[i]);
-                zl_buf_putf(f->out, "\"avg10\":%.2f,\"avg60\":%.2f,\"avg300\":%.2f", avg[0], avg[1],
-                            avg[2]);
-                put_u64(f->out, "total", total);
-                close_object(f->out);
-        }
+        put_pressure_line(f->out, "some", &p.some);
+        put_pressure_line(f->out, "full", &p.full);
         close_object(f->out);
 }
 

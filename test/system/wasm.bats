@@ -117,25 +117,29 @@ arg x"
         assert_output "0 True"
 }
 
-@test "a busy loop is stopped by an interrupt, within 100 ms of being asked" {
+# They obey, or nobody would see the end of the test: the time after which they are killed is an hour.
+stop_obeyed() { # NAME
+        run -0 zl stop -t 1h "$1"
+        assert_equal "$(zl ps -a --json | jq -r '.[0] | "\(.state) \(.exit_code)"')" "exited 143"
+        zl rm "$1"
+}
+# More than a tenth of a second of processor time.
+computes() { [ "$(awk '{ print $14 + $15 }' "/proc/$(zl ps --json | jq '.[0].pid')/stat")" -gt 10 ]; }
+
+@test "a busy loop is stopped by an interrupt, at once or in the middle of its work" {
         wat '(func (export "_start") (loop br 0))'
         zl run -d --name l wat
-        local begin=${EPOCHREALTIME/./}
-        zl stop l
-        [ $((${EPOCHREALTIME/./} - begin)) -lt 2000000 ]
-        assert_equal "$(zl ps -a --json | jq -r '.[0] | "\(.state) \(.exit_code)"')" "exited 143"
-        # From the signal to the end, without our commands and a loaded machine around it: the times on record.
-        zl rm l
+        stop_obeyed l
+        zl run -d --name l wat
+        wait_until 10 computes
+        stop_obeyed l
 }
 
 @test "a guest that waits is stopped, too" {
         guest
         zl run -d --name s guest sleep 1000
         wait_until 5 eval '[ "$(zl ps --json | jq -r ".[0].state")" = running ]'
-        local begin=${EPOCHREALTIME/./}
-        zl stop s
-        [ $((${EPOCHREALTIME/./} - begin)) -lt 3000000 ]
-        zl rm s
+        stop_obeyed s
 }
 
 @test "exec is a new instance of the module in the same world" {

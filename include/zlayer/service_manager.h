@@ -40,7 +40,9 @@ struct zl_service_manager_options {
         /* Every change, in order, on the manager's thread; must be quick and must not call the manager. May be NULL. */
         void (*on_event)(const struct zl_service_event *event, void *data);
         void *data;
-        bool recover; /* take up what was looked after when the last manager of these directories ended */
+        /* Take up what was looked after when the last manager of these directories ended; what was stopped by hand and has the policy
+         * `always` is started again. */
+        bool recover;
 };
 
 /* Makes a manager over a runtime of this kind and starts its thread. `options` may be NULL. */

@@ -89,7 +89,7 @@ enum zl_storage_type {
 enum zl_storage_tier { ZL_TIER_LOCAL, ZL_TIER_CACHED, ZL_TIER_NETWORK };
 enum zl_restart_kind {
         ZL_RESTART_NO,
-        ZL_RESTART_ALWAYS,
+        ZL_RESTART_ALWAYS, /* what was stopped by hand, too, but only when an agent is started */
         ZL_RESTART_UNLESS_STOPPED,
         ZL_RESTART_ON_FAILURE,
 };

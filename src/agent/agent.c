@@ -206,7 +206,7 @@ struct deployment *zl_agent_find(const struct zl_agent *agent, const char *name)
         return NULL;
 }
 
-int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool recovering,
+int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, enum zl_begin begin,
                 struct zl_error *err)
 {
         struct deployment *d;
@@ -223,7 +223,7 @@ int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool re
         if (r >= 0)
                 r = zl_services_check_env(d, &d->services, err);
         if (r >= 0)
-                r = zl_deployment_save(d, spec, true, err);
+                r = zl_deployment_save(d, spec, ZL_CARE_NOW, err);
         if (r >= 0 && zl_jobs_sync(d) < 0)
                 r = zl_fail_oom(err);
         if (r < 0) {
@@ -232,8 +232,8 @@ int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool re
                 return r;
         }
         for (size_t i = 0; i < d->services.n; i++)
-                d->services.items[i]->rev->fresh = !recovering;
-        d->recovering = recovering;
+                d->services.items[i]->rev->fresh = begin == ZL_BEGIN_ANEW;
+        d->begin = begin;
         d->phase = ZL_DEPLOYMENT_STARTING;
         d->begun = zl_agent_now(agent);
         d->next = agent->deployments;
@@ -357,6 +357,13 @@ bool zl_agent_is_changing(const struct zl_agent *agent, const char *name)
                                               !zl_replica_is_terminal(d->replicas[i])))
                         return true;
         return d && d->wanted != NULL;
+}
+
+bool zl_agent_has_found(const struct zl_agent *agent, const char *name)
+{
+        const struct deployment *d = zl_agent_find(agent, name);
+
+        return d && d->found_all;
 }
 
 const struct zl_error *zl_agent_failure(const struct zl_agent *agent, const char *name)

@@ -5,7 +5,8 @@
  *
  * Life of a deployment: zl_agent_up() → STARTING → STARTED → … ; zl_agent_stop() → STOPPING → STOPPED. If the first start
  * of any part fails, the phase is FAILED and what runs is left to the caller, who as a rule stops it. When nothing is left to
- * run or to restart (jobs done, everything stopped by hand), the phase is FINISHED.
+ * run or to restart (jobs done, everything stopped by hand), the phase is FINISHED. What is stopped as a whole stays so; what is
+ * stopped by hand stays so for this life of the agent (returns.c).
  */
 #pragma once
 
@@ -34,11 +35,25 @@ struct zl_agent *zl_agent_new(const struct zl_host *host);
 void zl_agent_free(struct zl_agent *agent);
 ZL_DEFINE_CLEANUP(struct zl_agent *, zl_agent_freep, zl_agent_free)
 
-/* Checks the whole wish, stores it, and begins to make it true. `recovering`: the agent that looked after it before did
- * not end in an orderly way, so what ended meanwhile is judged by its policy instead of being started anew. Takes over `spec`
- * on success. Nothing has been touched on failure. ZL_E_EXISTS if it is here already. */
-int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, bool recovering,
+/* What becomes of that which a new agent finds of a deployment. What runs is taken over in any case. */
+enum zl_begin {
+        /* Somebody wishes it now: what has ended is made anew. */
+        ZL_BEGIN_ANEW,
+        /* Somebody looked after it until now: what has ended is judged by its policy. */
+        ZL_BEGIN_RECOVER,
+        /* The same, and it is the start of an agent: what was stopped by hand and has the policy `always` is started again. */
+        ZL_BEGIN_RETURN,
+        /* It was at rest (ZL_CARE_NEXT_START), and it is the start of an agent: that alone is started; the rest stays as it is, and what
+         * has been removed is not made again. */
+        ZL_BEGIN_REVIVE,
+};
+
+/* Checks the whole wish, stores it, and begins to make it true. Takes over `spec` on success. Nothing has been touched on
+ * failure. ZL_E_EXISTS if it is here already. */
+int zl_agent_up(struct zl_agent *agent, struct zl_deployment_spec *spec, enum zl_begin begin,
                 struct zl_error *err);
+/* It is known what there was of it: what its beginning had to decide is decided. */
+bool zl_agent_has_found(const struct zl_agent *agent, const char *deployment);
 
 /* A changed wish for a deployment that is here: services that are the same go on untouched, changed ones are replaced replica
  * by replica (one at a time, the next when the new one is well; if the new ones fail, the old service comes back by itself,

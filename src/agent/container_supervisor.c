@@ -5,7 +5,7 @@
  * one cause do not come back in one instant. Running well for a minute forgives everything.
  *
  * A stop that somebody asked for always wins: a workload stopped by hand stays down whatever the policy says, until the
- * next `up`.
+ * next `up`, or, with `always`, the next agent (returns.c).
  */
 #include "agent/container_supervisor.h"
 

@@ -255,6 +255,7 @@ struct found {
         struct zl_ident id;
         char *hash;
         uint32_t restarts;
+        bool failed; /* it was given up */
 };
 
 struct deployment {
@@ -276,8 +277,10 @@ struct deployment {
         int64_t deadline; /* monotonic; as armed */
         int exit_code;
         unsigned n_kills, n_pulls; /* operations under way */
-        bool listed, recovering, remove, only_new, dirty;
-        char **wanted; /* full names: to be started by hand once they have been found */
+        enum zl_begin begin;
+        bool listed, remove, only_new, dirty;
+        bool found_all; /* listed, and that did not fail */
+        char **wanted;  /* full names: to be started by hand once they have been found */
         struct deployment *next;
 };
 
@@ -308,8 +311,8 @@ void zl_agent_tellf(struct zl_agent *agent, struct zl_event event, const char *f
 int zl_deployment_new(struct zl_agent *agent, const char *name, struct deployment **ret);
 void zl_deployment_free(struct deployment *d);
 /* Stores the wish. */
-int zl_deployment_save(struct deployment *d, const struct zl_deployment_spec *spec, bool active,
-                       struct zl_error *err);
+int zl_deployment_save(struct deployment *d, const struct zl_deployment_spec *spec,
+                       enum zl_care care, struct zl_error *err);
 /* Tells what the spec wishes and nobody can honour yet. */
 void zl_deployment_warn(struct deployment *d);
 void zl_deployment_drop_spec(struct deployment *d);
@@ -324,6 +327,10 @@ void zl_deployment_fail(struct deployment *d, const char *name, struct zl_error 
 /* One more machine, which waits for its first step. NULL without memory. */
 struct replica *zl_deployment_add_replica(struct deployment *d, struct service *s,
                                           const char *service_name, uint32_t number);
+/* Gives a found one a machine. Its place in `found` is freed later (zl_deployment_forget_taken). */
+struct replica *zl_deployment_manage(struct deployment *d, struct service *s, struct found *found);
+/* Facts are addressed by index, so what has been taken over leaves `found` only after all actions. */
+void zl_deployment_forget_taken(struct deployment *d);
 /* A deployment that had come to rest goes on. */
 int zl_deployment_wake(struct deployment *d, struct zl_error *err);
 
@@ -430,6 +437,14 @@ void zl_rollout_moved(struct service *s, const char *digest);
 /* scaler.c */
 bool zl_scaler_step(struct deployment *d);
 int64_t zl_scaler_deadline(const struct deployment *d);
+
+/* returns.c */
+/* Does this one, which has ended, come back because an agent is started? */
+bool zl_found_returns(const struct deployment *d, const struct found *found);
+/* Is there one that would, with the next agent? */
+bool zl_deployment_returns(const struct deployment *d);
+/* Of a deployment that was at rest all others get a machine at rest, also those that are gone. 0 or -ENOMEM. */
+int zl_deployment_revive(struct deployment *d);
 
 /* waits.c */
 /* Tells who waits for whom, and ends waits that are over time or hopeless. */

@@ -58,8 +58,8 @@ void zl_deployment_free(struct deployment *d)
         free(d);
 }
 
-int zl_deployment_save(struct deployment *d, const struct zl_deployment_spec *spec, bool active,
-                       struct zl_error *err)
+int zl_deployment_save(struct deployment *d, const struct zl_deployment_spec *spec,
+                       enum zl_care care, struct zl_error *err)
 {
         struct zl_host *host = &d->agent->host;
         _cleanup_free_ char *text = NULL;
@@ -69,7 +69,7 @@ int zl_deployment_save(struct deployment *d, const struct zl_deployment_spec *sp
                 if (!text)
                         return zl_fail_oom(err);
         }
-        return host->save_deployment(host->data, d->name, text, active, err);
+        return host->save_deployment(host->data, d->name, text, care, err);
 }
 
 static void warn_one(const char *name, const char *text, void *data)
@@ -98,7 +98,8 @@ static int take_found(struct deployment *d, struct zl_status *status, const stru
         found += d->n_found++;
         *found = (struct found){ .status = *status, .id = *id };
         *status = (struct zl_status){ 0 };
-        found->hash = host->load_hash(host->data, found->status.name, &found->restarts);
+        found->hash = host->load_hash(host->data, found->status.name, &found->restarts,
+                                      &found->failed);
         return 0;
 }
 
@@ -117,8 +118,7 @@ struct replica *zl_deployment_add_replica(struct deployment *d, struct service *
         return r;
 }
 
-/* Gives a found one a machine. Its place in `found` is freed by the caller later. */
-static struct replica *manage_found(struct deployment *d, struct service *s, struct found *found)
+struct replica *zl_deployment_manage(struct deployment *d, struct service *s, struct found *found)
 {
         struct replica *r = zl_deployment_add_replica(d, s, found->id.service, found->id.replica);
 
@@ -148,8 +148,7 @@ static void adopt(struct deployment *d, struct replica *r, const struct found *f
                 d->exit_code = r->exit_code > 0 ? r->exit_code : 1;
 }
 
-/* Facts are addressed by index, so what has been taken over leaves `found` only after all actions. */
-static void forget_taken(struct deployment *d)
+void zl_deployment_forget_taken(struct deployment *d)
 {
         for (size_t i = d->n_found; i-- > 0;)
                 for (size_t k = 0; k < d->n_replicas; k++)
@@ -169,7 +168,7 @@ static int take_executions(struct deployment *d)
 
                 if (!s || !zl_jobs_owns(d, &found->id))
                         continue;
-                r = manage_found(d, s, found);
+                r = zl_deployment_manage(d, s, found);
                 if (!r)
                         return -ENOMEM;
                 zl_jobs_adopt(r);
@@ -179,7 +178,7 @@ static int take_executions(struct deployment *d)
                         zl_replica_adopt(r, &found->status, found->restarts);
         }
         zl_jobs_adopted(d);
-        forget_taken(d);
+        zl_deployment_forget_taken(d);
         return 0;
 }
 
@@ -194,8 +193,9 @@ static void keep_numbers(struct deployment *d)
 
                 for (size_t i = 0; i < d->n_found; i++)
                         n += zl_streq(d->found[i].id.service, service->name) &&
-                             zl_state_is_alive(d->found[i].status.state);
-                if (d->recovering && scale->mode == ZL_SCALE_ADAPTIVE &&
+                             (zl_state_is_alive(d->found[i].status.state) ||
+                              zl_found_returns(d, &d->found[i]));
+                if (d->begin != ZL_BEGIN_ANEW && scale->mode == ZL_SCALE_ADAPTIVE &&
                     service->rev->spec->rtype == ZL_RTYPE_SERVICE)
                         service->desired = ZL_MAX(service->desired, ZL_MIN(n, scale->max));
         }
@@ -235,9 +235,12 @@ static void on_list(struct zl_op *op)
                 forget_ghosts(d);
         if (r >= 0 && take_executions(d) < 0)
                 r = zl_fail_oom(&op->error);
+        keep_numbers(d);
+        if (r >= 0 && d->begin == ZL_BEGIN_REVIVE && zl_deployment_revive(d) < 0)
+                r = zl_fail_oom(&op->error);
         if (r < 0)
                 zl_deployment_fail(d, d->name, &op->error);
-        keep_numbers(d);
+        d->found_all = r >= 0;
         d->listed = true;
         d->dirty = true;
         zl_op_free(op);
@@ -331,7 +334,7 @@ static int draw_wish(const struct deployment *d, struct picture *p)
         p->wish = (struct zl_wish){
                 .services = p->services,
                 .n_services = d->services.n,
-                .recovering = d->recovering,
+                .recovering = d->begin != ZL_BEGIN_ANEW,
                 .remove_ended = !zl_deployment_is_stopping(d) || d->remove,
         };
         return 0;
@@ -414,13 +417,13 @@ static int act(struct deployment *d, const struct zl_action *action, size_t n_ma
                 return 0;
         }
         found = &d->found[action->fact - n_managed];
-        r = manage_found(d, s, found);
+        r = zl_deployment_manage(d, s, found);
         if (!r)
                 return -ENOMEM;
         switch (action->kind) {
         case ZL_ACTION_ADOPT:
-                /* One that is to be started by hand is not judged by its end. */
-                r->again = zl_strv_contains(d->wanted, r->name);
+                /* One that is to be started again is not judged by its end. */
+                r->again = zl_strv_contains(d->wanted, r->name) || zl_found_returns(d, found);
                 adopt(d, r, found);
                 r->again = r->again && !zl_state_is_alive(r->state);
                 break;
@@ -471,7 +474,7 @@ static bool carry_out(struct deployment *d, const struct zl_action *actions, siz
                 }
                 moved = true;
         }
-        forget_taken(d);
+        zl_deployment_forget_taken(d);
         return moved;
 }
 
@@ -481,9 +484,12 @@ static void set_done(struct deployment *d, enum zl_deployment_phase phase)
 {
         _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
         bool forget = phase == ZL_DEPLOYMENT_STOPPED && d->remove;
+        enum zl_care care = ZL_CARE_NONE;
 
         d->phase = phase;
-        if (zl_deployment_save(d, forget ? NULL : d->spec, false, &err) < 0)
+        if (phase == ZL_DEPLOYMENT_FINISHED && zl_deployment_returns(d))
+                care = ZL_CARE_NEXT_START;
+        if (zl_deployment_save(d, forget ? NULL : d->spec, care, &err) < 0)
                 zl_agent_tellf(d->agent,
                                (struct zl_event){ .type = ZL_EVENT_WARNING, .name = d->name },
                                "its end is not stored: %s", zl_error_message(&err));

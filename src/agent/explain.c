@@ -99,6 +99,11 @@ static const struct zl_stored_replica *find_stored(const struct explainer *e, co
         return NULL;
 }
 
+static const struct zl_service_spec *find_spec(const struct explainer *e, const char *service)
+{
+        return e->in->spec ? zl_spec_get_service(e->in->spec, service) : NULL;
+}
+
 /* What follows from the end of it, by what the agent decided. */
 static const char *aftermath(const struct explainer *e, const struct zl_stored_replica *stored,
                              const struct zl_view *view)
@@ -108,8 +113,9 @@ static const char *aftermath(const struct explainer *e, const struct zl_stored_r
         } texts[] = {
                 { "isolated", "it is left as it is (on_panic: isolate)" },
                 { "failed", "it is not started again, by its restart policy" },
-                { "stopped", "it stays down until the next up" },
+                { "stopped", "it stays down until it is started, or the next up" },
         };
+        const struct zl_service_spec *spec = find_spec(e, view->id.service);
 
         if (!e->in->active)
                 return "no agent looks after it";
@@ -117,6 +123,9 @@ static const char *aftermath(const struct explainer *e, const struct zl_stored_r
                 return view->restarts >= 5
                                ? "it crashes again and again; the next start comes after a long pause"
                                : "it will be started again";
+        if (stored && zl_streq(stored->phase, "stopped") && spec && spec->restart_policy &&
+            spec->restart_policy->kind == ZL_RESTART_ALWAYS)
+                return "it stays down until it is started, the next up, or the next start of the daemon";
         for (size_t i = 0; stored && i < ZL_ARRAY_SIZE(texts); i++)
                 if (zl_streq(stored->phase, texts[i].phase))
                         return texts[i].text;
@@ -190,11 +199,6 @@ static void explain_replica(struct explainer *e, const struct zl_view *view, uns
 }
 
 /* ---- one service --------------------------------------------------------------------------------------------------- */
-
-static const struct zl_service_spec *find_spec(const struct explainer *e, const char *service)
-{
-        return e->in->spec ? zl_spec_get_service(e->in->spec, service) : NULL;
-}
 
 static size_t explain_replicas(struct explainer *e, const char *service, uint32_t replica,
                                unsigned depth)

@@ -128,6 +128,13 @@ struct zl_image_pin {
         bool moved; /* it meant another one before */
 };
 
+/* Who is to look after a deployment. */
+enum zl_care {
+        ZL_CARE_NONE,       /* nobody: it is at rest */
+        ZL_CARE_NOW,        /* an agent does, or the next one is to */
+        ZL_CARE_NEXT_START, /* nobody now; but some of it comes back when an agent is started */
+};
+
 struct zl_host {
         void *data;
         int64_t (*monotonic)(void *data);
@@ -151,17 +158,17 @@ struct zl_host {
         /* zl_agent_on_time() is to be called at this monotonic instant (INT64_MAX: never); replaces the one before. */
         void (*arm)(void *data, int64_t deadline);
 
-        /* Storage. Deployment: `spec` is canonical JSON, `active` says that an agent looks after it. Must be durable when it
-         * returns; the others may lag and do not fail the agent. */
-        int (*save_deployment)(void *data, const char *name, const char *spec, bool active,
+        /* Storage. Deployment: `spec` is canonical JSON. Must be durable when it returns; the others may lag and do not fail the
+         * agent. */
+        int (*save_deployment)(void *data, const char *name, const char *spec, enum zl_care care,
                                struct zl_error *err);
         void (*save_replica)(void *data, const struct zl_replica_record *record);
         void (*forget_replica)(void *data, const char *name);
         /* Of this deployment nothing but these exists: what is remembered of others is of an agent that died before it could
          * forget. May be NULL. */
         void (*forget_others)(void *data, const char *deployment, char *const *names);
-        /* The hash a replica was made with, freed by the caller; NULL: unknown. */
-        char *(*load_hash)(void *data, const char *name, uint32_t *ret_restarts);
+        /* The hash a replica was made with, freed by the caller; NULL: unknown. `failed`: it was given up. */
+        char *(*load_hash)(void *data, const char *name, uint32_t *ret_restarts, bool *ret_failed);
 
         /* Jobs; each may be NULL: nothing is remembered. An execution is stored anew at each change. */
         void (*save_execution)(void *data, const struct zl_execution_record *record);

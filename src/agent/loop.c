@@ -263,12 +263,12 @@ static void store_fault(struct zl_agent_loop *loop, struct zl_error *err)
         zl_error_done(err);
 }
 
-static int host_save_deployment(void *data, const char *name, const char *spec, bool active,
+static int host_save_deployment(void *data, const char *name, const char *spec, enum zl_care care,
                                 struct zl_error *err)
 {
         struct zl_agent_loop *loop = data;
 
-        return zl_store_put_deployment(loop->options.store, name, spec, active, err);
+        return zl_store_put_deployment(loop->options.store, name, spec, care, err);
 }
 
 static void host_save_replica(void *data, const struct zl_replica_record *record)
@@ -307,7 +307,7 @@ static void host_forget_others(void *data, const char *deployment, char *const *
         zl_stored_replica_free(list, n);
 }
 
-static char *host_load_hash(void *data, const char *name, uint32_t *ret_restarts)
+static char *host_load_hash(void *data, const char *name, uint32_t *ret_restarts, bool *ret_failed)
 {
         struct zl_agent_loop *loop = data;
         struct zl_error err = ZL_ERROR_INIT;
@@ -316,10 +316,12 @@ static char *host_load_hash(void *data, const char *name, uint32_t *ret_restarts
         size_t n = 0;
 
         *ret_restarts = 0;
+        *ret_failed = false;
         if (zl_store_list_replicas(loop->options.store, name, &list, &n, &err) < 0)
                 store_fault(loop, &err);
         if (n == 1) {
                 *ret_restarts = list[0].restarts;
+                *ret_failed = zl_streq(list[0].phase, "failed");
                 hash = zl_take_ptr(list[0].hash);
         }
         zl_stored_replica_free(list, n);

@@ -31,6 +31,7 @@ struct kept {
         char *spec;                    /* of a start that is to be tried again; else NULL */
         int exit_code;
         bool recovered, removing;
+        enum zl_begin begin; /* of the next try: until it has been found it is the same start */
         int64_t retry_at, retry_pause; /* monotonic; INT64_MAX: not */
         struct kept *next;
 };
@@ -195,7 +196,8 @@ static void rest(struct kept *k, enum zl_deployment_phase phase)
                 _cleanup_error_ struct zl_error err = ZL_ERROR_INIT;
 
                 /* The core has stored its end, but the wish is still one. */
-                if (k->spec && zl_store_put_deployment(m->store, k->name, k->spec, true, &err) < 0)
+                if (k->spec &&
+                    zl_store_put_deployment(m->store, k->name, k->spec, ZL_CARE_NOW, &err) < 0)
                         zl_log_error(ZL_LOG_WARNING, &err, "the wish of %s is not stored", k->name);
                 k->retry_pause = ZL_MIN(ZL_MAX(2 * k->retry_pause, RETRY_FIRST), RETRY_MOST);
                 k->retry_at = zl_now_monotonic() + k->retry_pause;
@@ -227,6 +229,8 @@ static bool follow(struct kept *k)
 {
         enum zl_deployment_phase phase = zl_agent_phase(k->manager->agent, k->name);
 
+        if (zl_agent_has_found(k->manager->agent, k->name))
+                k->begin = ZL_BEGIN_RECOVER;
         switch (phase) {
         case ZL_DEPLOYMENT_STARTED:
                 zl_error_done(&k->failure);
@@ -354,18 +358,19 @@ void zl_manager_tell(struct zl_manager *m, const struct zl_event *event)
 
 /* ---- wishes ----------------------------------------------------------------------------------------------------- */
 
-static int begin(struct kept *k, struct zl_deployment_spec *spec, bool recovering,
+static int begin(struct kept *k, struct zl_deployment_spec *spec, enum zl_begin how,
                  struct zl_error *err)
 {
         int r = hold(k, err);
 
         if (r < 0)
                 return r;
-        r = zl_agent_up(k->manager->agent, spec, recovering, err);
+        r = zl_agent_up(k->manager->agent, spec, how, err);
         if (r < 0) {
                 release(k);
                 return r;
         }
+        k->begin = how;
         zl_error_done(&k->failure);
         free(zl_take_ptr(k->rolled_back));
         k->retry_at = INT64_MAX;
@@ -392,7 +397,8 @@ int zl_manager_up(struct zl_manager *m, struct zl_deployment_spec *spec, struct 
                 return r;
         if (is_new && !(k = keep(m, spec->deployment)))
                 return zl_fail_oom(err);
-        r = begin(k, spec, active, err);
+        /* What another agent has left is taken over by this one as by one that is started. */
+        r = begin(k, spec, active ? ZL_BEGIN_RETURN : ZL_BEGIN_ANEW, err);
         if (r < 0 && is_new)
                 forget(k);
         else if (r >= 0)
@@ -504,7 +510,7 @@ static int take_up_for(struct zl_manager *m, const struct zl_ident *id, const ch
                 return r;
         if (is_new && !(k = keep(m, id->deployment)))
                 return zl_fail_oom(err);
-        r = begin(k, spec, true, err);
+        r = begin(k, spec, ZL_BEGIN_RECOVER, err);
         if (r < 0) {
                 if (is_new)
                         forget(k);
@@ -550,7 +556,7 @@ static int wake_finished(struct zl_manager *m, const char *name, const char *ser
                 return r;
         if (is_new && !(k = keep(m, name)))
                 return zl_fail_oom(err);
-        r = begin(k, spec, true, err);
+        r = begin(k, spec, ZL_BEGIN_RECOVER, err);
         if (r >= 0)
                 spec = NULL;
         else if (is_new)
@@ -588,17 +594,23 @@ static int take_up(struct zl_manager *m, const char *name, struct zl_error *err)
         bool active = false;
         int r = zl_store_get_deployment(m->store, name, &text, &active, err);
 
-        if (r <= 0 || !active)
+        if (r > 0 && !active)
+                r = zl_store_awaits_start(m->store, name, err);
+        if (r <= 0)
                 return r;
-        if (!k && !(k = keep(m, name)))
-                return zl_fail_oom(err);
+        if (!k) {
+                k = keep(m, name);
+                if (!k)
+                        return zl_fail_oom(err);
+                k->begin = active ? ZL_BEGIN_RETURN : ZL_BEGIN_REVIVE;
+        }
         r = zl_spec_load_text(text, strlen(text), &spec, NULL, err);
         if (r < 0) {
                 zl_error_prefix(err, "its stored spec cannot be read");
                 return r;
         }
         k->recovered = true;
-        r = begin(k, spec, true, err);
+        r = begin(k, spec, k->begin, err);
         if (r >= 0)
                 spec = NULL;
         return r;

@@ -30,7 +30,8 @@ int zl_manager_new(const struct zl_manager_options *options, struct zl_manager *
 /* Workloads go on and are taken up by the next manager. zl_manager_is_idle() must hold. */
 void zl_manager_free(struct zl_manager *manager);
 
-/* Takes up every deployment that was looked after when the last agent ended. One that cannot be (another process has it,
+/* Takes up every deployment that was looked after when the last agent ended, and those at rest of which something comes back with the
+ * start of an agent (returns.c). One that cannot be (another process has it,
  * its spec is refused by this version) is told in the log and left as it is. */
 int zl_manager_recover(struct zl_manager *manager, struct zl_error *err);
 

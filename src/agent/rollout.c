@@ -96,7 +96,9 @@ static void wake(struct deployment *d)
 
 int zl_deployment_wake(struct deployment *d, struct zl_error *err)
 {
-        int r = d->phase == ZL_DEPLOYMENT_FINISHED ? zl_deployment_save(d, d->spec, true, err) : 0;
+        int r = d->phase == ZL_DEPLOYMENT_FINISHED
+                        ? zl_deployment_save(d, d->spec, ZL_CARE_NOW, err)
+                        : 0;
 
         if (r >= 0)
                 wake(d);
@@ -140,7 +142,7 @@ int zl_agent_update(struct zl_agent *agent, struct zl_deployment_spec *spec, str
         if (r >= 0)
                 r = zl_services_check_env(d, &services, err);
         if (r >= 0)
-                r = zl_deployment_save(d, spec, true, err);
+                r = zl_deployment_save(d, spec, ZL_CARE_NOW, err);
         if (r < 0) {
                 zl_services_done(&services);
                 return r;
@@ -211,7 +213,7 @@ int zl_agent_scale(struct zl_agent *agent, const char *deployment, const char *s
         before = spec->scale;
         if (before.mode != ZL_SCALE_ADAPTIVE)
                 spec->scale = fixed;
-        r = zl_deployment_save(d, d->spec, true, err);
+        r = zl_deployment_save(d, d->spec, ZL_CARE_NOW, err);
         if (r < 0) {
                 spec->scale = before;
                 return r;
@@ -275,7 +277,7 @@ static void store_rollback(struct service *s)
                         spec->services[i].spec = zl_take_ptr(copy);
                 }
         zl_service_spec_free(copy);
-        if (err.code || zl_deployment_save(s->d, spec, true, &err) < 0)
+        if (err.code || zl_deployment_save(s->d, spec, ZL_CARE_NOW, &err) < 0)
                 zl_agent_tellf(s->d->agent,
                                (struct zl_event){ .type = ZL_EVENT_WARNING, .name = s->d->name },
                                "the way back is not stored: %s", zl_error_message(&err));

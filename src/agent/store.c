@@ -331,8 +331,8 @@ static int make_durable(struct zl_store *store, const char *what, struct zl_erro
                                                              : zl_store_fail(store, rc, what, err);
 }
 
-int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec, bool active,
-                            struct zl_error *err)
+int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec,
+                            enum zl_care care, struct zl_error *err)
 {
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
         int r;
@@ -346,7 +346,7 @@ int zl_store_put_deployment(struct zl_store *store, const char *name, const char
         zl_store_bind_text(stmt, 1, name);
         if (spec) {
                 zl_store_bind_text(stmt, 2, spec);
-                sqlite3_bind_int(stmt, 3, active);
+                sqlite3_bind_int(stmt, 3, care);
                 sqlite3_bind_int64(stmt, 4, zl_now_realtime());
         }
         r = zl_store_run(store, stmt, "store a deployment", err);
@@ -377,8 +377,25 @@ int zl_store_get_deployment(struct zl_store *store, const char *name, char **ret
                 return zl_store_fail(store, rc, "look up a deployment", err);
         if (ret_spec && zl_store_take_text(stmt, 0, ret_spec) < 0)
                 return zl_fail_oom(err);
-        *ret_active = sqlite3_column_int(stmt, 1);
+        *ret_active = sqlite3_column_int(stmt, 1) == ZL_CARE_NOW;
         return 1;
+}
+
+int zl_store_awaits_start(struct zl_store *store, const char *name, struct zl_error *err)
+{
+        _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+        int rc, r = zl_store_prepare(store,
+                                     "SELECT 1 FROM deployment WHERE name = ?1 AND active = ?2",
+                                     &stmt, err);
+
+        if (r < 0)
+                return r;
+        zl_store_bind_text(stmt, 1, name);
+        sqlite3_bind_int(stmt, 2, ZL_CARE_NEXT_START);
+        rc = sqlite3_step(stmt);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+                return zl_store_fail(store, rc, "look up a deployment", err);
+        return rc == SQLITE_ROW;
 }
 
 int zl_store_list_deployments(struct zl_store *store, char ***ret, struct zl_error *err)

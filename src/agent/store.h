@@ -39,11 +39,13 @@ const char *zl_store_root_dir(const struct zl_store *store);
 /* ---- deployments ---------------------------------------------------------------------------------------- */
 
 /* Stores the wish; `spec` NULL forgets it, and all that is remembered of its replicas. */
-int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec, bool active,
-                            struct zl_error *err);
-/* 1: found, `*ret_spec` (may be NULL) is freed by the caller; 0: unknown. */
+int zl_store_put_deployment(struct zl_store *store, const char *name, const char *spec,
+                            enum zl_care care, struct zl_error *err);
+/* 1: found, `*ret_spec` (may be NULL) is freed by the caller; 0: unknown. Active: ZL_CARE_NOW. */
 int zl_store_get_deployment(struct zl_store *store, const char *name, char **ret_spec,
                             bool *ret_active, struct zl_error *err);
+/* 1: it is at rest, and ZL_CARE_NEXT_START; 0: not. */
+int zl_store_awaits_start(struct zl_store *store, const char *name, struct zl_error *err);
 /* Names in order, a vector freed by the caller. */
 int zl_store_list_deployments(struct zl_store *store, char ***ret, struct zl_error *err);
 

@@ -339,7 +339,7 @@ const struct zl_cli_command zl_cmd_run = {
                 "it does not exist, 125 if the agent failed. Signals are passed on; the third INT or TERM kills.\n"
                 "With --restart it is a deployment of its own, run-NAME, which the daemon looks after, or else an agent in the\n"
                 "background; only the daemon takes it up again after a reboot. What was stopped by hand stays down until\n"
-                "`start`; `rm` ends it.\n"
+                "`start`, with always also until the daemon is started again; `rm` ends it.\n"
                 "A WebAssembly file (.wasm, or .wat in text form) is imported and run; what follows are its arguments.",
         .options = options_table,
         .options_size = sizeof(struct zl_run_options),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `stop`, `kill`, `rm`, `wait`: one thing done to each container that the arguments name. What was stopped or killed by
- * hand stays down until the next `up`: the record says that it was asked for, and the agent looks there.
+ * hand stays down until the next `up`, or, by its policy, the next agent: the record says that it was asked for, and the agent looks there.
  */
 #include <signal.h>
 
@@ -56,7 +56,8 @@ const struct zl_cli_command zl_cmd_stop = {
         .summary = "Stop containers and leave them stopped",
         .details =
                 "Sends the stop signal, and KILL when the grace period is over. NAME is a full name, the name\n"
-                "given to run, or a service: then all its replicas.",
+                "given to run, or a service: then all its replicas. What an agent looks after stays down until `start` or the\n"
+                "next `up`; with the restart policy always, until the daemon is started again.",
         .options = stop_table,
         .options_size = sizeof(struct stop_options),
         .min_args = 1,

@@ -330,6 +330,7 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
                                               .on_request = on_request,
                                               .data = up };
         struct zl_up_view_options view = { .cli = up->cli, .quiet_logs = up->o->detach };
+        enum zl_begin how = up->job || up->again ? ZL_BEGIN_RECOVER : ZL_BEGIN_ANEW;
         bool active = false;
         int r = zl_endpoints_check(*spec, err);
 
@@ -358,7 +359,8 @@ static int begin(struct up *up, struct zl_deployment_spec **spec, struct zl_erro
         if (r >= 0)
                 r = zl_control_listen(&control, &up->control, err);
         if (r >= 0)
-                r = zl_agent_up(up->agent, *spec, active || up->job || up->again, err);
+                r = zl_agent_up(up->agent, *spec,
+                                active && how == ZL_BEGIN_ANEW ? ZL_BEGIN_RETURN : how, err);
         if (r < 0)
                 return r;
         *spec = NULL;

@@ -37,6 +37,7 @@ static void calm_down(struct world *w)
                 people_bring_up(w);
         }
         people_check_wishes(w);
+        people_check_returns(w, CALM_SPAN / 20);
 }
 
 static void check_nothing_left(struct world *w)

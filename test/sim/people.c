@@ -87,10 +87,14 @@ static void bring_up(struct world *w, size_t d)
         struct zl_deployment_spec *spec = stored_spec(w, d);
         struct zl_error err = ZL_ERROR_INIT;
 
-        world_note(w, "people: up %s", world_deployment(d));
-        if (!w->active[d])
+        static const enum zl_begin begins[] = { [ZL_CARE_NONE] = ZL_BEGIN_ANEW,
+                                                [ZL_CARE_NOW] = ZL_BEGIN_RETURN,
+                                                [ZL_CARE_NEXT_START] = ZL_BEGIN_REVIVE };
+
+        world_note(w, "people: up %s (%d)", world_deployment(d), begins[w->care[d]]);
+        if (w->care[d] == ZL_CARE_NONE)
                 tags_asked(w, world_deployment(d));
-        if (zl_agent_up(w->agent, spec, w->active[d], &err) < 0)
+        if (zl_agent_up(w->agent, spec, begins[w->care[d]], &err) < 0)
                 refused(w, "up", spec, &err);
 }
 
@@ -324,4 +328,115 @@ void people_check_wishes(struct world *w)
                 zl_spec_free(spec);
         }
         jobs_check_promises(w);
+}
+
+/* ---- stopped by hand, and then another agent --------------------------------------------------------------------------- */
+
+static bool is_stopped(struct world *w, const char *name)
+{
+        struct zl_status status = { 0 };
+        bool stopped;
+
+        if (zl_runtime_state(w->rt, name, &status, NULL) < 0)
+                return false;
+        stopped = status.state == ZL_STATE_EXITED && status.stop_requested;
+        zl_status_done(&status);
+        return stopped;
+}
+
+static void pass(struct world *w, int64_t span)
+{
+        int64_t until = w->now + span;
+
+        while (world_step(w, until))
+                ;
+        w->now = until;
+}
+
+/* Whether this one has the policy `always`; false also for all that is no service any more. */
+static bool is_always(struct world *w, const char *name, bool *ret_is_service)
+{
+        const struct zl_service_spec *service = NULL;
+        bool always = false;
+        struct zl_ident id;
+
+        *ret_is_service = false;
+        if (zl_ident_parse(name, &id) < 0)
+                return false;
+        for (size_t d = 0; d < WORLD_DEPLOYMENTS; d++) {
+                struct zl_deployment_spec *spec;
+
+                if (strcmp(id.deployment, world_deployment(d)) != 0)
+                        continue;
+                spec = stored_spec(w, d);
+                service = zl_spec_get_service(spec, id.service);
+                *ret_is_service = service && service->rtype == ZL_RTYPE_SERVICE &&
+                                  w->care[d] != ZL_CARE_NONE;
+                always = service && service->restart_policy &&
+                         service->restart_policy->kind == ZL_RESTART_ALWAYS;
+                zl_spec_free(spec);
+        }
+        return always;
+}
+
+/* As runtimes do it that stop what runs; who has ended is left. */
+static void stop_half(struct world *w)
+{
+        struct zl_status *list = NULL;
+        size_t n = 0;
+
+        if (zl_runtime_list(w->rt, &list, &n, NULL) < 0)
+                abort();
+        for (size_t i = 0; i < n; i++) {
+                bool is_service;
+
+                (void)is_always(w, list[i].name, &is_service);
+                if (is_service && list[i].state == ZL_STATE_RUNNING && world_random(w) % 4) {
+                        world_note(w, "people: stop %s", list[i].name);
+                        zl_runtime_stop(w->rt, list[i].name, 0, NULL);
+                }
+                zl_status_done(&list[i]);
+        }
+        free(list);
+        world_wake_watches(w);
+}
+
+/* With the power it may be lost what a replica was made from: then it is made anew, whatever it was. */
+static void check_return(struct world *w, const char *name, bool power)
+{
+        bool is_service, always = is_always(w, name, &is_service);
+
+        if (is_service && always == is_stopped(w, name) && (always || !power))
+                world_fail(w, "%s was stopped by hand, and %s", name,
+                           always ? "does not come back though it is always to run"
+                                  : "comes back with the next agent");
+}
+
+void people_check_returns(struct world *w, int64_t span)
+{
+        _cleanup_strv_ char **stopped = NULL;
+        struct zl_status *list = NULL;
+        bool power = world_random(w) % 2;
+        size_t n = 0;
+
+        stop_half(w);
+        /* Either all is told before, or nobody has the time to. */
+        if (world_random(w) % 2)
+                pass(w, span);
+        if (zl_runtime_list(w->rt, &list, &n, NULL) < 0)
+                abort();
+        for (size_t i = 0; i < n; i++) {
+                bool is_service;
+
+                (void)is_always(w, list[i].name, &is_service);
+                if (is_service && is_stopped(w, list[i].name) &&
+                    zl_strv_push(&stopped, list[i].name) < 0)
+                        abort();
+                zl_status_done(&list[i]);
+        }
+        free(list);
+        world_crash(w, power);
+        pass(w, span);
+        ZL_STRV_FOREACH(name, stopped)
+                check_return(w, *name, power);
 }

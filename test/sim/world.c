@@ -288,7 +288,7 @@ void world_forgive(struct world *w, const char *name)
         zl_map_remove(w->not_before, name);
 }
 
-static int host_save_deployment(void *data, const char *name, const char *spec, bool active,
+static int host_save_deployment(void *data, const char *name, const char *spec, enum zl_care care,
                                 struct zl_error *err)
 {
         struct world *w = data;
@@ -303,7 +303,7 @@ static int host_save_deployment(void *data, const char *name, const char *spec, 
 
                         free(w->specs[i]);
                         w->specs[i] = copy;
-                        w->active[i] = active;
+                        w->care[i] = care;
                         if (!spec) {
                                 forget_hashes(w, name);
                                 tags_forget(w, name);
@@ -346,11 +346,13 @@ static void host_forget_replica(void *data, const char *name)
         zl_map_remove(w->hashes, name);
 }
 
-static char *host_load_hash(void *data, const char *name, uint32_t *ret_restarts)
+static char *host_load_hash(void *data, const char *name, uint32_t *ret_restarts, bool *ret_failed)
 {
         const char *hash = zl_map_get(((struct world *)data)->hashes, name);
 
         *ret_restarts = 0;
+        *ret_failed =
+                false; /* it tells of nothing but a shutdown, which no spec of people.c wants */
         return hash ? strdup(hash) : NULL;
 }
 
@@ -515,8 +517,7 @@ static void new_agent(struct world *w)
 
 /* ---- happenings -------------------------------------------------------------------------------------------------------- */
 
-/* Whatever was done to the runtime, the watches hear of it sooner or later. */
-static void wake_watches(struct world *w)
+void world_wake_watches(struct world *w)
 {
         for (size_t i = 0; i < w->n_watches; i++)
                 if (!w->watches[i]->scheduled) {
@@ -557,7 +558,7 @@ static void do_op(struct world *w, struct zl_op *op)
                 jobs_started(w, op->name);
         if (op->name[0] && (op->kind == ZL_OP_START || op->kind == ZL_OP_CREATE))
                 put(w->sick, op->name, instant(world_chance(w, 8)));
-        wake_watches(w);
+        world_wake_watches(w);
         world_push(w,
                    w->now + world_delay(w, world_chance(w, 30) ? 20 * ZL_NSEC_PER_SEC
                                                                : 100 * ZL_NSEC_PER_MSEC),
@@ -612,12 +613,12 @@ static void happen(struct world *w, const struct happening *h)
         case END_JOB:
                 jobs_end(w, h->what);
                 free(h->what);
-                wake_watches(w);
+                world_wake_watches(w);
                 break;
         case ACT:
                 w->n_acts++;
                 people_act(w);
-                wake_watches(w);
+                world_wake_watches(w);
                 break;
         }
 }

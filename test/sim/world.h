@@ -54,7 +54,7 @@ struct world {
 
         /* the store */
         char *specs[WORLD_DEPLOYMENTS];
-        bool active[WORLD_DEPLOYMENTS];
+        enum zl_care care[WORLD_DEPLOYMENTS];
         struct zl_map *hashes,
                 *unsynced; /* name -> hash; unsynced: before the last sync, "" if there was none */
 
@@ -93,6 +93,8 @@ void world_fail(struct world *w, const char *fmt, ...)
 void world_push(struct world *w, int64_t at, int kind, void *what);
 /* Lets the next thing happen, at latest at `until`; false if there is none by then. */
 bool world_step(struct world *w, int64_t until);
+/* Whatever was done to the runtime, the watches hear of it sooner or later. */
+void world_wake_watches(struct world *w);
 /* The agent dies (kill -9) and comes back. With `power` the machine goes down with it. */
 void world_crash(struct world *w, bool power);
 const char *world_deployment(size_t i);
@@ -105,6 +107,9 @@ void people_act(struct world *w);
 void people_bring_up(struct world *w);
 /* All that is wished is there, and nothing else? Ends the program if not. */
 void people_check_wishes(struct world *w);
+
+/* Stops some by hand, lets agent or machine go down and come back: comes back who has the policy `always`, and nobody else? */
+void people_check_returns(struct world *w, int64_t span);
 
 /* tags.c: tags of images that move. */
 struct tags *tags_new(void);

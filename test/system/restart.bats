@@ -237,3 +237,144 @@ taken_names() {
         assert_match 'execution of a job'
         zl down "app-$ZL_ID"
 }
+
+# ---- stopped by hand, and then another daemon ----------------------------------------------------------------------------
+
+# A deployment $APP: a service for each policy, one that nobody stops, and a job.
+write_policies() {
+        local policy
+        APP=app-$ZL_ID
+        printf 'version: v1\ndeployment: %s\nservices:\n' "$APP" >app.yaml
+        for policy in always unless_stopped on_failure no; do
+                cat >>app.yaml <<-END
+		  ${policy/_/-}: {image: {name: bb}, restart_policy: {kind: $policy}, command: {entrypoint: [sh, -c], args: ['$COUNTS']}}
+		END
+        done
+        cat >>app.yaml <<-END
+		  keep: {image: {name: bb}, command: {entrypoint: [sh, -c], args: ['$COUNTS']}}
+		  once: {rtype: job, image: {name: bb}, command: {args: [echo, begun]}}
+		END
+}
+kill_daemon() { kill -KILL "$DAEMON"; wait_until 10 has_ended "$DAEMON"; }
+stop_all() { local s; for s in always unless-stopped on-failure no "$@"; do zl stop "$APP.$s" >/dev/null; done; }
+all_down() { local s; for s in always unless-stopped on-failure no "$@"; do is_at "$APP.$s.1" exited || return 1; done; }
+others_are_down() { local s; for s in unless-stopped on-failure no; do is_at "$APP.$s.1" exited && [ "$(starts_of "$APP.$s.1")" = 1 ] || return 1; done; }
+
+@test "stopped by hand: always comes back with the daemon, however the last one ended; the others stay down" {
+        local keep
+        start_daemon
+        write_policies
+        zl up -d app.yaml
+        wait_until 5 is_at "$APP.once.1" exited
+        keep=$(of "$APP.keep.1" pid)
+        stop_all
+        # Not by itself, and not while this daemon lives.
+        sleep 0.5
+        all_down
+        zl why "$APP.always" | grep -q 'until it is started, the next up, or the next start of the daemon'
+        stop_daemon
+        sleep 0.2
+        all_down
+        start_daemon
+        wait_until 10 is_at "$APP.always.1" running
+        has_begun "$APP.always.1" 2
+        assert_equal "$(zl logs "$APP.always.1" | tail -1)" "begun 2" # the same container
+        others_are_down
+        # A daemon that was killed, and a stop that no daemon saw.
+        zl stop "$APP.always" >/dev/null
+        kill_daemon
+        start_daemon
+        wait_until 10 has_begun "$APP.always.1" 3
+        kill_daemon
+        zl stop "$APP.always" >/dev/null
+        start_daemon
+        wait_until 10 has_begun "$APP.always.1" 4
+        # It is looked after like any other again.
+        kill -KILL "$(of "$APP.always.1" pid)"
+        wait_until 10 has_begun "$APP.always.1" 5
+        others_are_down
+        # Of what nobody stopped nothing was touched, and a job runs once.
+        assert_equal "$(of "$APP.keep.1" pid)" "$keep"
+        has_begun "$APP.once.1" 1
+        zl down "$APP"
+        stop_daemon
+        start_daemon
+        assert_equal "$(zl ps -aq)" ""
+        assert_equal "$(get /v1/deployments)" "[]"
+}
+
+@test "stopped by hand, all of a deployment: what is always to run comes back alone, after a new boot, too" {
+        start_daemon
+        write_policies
+        zl up -d app.yaml
+        zl run -d --restart always --name ever bb sh -c "$COUNTS"
+        zl run -d --restart unless-stopped --name not bb sh -c "$COUNTS"
+        wait_until 5 is_at "$APP.once.1" exited
+        stop_all keep
+        zl stop ever not >/dev/null
+        wait_until 5 phase_is "$APP" finished
+        wait_until 5 phase_is run-ever finished
+        wait_until 5 phase_is run-not finished
+        zl rm "$APP.once.1" >/dev/null
+        stop_daemon
+        start_daemon
+        wait_until 10 is_at "$APP.always.1" running
+        wait_until 10 is_at run-ever.ever.1 running
+        others_are_down
+        is_at "$APP.keep.1" exited
+        is_at run-not.not.1 exited
+        assert_equal "$(of "$APP.once.1" state)" "" # removed is removed, and no job runs again
+        wait_until 5 phase_is "$APP" started
+        # The machine goes down and comes back.
+        zl stop "$APP.always" ever >/dev/null
+        wait_until 5 phase_is run-ever finished
+        kill_daemon
+        rm -rf "$ZLAYER_RUNTIME_DIR"
+        echo 01234567-89ab-cdef-0123-456789abcdef >boot_id
+        mount --bind boot_id /proc/sys/kernel/random/boot_id
+        start_daemon
+        wait_until 10 has_begun "$APP.always.1" 3
+        wait_until 10 has_begun run-ever.ever.1 3
+        others_are_down
+        is_at run-not.not.1 exited
+        # As a whole it is the wish that ends: always, too.
+        assert_equal "$(code_of -X POST http://x/v1/deployments/run-ever/stop)" 200
+        is_at run-ever.ever.1 exited
+        zl stop "$APP.always" >/dev/null
+        wait_until 5 phase_is "$APP" finished
+        assert_equal "$(code_of -X POST "http://x/v1/deployments/$APP/stop")" 200
+        stop_daemon
+        start_daemon
+        sleep 0.5
+        is_at run-ever.ever.1 exited
+        all_down keep
+        stop_daemon
+        umount /proc/sys/kernel/random/boot_id
+        start_daemon
+        zl rm ever not >/dev/null
+        zl down "$APP"
+        assert_equal "$(zl ps -aq)" ""
+}
+
+@test "stopped by hand: an agent in the background that takes over from one that was killed, and the first daemon" {
+        local agent
+        write_policies
+        zl up -d app.yaml
+        agent=$(cut -d" " -f2 "$ZLAYER_ROOT_DIR/deployments/$APP.lock")
+        stop_all
+        sleep 0.3
+        all_down
+        kill -KILL "$agent"
+        wait_until 5 has_ended "$agent"
+        zl up -d app.yaml
+        wait_until 10 is_at "$APP.always.1" running
+        others_are_down
+        # The agent ends with the last one; a daemon is the next.
+        stop_all keep
+        wait_until 10 test ! -S "$ZLAYER_RUNTIME_DIR/deployments/$APP.sock"
+        start_daemon
+        wait_until 10 has_begun "$APP.always.1" 3
+        others_are_down
+        is_at "$APP.keep.1" exited
+        zl down "$APP"
+}

@@ -40,9 +40,10 @@ struct sim {
         size_t n_probes, n_probed;
         /* What a probe finds: 0 well, negative not; NULL: well. -EAGAIN: it stays under way. */
         int (*look)(struct sim *sim, const struct zl_probe *probe);
-        struct zl_map *hashes;
+        struct zl_map *hashes, *failed; /* of replicas, by name; failed: those that were given up */
         char *saved_spec;
         bool saved_active;
+        enum zl_care saved_care;
         bool fail_save;
 };
 
@@ -123,7 +124,7 @@ static void sim_arm(void *data, int64_t deadline)
         ((struct sim *)data)->deadline = deadline;
 }
 
-static int sim_save_deployment(void *data, const char *name, const char *spec, bool active,
+static int sim_save_deployment(void *data, const char *name, const char *spec, enum zl_care care,
                                struct zl_error *err)
 {
         struct sim *sim = data;
@@ -133,7 +134,8 @@ static int sim_save_deployment(void *data, const char *name, const char *spec, b
                 return zl_fail(err, ZL_E_NO_SPACE, 0, "disk full");
         free(sim->saved_spec);
         sim->saved_spec = spec ? strdup(spec) : NULL;
-        sim->saved_active = active;
+        sim->saved_active = care == ZL_CARE_NOW;
+        sim->saved_care = care;
         return 0;
 }
 
@@ -141,6 +143,10 @@ static void sim_save_replica(void *data, const struct zl_replica_record *record)
 {
         struct sim *sim = data;
 
+        if (strcmp(record->phase, "failed") == 0)
+                assert_int_equal(zl_map_put(sim->failed, record->name, strdup("")), 0);
+        else
+                zl_map_remove(sim->failed, record->name);
         if (record->hash)
                 assert_int_equal(zl_map_put(sim->hashes, record->name, strdup(record->hash)), 0);
 }
@@ -166,11 +172,12 @@ static void sim_forget_others(void *data, const char *deployment, char *const *n
         }
 }
 
-static char *sim_load_hash(void *data, const char *name, uint32_t *ret_restarts)
+static char *sim_load_hash(void *data, const char *name, uint32_t *ret_restarts, bool *ret_failed)
 {
         const char *hash = zl_map_get(((struct sim *)data)->hashes, name);
 
         *ret_restarts = 0;
+        *ret_failed = zl_map_has(((struct sim *)data)->failed, name);
         return hash ? strdup(hash) : NULL;
 }
 
@@ -223,6 +230,7 @@ static struct sim *sim_new(void)
         assert_non_null(sim);
         sim->now = 1000 * ZL_NSEC_PER_SEC;
         sim->hashes = zl_map_new(free);
+        sim->failed = zl_map_new(free);
         assert_int_equal(zl_runtime_new(ZL_RUNTIME_MOCK, NULL, &sim->rt, NULL), 0);
         zl_mock_set_hooks(sim->rt, &hooks);
         sim_new_agent(sim);
@@ -234,6 +242,7 @@ static void sim_free(struct sim *sim)
         zl_agent_free(sim->agent);
         zl_runtime_free(sim->rt);
         zl_map_free(sim->hashes);
+        zl_map_free(sim->failed);
         zl_strv_free(sim->events);
         free(sim->saved_spec);
         free(sim);
@@ -336,11 +345,11 @@ static struct zl_deployment_spec *sim_spec(const char *yaml)
         return spec;
 }
 
-static void sim_up(struct sim *sim, const char *yaml, bool recovering)
+static void sim_up(struct sim *sim, const char *yaml, enum zl_begin begin)
 {
         struct zl_error err = ZL_ERROR_INIT;
 
-        if (zl_agent_up(sim->agent, sim_spec(yaml), recovering, &err) < 0)
+        if (zl_agent_up(sim->agent, sim_spec(yaml), begin, &err) < 0)
                 fail_msg("%s", zl_error_message(&err));
         sim_settle(sim);
 }

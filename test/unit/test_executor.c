@@ -284,6 +284,30 @@ static void test_a_finished_deployment_goes_on(void **state)
         assert_int_equal(zl_agent_phase(sim->agent, "app"), ZL_DEPLOYMENT_FINISHED);
 }
 
+/* Whether its container is still there or was removed: once is once. */
+static void test_a_revived_deployment_runs_no_job_again(void **state)
+{
+        struct sim *sim = *state;
+        const char *text = HEAD "  keeper: {image: {name: x}, restart_policy: {kind: always}}\n"
+                                "  job: {image: {name: x}, rtype: job, scale: {mode: manual}}\n";
+
+        sim_up(sim, text, ZL_BEGIN_ANEW);
+        end(sim, "app.job.1", 0);
+        for (unsigned i = 0; i < 3; i++) {
+                if (i == 2)
+                        assert_int_equal(zl_runtime_remove(sim->rt, "app.job.1", false, NULL), 0);
+                assert_int_equal(zl_runtime_stop(sim->rt, "app.keeper.1", 0, NULL), 0);
+                sim_settle(sim);
+                assert_int_equal(sim->saved_care, ZL_CARE_NEXT_START);
+                sim_kill_agent(sim);
+                sim_up(sim, text, ZL_BEGIN_REVIVE);
+                assert_int_equal(sim_state(sim, "app.keeper.1"), ZL_STATE_RUNNING);
+                assert_records("1:succeeded");
+        }
+        assert_int_equal(sim_count(sim, "started app.job.1"), 1);
+        assert_int_equal(zl_agent_phase(sim->agent, "app"), ZL_DEPLOYMENT_STARTED);
+}
+
 static void test_down(void **state)
 {
         struct sim *sim = *state;
@@ -565,6 +589,7 @@ int main(void)
                 T(test_history),
                 T(test_wrong_names),
                 T(test_a_finished_deployment_goes_on),
+                T(test_a_revived_deployment_runs_no_job_again),
                 T(test_down),
                 T(test_death_of_the_agent),
                 T(test_death_during_the_run_of_up),

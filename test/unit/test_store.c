@@ -51,7 +51,7 @@ static void pins_are_kept_per_name_and_go_with_the_deployment(void **state)
         found.image = "nginx:2";
         assert_int_equal(zl_store_get_pin(store, &found, NULL), 0);
         found.image = "nginx";
-        assert_int_equal(zl_store_put_deployment(store, "shop", NULL, false, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "shop", NULL, ZL_CARE_NONE, NULL), 0);
         assert_int_equal(zl_store_get_pin(store, &found, NULL), 0);
         zl_store_close(store);
 }
@@ -67,8 +67,8 @@ static void deployments_come_and_go(void **state)
         assert_null(store);
         assert_int_equal(zl_store_open(dir, &store, NULL), 0);
         assert_int_equal(zl_store_get_deployment(store, "shop", &spec, &active, NULL), 0);
-        assert_int_equal(zl_store_put_deployment(store, "shop", "{}", true, NULL), 0);
-        assert_int_equal(zl_store_put_deployment(store, "abc", "{\"a\":1}", false, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "shop", "{}", ZL_CARE_NOW, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "abc", "{\"a\":1}", ZL_CARE_NONE, NULL), 0);
         zl_store_close(store);
 
         assert_int_equal(zl_store_open_existing(dir, &store, NULL), 0);
@@ -78,7 +78,15 @@ static void deployments_come_and_go(void **state)
         assert_int_equal(zl_store_list_deployments(store, &names, NULL), 0);
         assert_int_equal(zl_strv_len(names), 2);
         assert_string_equal(names[0], "abc");
-        assert_int_equal(zl_store_put_deployment(store, "shop", NULL, false, NULL), 0);
+        /* At rest, but not for ever. */
+        assert_int_equal(zl_store_awaits_start(store, "shop", NULL), 0);
+        assert_int_equal(zl_store_awaits_start(store, "abc", NULL), 0);
+        assert_int_equal(zl_store_awaits_start(store, "none", NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "abc", "{}", ZL_CARE_NEXT_START, NULL), 0);
+        assert_int_equal(zl_store_get_deployment(store, "abc", NULL, &active, NULL), 1);
+        assert_false(active);
+        assert_int_equal(zl_store_awaits_start(store, "abc", NULL), 1);
+        assert_int_equal(zl_store_put_deployment(store, "shop", NULL, ZL_CARE_NONE, NULL), 0);
         assert_int_equal(zl_store_get_deployment(store, "shop", NULL, &active, NULL), 0);
         zl_strv_free(names);
         free(spec);
@@ -279,7 +287,7 @@ static void damaged_database_is_put_aside(void **state)
         (void)state;
         assert_int_equal(zl_write_file_at(fd, "agent.db", rubbish, sizeof(rubbish), 0600, 0), 0);
         assert_int_equal(zl_store_open(dir, &store, NULL), 0);
-        assert_int_equal(zl_store_put_deployment(store, "shop", "{}", true, NULL), 0);
+        assert_int_equal(zl_store_put_deployment(store, "shop", "{}", ZL_CARE_NOW, NULL), 0);
         assert_int_equal(zl_store_get_deployment(store, "shop", NULL, &active, NULL), 1);
         zl_store_close(store);
         zl_close(fd);

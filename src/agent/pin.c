@@ -49,6 +49,15 @@ const char *zl_pin_of(const struct revision *rev)
         return rev->digest;
 }
 
+/* That wishes it now; NULL: it has been replaced meanwhile. */
+static struct service *service_of(const struct revision *rev)
+{
+        for (size_t i = 0; i < rev->d->services.n; i++)
+                if (rev->d->services.items[i]->rev == rev)
+                        return rev->d->services.items[i];
+        return NULL;
+}
+
 void zl_pin_take(struct revision *rev, const char *digest)
 {
         bool is_known = rev->digest[0] != 0;
@@ -61,18 +70,12 @@ void zl_pin_take(struct revision *rev, const char *digest)
         snprintf(rev->digest, sizeof(rev->digest), "%s", digest);
         if (rev->moved && zl_revision_hash(rev) < 0)
                 return;
-        zl_pin_save(rev);
+        /* A pull that comes back late must not overwrite what the next revision has; who goes back to this one saves it then. */
+        if (service_of(rev))
+                zl_pin_save(rev);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
-
-static struct service *service_of(const struct revision *rev)
-{
-        for (size_t i = 0; i < rev->d->services.n; i++)
-                if (rev->d->services.items[i]->rev == rev)
-                        return rev->d->services.items[i];
-        return NULL;
-}
 
 /* In each case something is told: whoever waits for the deployment to settle looks again at every event. */
 static void judge(struct revision *rev, const struct zl_op *op)

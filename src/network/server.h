@@ -242,9 +242,11 @@ int zl_net_set_ready(struct zl_net_server *s, struct zl_net_attachment *a, bool 
 
 /* ---- server_ports.c --------------------------------------------------------------------------------- */
 
-/* Takes the ports that the document asks for, and writes those that were chosen into it. What was taken before a failure is given
- * back by zl_net_ports_close(). */
-int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err);
+/* Takes the ports that the document asks for, and writes those that were chosen into it: all of them, or else (somebody took one while
+ * nobody held them for a container that lives) those that can be had, and tells of the others in the log. What was taken before a failure
+ * is given back by zl_net_ports_close(). */
+int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, bool all,
+                      struct zl_error *err);
 void zl_net_ports_close(struct zl_net_server *s, struct zl_net_attachment *a);
 /* Tells the firewall anew who is behind the ports of a container. */
 void zl_net_ports_update(struct zl_net_server *s, const struct zl_net_attachment *a);

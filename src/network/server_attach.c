@@ -281,7 +281,7 @@ int zl_net_attach(struct zl_net_server *s, json_t *document, int pidfd, int netn
                 zl_net_forget(s, "containers", zl_json_str(document, "name", ""));
                 return r;
         }
-        r = zl_net_ports_open(s, a, err);
+        r = zl_net_ports_open(s, a, true, err);
         if (r == 0 && a->service)
                 r = tell_service(a);
         if (r == 0 && a->n_ports > 0)

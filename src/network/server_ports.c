@@ -504,29 +504,55 @@ static int open_endpoint(struct zl_net_server *s, struct zl_net_attachment *a, j
         return r;
 }
 
-int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, struct zl_error *err)
+static int open_mapping(struct zl_net_server *s, struct zl_net_attachment *a, json_t *p,
+                        struct zl_error *err)
 {
-        json_t *list = json_object_get(a->document, "ports"), *p,
+        struct zl_net_front wish;
+        int r = read_wish(a, p, &wish, err);
+
+        return r < 0 ? r : open_port(s, a, &wish, p, err);
+}
+
+static int open_each(struct zl_net_server *s, struct zl_net_attachment *a, json_t *list,
+                     int (*open)(struct zl_net_server *s, struct zl_net_attachment *a, json_t *p,
+                                 struct zl_error *err),
+                     bool all, struct zl_error *err)
+{
+        json_t *p;
+        size_t i;
+
+        json_array_foreach(list, i, p)
+        {
+                _cleanup_error_ struct zl_error why = ZL_ERROR_INIT;
+                int r = open(s, a, p, &why);
+
+                if (r < 0 && all) {
+                        zl_error_move(err, &why);
+                        return r;
+                }
+                if (r < 0)
+                        zl_log_error(ZL_LOG_WARNING, &why, "%s", a->name);
+        }
+        return 0;
+}
+
+int zl_net_ports_open(struct zl_net_server *s, struct zl_net_attachment *a, bool all,
+                      struct zl_error *err)
+{
+        json_t *list = json_object_get(a->document, "ports"),
                *endpoints = json_object_get(a->document, "endpoints");
-        size_t n = json_array_size(list) + 2 * json_array_size(endpoints), i;
-        int r = 0;
+        size_t n = json_array_size(list) + 2 * json_array_size(endpoints);
+        int r;
 
         if (n > PORTS_MAX)
                 return zl_fail(err, ZL_E_INVALID, 0, "port_mappings: more than %d", PORTS_MAX);
         a->ports = calloc(n + 1, sizeof(*a->ports));
         if (!a->ports)
                 return zl_fail_oom(err);
-        json_array_foreach(list, i, p)
-        {
-                struct zl_net_front wish;
-
-                r = r ? r : read_wish(a, p, &wish, err);
-                r = r ? r : open_port(s, a, &wish, p, err);
-        }
+        r = open_each(s, a, list, open_mapping, all, err);
         if (r == 0)
                 r = zl_net_service_enter(s, a, err);
-        json_array_foreach(endpoints, i, p) r = r ? r : open_endpoint(s, a, p, err);
-        return r;
+        return r < 0 ? r : open_each(s, a, endpoints, open_endpoint, all, err);
 }
 
 static void close_front(struct zl_net_server *s, struct zl_net_front *f)

@@ -74,7 +74,7 @@ static int recover_container(void *data, const char *name, json_t *document)
                 zl_net_forget(s, "containers", name);
                 return 0;
         }
-        if (zl_net_ports_open(s, a, &why) < 0)
+        if (zl_net_ports_open(s, a, false, &why) < 0)
                 zl_log_error(ZL_LOG_WARNING, &why, "%s", name);
         return 0;
 }

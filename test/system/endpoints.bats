@@ -243,6 +243,29 @@ in_web() { zl exec "$APP.web.$1" "${@:2}"; } # REPLICA COMMAND...
         stop_daemon
 }
 
+@test "endpoints: zlayer-net killed and one port taken meanwhile, all others are what they were" {
+        write_app one 1
+        sed -i 's/    health:/    port_mappings: [{container_port: 8080, host_port: 8101}, {container_port: 8080, host_port: 8102}]\n&/' app.yaml
+        start_daemon
+        run -0 zl up -d app.yaml
+        wait_until 20 all_ready 1
+        assert_equal "$(who 127.0.0.1:8101)" web-rep-1.one
+        listens() { ss -Hltn 'sport = :8101' | grep -q .; } # a connection would make nc listen anew
+        kill -KILL "$(net_pid)"
+        wait_until 10 eval '! listens'
+        background nc -lk -p 8101
+        wait_until 10 listens
+        zl run --rm --network bridge bb true
+        assert_equal "$(who 127.0.0.1:8102)" web-rep-1.one
+        assert_equal "$(who "$(record_of "$APP.web.1" gateway4):8102")" web-rep-1.one
+        assert_equal "$(who "$(vip)")" web-rep-1.one
+        assert_match "port_mappings: cannot have tcp port 8101 of the host, nc \(process $ZL_BG\) has it" "$(cat "$NET/log")"
+        # Whoever has it keeps it, also where the kernel would lead it.
+        assert_no_match '8101' "$(nft list ruleset)"
+        zl down "$APP"
+        stop_daemon
+}
+
 @test "endpoints: the metrics count the connections of each port, also over changes of who is behind it" {
         write_app one 2
         sed -i 's/    health:/    port_mappings: [{container_port: 8080, host_port: 8095}, {container_port: 53, host_port: 8096, protocol: udp}]\n&/' app.yaml

@@ -16,10 +16,11 @@
  * A spare has run nothing of anybody's, is used for one workload, and ends with it. Specs that need more than it has (volumes, terminals,
  * devices) are made the usual way. One spare of each kind is kept at a time, for a minute after the last workload of its shape.
  *
- * Beside them a monitor is kept that waits for the launch of whatever comes next: a process without directories, name
- * or container, which has a network namespace ready. It serves every native workload that no spare serves, and ends with
- * us or a minute after the last launch. With it goes a shell (native_shell.c), which has the files, and whose run directory it takes. While launches come in a row it is not
- * made: who is in a hurry has no use for a process that is started beside his own.
+ * Beside them a monitor is kept that waits for the launch of whatever comes next: a process without name or container, which has a
+ * network namespace ready. It serves every native workload that no spare serves, and ends with us or a minute after the last launch. With
+ * it goes a shell (native_shell.c), which has the files of a state: the monitor takes the run directory of the same name, and mounts the root if the last two
+ * workloads were laid over the same layers. While launches come in a row neither is made: who is in a hurry has no use for a process that
+ * is started beside his own.
  *
  * To recover, a spare is a create that is going on: its directory is locked by us. When we die its monitor ends it, and whoever
  * recovers removes the directories. What may go wrong while one is made is nobody's concern: the usual way remains.

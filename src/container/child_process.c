@@ -98,7 +98,8 @@ int zl_child_open_proc(struct zl_child *c)
                 return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, errno, "/proc");
         if (fs.f_type != PROC_SUPER_MAGIC)
                 return zl_child_fail(c, ZL_STAGE_PROC_HANDLE, ENODEV, "/proc");
-        c->ignored_signals = zl_ignored_signals(c->proc_fd);
+        c->ignored_signals = c->plan->knows_ignored ? c->plan->ignored_signals
+                                                    : zl_ignored_signals(c->proc_fd);
         return 0;
 }
 

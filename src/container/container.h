@@ -129,7 +129,8 @@ int zl_container_network_ahead(void);
 /* And the root of one whose layers are known, mounted where nobody sees it. To make it the file system creates and removes a few files. */
 int zl_container_overlay_ahead(const struct zl_rootfs_overlay *overlay);
 
-/* The same, for who is about to create: looks at the machine as zl_container_create() would, which then does not. */
+/* The same, for who is about to create: looks at the machine and at itself as zl_container_create() would, which then does not. Until then
+ * this process may not begin or cease to ignore signals. */
 void zl_container_look_ahead(void);
 
 /* On success the first process exists, namespaces, cgroup and mounts are done, the hooks of creation have run, and it waits at

@@ -258,6 +258,8 @@ struct zl_plan {
         size_t state_size;
         bool has_host_hooks;
         struct zl_hook_run hook_run;
+        uint64_t ignored_signals; /* by us, if `knows_ignored` */
+        bool knows_ignored;
         struct zl_cgroup_doors doors;
         bool doors_come; /* by a message, while the child is at work */
         bool left_outside; /* of the v2 group: it was not born there, and nobody can enter by itself */

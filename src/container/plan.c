@@ -110,8 +110,18 @@ int zl_container_overlay_ahead(const struct zl_rootfs_overlay *overlay)
         return zl_mount_overlay_new(&plan);
 }
 
+/* What we have seen of ourselves: a child of ours ignores what we do. */
+static struct {
+        bool known;
+        uint64_t ignored_signals;
+} ahead;
+
 void zl_container_look_ahead(void)
 {
+        _cleanup_close_ int proc = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        ahead.ignored_signals = zl_ignored_signals(proc);
+        ahead.known = true;
         zl_cgroup_look_ahead();
 }
 
@@ -486,6 +496,8 @@ int zl_plan_make(const struct zl_container_options *options, struct zl_plan *pla
                 .sync_fd = -EBADF,
                 .gate_fd = -EBADF,
                 .hook_run = ZL_HOOK_RUN_INIT,
+                .knows_ignored = ahead.known,
+                .ignored_signals = ahead.ignored_signals,
                 .arena = zl_arena_new(0),
         };
         if (!plan->arena)

@@ -57,7 +57,21 @@ by_processes() {
                 tr '\0' '\n' 2>/dev/null <"$p/cmdline" | grep -o "$APP\.[a-z]*\.[0-9]*" || :
         done | sort -u | grep -v '\.crash\.'
 }
-by_cgroups() { find "$(cgroup_dir pids zlayer)" -mindepth 1 -maxdepth 1 -name "$APP.*" -printf '%f\n' 2>/dev/null | grep -v '\.crash\.' | sort; }
+# A group belongs to the container whose monitor is above its processes; one that was made ahead has another name. Without any it belongs to nobody.
+by_cgroups() {
+        local group pid
+        for group in "$(cgroup_dir pids zlayer)"/*/; do
+                pid=$(head -n 1 "$group/cgroup.procs" 2>/dev/null)
+                while [ "${pid:-0}" -gt 1 ] && ! grep -qz '^zlayer-monitor$' "/proc/$pid/cmdline" 2>/dev/null; do
+                        pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
+                done
+                if [ "${pid:-0}" -gt 1 ]; then
+                        tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | sed -n '2s/ *$//p'
+                else
+                        echo "empty: $(basename "$group")"
+                fi
+        done | grep -v '^spare-\|\.crash\.' | sort
+}
 by_database() {
         python3 - "$ZLAYER_ROOT_DIR/agent.db" <<-'END'
 		import sqlite3, sys
@@ -68,14 +82,16 @@ by_database() {
 		        print(name if phase == "running" else f"{name} {phase}")
 		END
 }
-# What is wished by the file, one name a line.
-wished() {
-        local i
-        echo "$APP.steady.1"
-        echo "$APP.steady.2"
-        for ((i = 1; i <= 1 + $1 % 3; i++)); do echo "$APP.web.$i"; done
+# Are these the names, one a line, that the file wishes? Which replicas stay is the agent's choice: one that is not well yet goes first.
+fits() { # N NAMES
+        [ "$(grep -c "^$APP\.web\.[123]$" <<<"$2")" = $((1 + $1 % 3)) ] &&
+                [ "$(grep -v "^$APP\.web\.[123]$" <<<"$2")" = "$APP.steady.1"$'\n'"$APP.steady.2" ]
 }
-is_as_wished() { [ "$(by_ps)" = "$(wished "$1")" ] && [ "$(by_database)" = "$(wished "$1")" ]; }
+is_as_wished() { # N
+        local now
+        now=$(by_ps)
+        fits "$1" "$now" && [ "$(by_database)" = "$now" ]
+}
 versions_are() { # VERSION
         local name
         for name in $(by_ps | grep '\.web\.'); do
@@ -113,8 +129,8 @@ versions_are() { # VERSION
         zl up -d app.yaml
         wait_until 30 is_as_wished $n
         # those that were replaced end behind their record
-        all_agree() { [ "$(by_processes)" = "$(wished $n)" ] && [ "$(by_cgroups)" = "$(wished $n)" ]; }
-        wait_until 10 all_agree || fail "processes:" "$(by_processes)" "groups:" "$(by_cgroups)" "wished:" "$(wished $n)"
+        all_agree() { fits $n "$(by_ps)" && [ "$(by_processes)" = "$(by_ps)" ] && [ "$(by_cgroups)" = "$(by_ps)" ]; }
+        wait_until 10 all_agree || fail "$n: ps:" "$(by_ps)" "processes:" "$(by_processes)" "groups:" "$(by_cgroups)"
         wait_until 10 versions_are $((n % 2))
         # what never changed was never touched
         assert_equal "$(steady_pids)" "$before"

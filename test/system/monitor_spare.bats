@@ -98,13 +98,13 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         assert_equal "$(stat -c %i "$ZLAYER_RUNTIME_DIR/containers/run.second.1")" "$inode"
         [ ! -e "$dir" ]
         inside second true
-        # One that is started again has its directory: then the other goes.
+        # One that is started again has its directory: then the other goes, until the next takes it.
         wait_until 10 eval "ready && hidden"
         spare=$(waiting) dir=$(dirname "$(hidden)")
         post /v1/containers/run.second.1/stop
         post /v1/containers/run.second.1/start
         assert_equal "$(monitor_of second)" "$spare"
-        [ ! -e "$dir" ]
+        run ! grep -aqx "$spare" "$dir/monitor.pid"
         inside second true
         wait_until 10 eval "ready && hidden"
         kill -KILL "$DAEMON"
@@ -139,7 +139,12 @@ inside() { zl exec "run.$1.1" "${@:2}"; }
         from one b
         run ! is_ahead b
         from one c
-        is_ahead c
+        # Older kernels take the layers by the old call alone, which needs a place for them.
+        if [ "$(printf '6.8\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.8 ]; then
+                is_ahead c
+        else
+                run ! is_ahead c
+        fi
         assert_equal "$(inside c cat /which)" first
         inside c touch /made
         [ -e "$ZLAYER_ROOT_DIR/containers/run.c.1/upper/made" ]

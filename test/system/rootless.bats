@@ -266,6 +266,7 @@ all_answer() {
         before=$(user ps --json | jq -c '[.[].pid] | sort')
         daemon=$(fuser "$ZL_DIR/bin/zlayer-agent" 2>/dev/null | tr -s ' ' '\n' | grep . | head -1)
         kill -KILL $daemon
+        wait_until 20 has_ended $daemon # or the next would find one there, and end
         background be_user "$ZL_DIR/bin/zlayer-agent" serve
         wait_until 20 two_run
         assert_equal "$(user ps --json | jq -c '[.[].pid] | sort')" "$before"

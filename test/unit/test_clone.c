@@ -46,7 +46,7 @@ static void test_borrowing(void **state _unused_)
         struct seen *seen = calloc(1, sizeof *seen);
         cpu_set_t before, after;
         sigset_t mask;
-        int status;
+        int status _unused_;
         pid_t pid;
 
         sched_getaffinity(0, sizeof before, &before);

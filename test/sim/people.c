@@ -401,11 +401,16 @@ static void stop_half(struct world *w)
         world_wake_watches(w);
 }
 
-/* With the power it may be lost what a replica was made from: then it is made anew, whatever it was. */
+/* With the power it may be lost what a replica was made from: then it is made anew, whatever it was. If one that comes back depends on one that
+ * stays down the start of the deployment fails, and nothing more is started. */
 static void check_return(struct world *w, const char *name, bool power)
 {
         bool is_service, always = is_always(w, name, &is_service);
+        struct zl_ident id;
 
+        if (zl_ident_parse(name, &id) == 0 &&
+            zl_agent_phase(w->agent, id.deployment) == ZL_DEPLOYMENT_FAILED)
+                return;
         if (is_service && always == is_stopped(w, name) && (always || !power))
                 world_fail(w, "%s was stopped by hand, and %s", name,
                            always ? "does not come back though it is always to run"

@@ -213,6 +213,16 @@ void tags_check_submit(struct world *w, const struct zl_op *op)
         put(w->tags->made, service, now);
 }
 
+/* Of a service that is being replaced some are old and some are new, for as long as that takes: the next may wait for a service that
+ * it depends on, and that somebody has taken away. */
+static bool is_rolling(struct world *w, const char *name)
+{
+        char service[ZL_IDENT_NAME_MAX];
+
+        snprintf(service, sizeof(service), "%.*s", (int)(strrchr(name, '.') - name), name);
+        return zl_map_has(w->tags->rolling, service);
+}
+
 void tags_check(struct world *w, const struct zl_status *list, size_t n, const char *prefix)
 {
         const char *first = NULL, *other = NULL;
@@ -221,7 +231,8 @@ void tags_check(struct world *w, const struct zl_status *list, size_t n, const c
                 const char *from = zl_map_get(w->tags->from, list[i].name);
 
                 if (list[i].state != ZL_STATE_RUNNING ||
-                    strncmp(list[i].name, prefix, strlen(prefix)) != 0)
+                    strncmp(list[i].name, prefix, strlen(prefix)) != 0 ||
+                    is_rolling(w, list[i].name))
                         continue;
                 if (first && from && strcmp(first, from) != 0)
                         world_fail(w, "%s is made from %s, %s from %s", list[i].name, from, other,

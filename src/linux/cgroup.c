@@ -96,7 +96,10 @@ void zl_cgroup_look_ahead(void)
 {
         struct zl_cgroup *cg = layout ? NULL : calloc(1, sizeof *cg);
 
-        if (cg && find_layout(cg, NULL) == 0)
+        if (!cg)
+                return;
+        cg->root_fd = cg->dir_fd = -EBADF;
+        if (find_layout(cg, NULL) == 0)
                 layout = cg;
         else
                 zl_cgroup_free(cg);

@@ -146,6 +146,8 @@ static int take_shell(struct native_creation *c)
                 r = native_shell_rename(c->n, shell, c->options->name, &c->state_fd, &c->monitor);
                 if (r == 0) {
                         c->shell = true;
+                        if (!c->monitor) /* it could not come along, and what it has mounted is gone with it */
+                                c->mounted[0] = 0;
                         return 1;
                 }
                 if (r == -EEXIST && clear_name(c) < 0)

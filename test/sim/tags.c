@@ -191,6 +191,12 @@ void tags_made(struct world *w, const struct zl_op *op)
         put(w->tags->from, op->name, strdup(op->pin));
 }
 
+/* "two.s1" of "two.s1.2". */
+static void service_of(const char *name, char ret[ZL_IDENT_NAME_MAX])
+{
+        snprintf(ret, ZL_IDENT_NAME_MAX, "%.*s", (int)(strrchr(name, '.') - name), name);
+}
+
 void tags_check_submit(struct world *w, const struct zl_op *op)
 {
         struct zl_service_spec view = *op->spec; /* shallow */
@@ -199,8 +205,7 @@ void tags_check_submit(struct world *w, const struct zl_op *op)
 
         if (!op->pin)
                 world_fail(w, "%s is made from whatever its tag means", op->name);
-        snprintf(service, sizeof(service), "%.*s", (int)(strrchr(op->name, '.') - op->name),
-                 op->name);
+        service_of(op->name, service);
         view.scale = (struct zl_scale_spec){ .mode = ZL_SCALE_MANUAL };
         if (zl_map_has(w->tags->rolling, service) || zl_spec_service_hash(&view, hash) < 0)
                 return;
@@ -219,7 +224,7 @@ static bool is_rolling(struct world *w, const char *name)
 {
         char service[ZL_IDENT_NAME_MAX];
 
-        snprintf(service, sizeof(service), "%.*s", (int)(strrchr(name, '.') - name), name);
+        service_of(name, service);
         return zl_map_has(w->tags->rolling, service);
 }
 
